@@ -39,6 +39,7 @@ from millstream_contracts import (
     SecretWebhook,
     Stats,
     StatsByType,
+    System,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -236,6 +237,10 @@ class Api:
     def incidents(self) -> ApiFlow[list[OpenIncident]]:
         """Read what is wrong for so long that people are told."""
         return self._listing("/v1/incidents", ListPage[OpenIncident])
+
+    def system(self) -> ApiFlow[System]:
+        """Read how the installation fares."""
+        return self._retrier.flow(Call(path="/v1/system", returns=System))
 
     def webhooks(self) -> ApiFlow[list[Webhook]]:
         """Read all endpoints."""

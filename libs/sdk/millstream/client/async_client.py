@@ -40,6 +40,7 @@ from millstream_contracts import (
     SecretWebhook,
     Stats,
     StatsByType,
+    System,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -410,6 +411,13 @@ class Client:
     async def incidents(self) -> list[OpenIncident]:
         """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
         return await self._transport.run(self._api.incidents())
+
+    async def system(self) -> System:
+        """Return how the installation fares: Redis, the history, the processes of services, and what needs a look.
+
+        Raises: ApiError.
+        """
+        return await self._transport.run(self._api.system())
 
     async def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""

@@ -40,6 +40,7 @@ from millstream_contracts import (
     SecretWebhook,
     Stats,
     StatsByType,
+    System,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -403,6 +404,13 @@ class SyncClient:
     def incidents(self) -> list[OpenIncident]:
         """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
         return self._transport.run(self._api.incidents())
+
+    def system(self) -> System:
+        """Return how the installation fares: Redis, the history, the processes of services, and what needs a look.
+
+        Raises: ApiError.
+        """
+        return self._transport.run(self._api.system())
 
     def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""

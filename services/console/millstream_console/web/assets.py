@@ -13,6 +13,8 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from msgspec import Struct
 
+from millstream_console.web.observation import UNOBSERVED
+
 STATIC = Path(__file__).parent.parent / "static"
 KINDS = frozenset({".css", ".js", ".svg"})
 HASH_CHARS = 12
@@ -50,7 +52,7 @@ class Assets:
         return asset if asset and asset.address == address else None
 
 
-@get("/static/{path:path}")
+@get("/static/{path:path}", opt={UNOBSERVED: True})
 async def send_asset(
     request: Request[Any, Any, Any], assets: NamedDependency[Assets], path: FromPath[str]
 ) -> Response[bytes]:
