@@ -35,6 +35,7 @@ from millstream_contracts import (
     OpenIncident,
     Page,
     QueueStatus,
+    SearchHints,
     SecretWebhook,
     Stats,
     Timeline,
@@ -149,6 +150,10 @@ class Api:
         times = {"created_after": _time(created_after), "created_before": _time(created_before)}
         tagged = {f"tag.{name}": text for name, text in (tags or {}).items()}
         return self._retrier.flow(Call(path="/v1/jobs", returns=Page, query={**query, **times, **tagged}))
+
+    def search_hints(self, q: str, at: int | None) -> ApiFlow[SearchHints]:
+        """Read how a query can go on."""
+        return self._retrier.flow(Call(path="/v1/jobs/search/hints", returns=SearchHints, query={"q": q, "at": at}))
 
     def timeline(self, job_id: str) -> ApiFlow[Timeline]:
         """Read what happened to a job."""

@@ -1,0 +1,61 @@
+"""The decisions that can be taken about many jobs, and how they are said."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+DecisionName = Literal["redrive", "discard", "cancel"]
+
+
+class Decision(Struct, frozen=True):
+    """One decision, in words."""
+
+    name: DecisionName
+    verb: str
+    """As on the button."""
+    done: str
+    """As in `3 jobs redriven`."""
+    icon: str
+    is_of_dead: bool
+    """Whether it is about dead jobs, so that an operation can carry it out; else jobs are asked for one by one."""
+    can_be_undone: bool
+    consequence: str
+    keep: str
+    """What the way out says."""
+
+
+DECISIONS: dict[str, Decision] = {
+    "redrive": Decision(
+        name="redrive",
+        verb="Redrive",
+        done="redriven",
+        icon="retry",
+        is_of_dead=True,
+        can_be_undone=True,
+        consequence="Each starts again with fresh attempts, the same id and payload. "
+        "Jobs that are not dead any more are left alone and reported.",
+        keep="Not now",
+    ),
+    "discard": Decision(
+        name="discard",
+        verb="Discard",
+        done="discarded",
+        icon="trash",
+        is_of_dead=True,
+        can_be_undone=False,
+        consequence="They leave the dead letters and will not run again. Their history stays. "
+        "Jobs that are not dead are left alone and reported.",
+        keep="Keep them",
+    ),
+    "cancel": Decision(
+        name="cancel",
+        verb="Cancel",
+        done="cancelled",
+        icon="x",
+        is_of_dead=False,
+        can_be_undone=False,
+        consequence="Those that wait end at once; those that run are asked to stop. "
+        "Jobs that have ended, or are dead, are left alone and reported.",
+        keep="Keep them running",
+    ),
+}
