@@ -24,6 +24,7 @@ __all__ = ["empty_history_url", "history_url", "postgres_url"]
 
 pytest.register_assert_rewrite(
     "cli.commands",
+    "console.serving",
     "fuzz.target",
     "ingest.serving",
     "streams.audit",

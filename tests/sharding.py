@@ -14,7 +14,7 @@ MORE_THAN_CORES = 1
 would be idle.
 """
 
-TOGETHER = {"system": "system", "postgres_url": "postgres"}
+TOGETHER = {"town": "town", "system": "system", "postgres_url": "postgres"}
 """The unit of all tests that use a fixture of the session, so that an expensive one starts once."""
 
 ONE_BY_ONE = (

@@ -48,8 +48,8 @@ def test_service_refuses_every_variable_that_is_wrong_at_once(service):
     lines = result.stderr.splitlines()
     assert [line.split("=")[0].split()[1] for line in lines] == [
         "MILLSTREAM_LAESE_S",
-        "MILLSTREAM_REDIS_URL",
         "MILLSTREAM_LOG_LEVEL",
+        "MILLSTREAM_REDIS_URL",
     ]
     assert "did you mean `MILLSTREAM_LEASE_S`?" in lines[0]
 

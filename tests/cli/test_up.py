@@ -163,10 +163,12 @@ def has_open(pid: int, file: Path) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the processes of `up` are looked up there")
-def test_a_service_that_up_starts_again_is_where_it_was(tmp_path, wait_until):
-    """A service that `up` starts again listens on the port that it had."""
+@pytest.mark.parametrize("is_chosen", [True, False])
+def test_a_service_that_up_starts_again_is_where_it_was(tmp_path, wait_until, free_tcp_port, is_chosen):
+    """A service that `up` starts again listens on the port that it had, which it need not say where `up` chose it."""
     log = tmp_path / "log"
-    words = ("up", "--no-history", "--workers", "0", "--port", "0", "--data", str(tmp_path / "data"))
+    alone = ("--no-history", "--no-console", "--workers", "0")
+    words = ("up", *alone, "--port", str(free_tcp_port if is_chosen else 0), "--data", str(tmp_path / "data"))
     with started_program(*words, log=log, cwd=tmp_path, MILLSTREAM_LOG_LEVEL="error") as up:
         wait_until(lambda: "Try: " in log.read_text(), "the system is up")
         urls = dict(re.findall(r"metrics of (\S+)\s+(http://\S+)/metrics", log.read_text()))

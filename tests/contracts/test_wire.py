@@ -94,7 +94,24 @@ WEBHOOK: dict[str, Any] = {
 GROUP = contracts.DeadGroup(
     type="a", fingerprint="f", count=2, first_seen=NOW, last_seen=NOW, sample=contracts.DeadSample(ID, ERROR)
 )
+FACET = contracts.FacetValue(
+    value="f",
+    label="ValueError",
+    place=contracts.ErrorPlace("shop/mail.py", 8, "send"),
+    count=2,
+    relation="exact",
+    q="",
+)
+OF_TYPE = contracts.TypeStats(
+    type="a", dead=1, run_p95_ms=1.5, submitted_by_step=[1], ended_by_step=[1], failed_by_step=[1]
+)
 VALUES: list[Struct] = [
+    FACET,
+    FACET.place,
+    contracts.Facet(field="fingerprint", values=[FACET]),
+    contracts.Facets(items=[], count=JobCount(2, "exact"), complete=True, history_lag_s=0.5),
+    OF_TYPE,
+    contracts.StatsByType(begin=NOW, end=NOW, step_s=60, items=[OF_TYPE], complete=False),
     contracts.ActionReport(1, 1, [contracts.ActionResult(ID, 202), contracts.ActionResult(ID, 409, "not dead")]),
     contracts.ActionResult(ID, 404, "no such job"),
     Backoff("linear", 1.5, 60.0, jitter=False),
@@ -119,6 +136,9 @@ VALUES: list[Struct] = [
     contracts.Canary(3, 0.5),
     contracts.NewOperation(kind="discard", group=contracts.OperationGroup("a", "f"), dry_run=True),
     contracts.OperationGroup("a", "f"),
+    contracts.PayloadChange(pointer="/a", kind="changed", before=1, after="x"),
+    contracts.OperationSample("a.b_1", [contracts.PayloadChange(pointer="", kind="removed")]),
+    contracts.OperationRefusal("a.b_1", "it is not dead"),
     contracts.LiveEvent(id=ID, type="a", kind="started", state="running", version=2, at=NOW, worker="w"),
     Page([JOB], None),
     PROBLEM,

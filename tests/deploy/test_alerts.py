@@ -127,7 +127,7 @@ def test_in_kubernetes_every_service_is_scraped_at_a_port_that_it_has() -> None:
         one for path in (ROOT / "deploy/k8s/base").glob("*.yaml") for one in yaml.safe_load_all(path.read_text()) if one
     ]
     pods = [one["spec"]["template"] for one in base if one["kind"] == "Deployment"]
-    labels = [pod["metadata"]["labels"].get(selected["key"]) for pod in pods if "labels" in pod["metadata"]]
+    labels = [pod["metadata"]["labels"].get(selected["key"]) for pod in pods if "labels" in pod.get("metadata", {})]
     assert sorted(labels) == sorted(selected["values"])
     ports = [port["name"] for pod in pods for one in pod["spec"]["containers"] for port in one.get("ports", ())]
     assert endpoint["port"] in ports

@@ -14,7 +14,7 @@ from millstream_runtime import variables_of
 pytestmark = needs_kubectl
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS, ids=str)
 BASE = Path("deploy/k8s/base")
-SERVICES = {"ingest", "dispatcher", "worker", "reaper"}
+SERVICES = {"ingest", "dispatcher", "worker", "reaper", "console"}
 
 
 def deployments(folder: Path) -> dict[str, dict[str, Any]]:
@@ -34,7 +34,7 @@ def test_every_overlay_has_all_services(overlay: Path) -> None:
 def test_an_apply_does_not_say_how_many_pods_there_are_of_what_scales(overlay: Path) -> None:
     """An overlay sets no number of pods for what scales, which an apply would reset."""
     found = deployments(overlay)
-    assert {name for name, one in found.items() if "replicas" in one["spec"]} == {"dispatcher", "reaper"}
+    assert {name for name, one in found.items() if "replicas" in one["spec"]} == {"dispatcher", "reaper", "console"}
 
 
 def test_the_autoscalers_keep_two_of_what_they_scale() -> None:

@@ -23,7 +23,7 @@ from millstream_contracts import (
 )
 from millstream_history import History, open_history, rows_of
 from millstream_history.statistics.buckets import bucket_of, middle_of, percentile
-from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT
+from millstream_history.statistics.windows import HOURS_KEPT, MINUTES_KEPT
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"))
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -124,6 +124,34 @@ async def test_a_point_has_the_counts_of_its_step(history: History) -> None:
     assert points[0].wait_p95_ms == pytest.approx(1000, rel=0.1)
     assert points[0].run_p95_ms == pytest.approx(500, rel=0.1)
     assert (points[1].wait_p50_ms, points[1].run_p50_ms) == (None, None)
+
+
+@pytest.mark.parametrize("step", [2 * MINUTE, HOUR], ids=["minutes", "hours"])
+async def test_types_have_the_sums_of_their_points(history: History, step: timedelta) -> None:
+    """What a type did in a time is the sum of its points, and its series are the numbers of these."""
+    other = Queue(DEFAULT_TENANT, JobType("sms.send"))
+    end = NOON + 2 * step
+    for minute, queue, ran_ms in ((0, QUEUE, 10), (1, QUEUE, 1000), (3, QUEUE, 10), (1, other, 500)):
+        await history.store(rows_of([lives(10, at_ms=NOON_MS + minute * MINUTE_MS, queue=queue, ran_ms=ran_ms)], {}))
+    await history.store(rows_of([lives(9, queue=Queue(Tenant("acme"), other.type))], {}))
+    found = await history.statistics.by_type(DEFAULT_TENANT, begin=NOON, end=end, step=step, limit=9)
+    assert ([one.type for one in found.types], found.is_complete) == ([QUEUE.type, other.type], True)
+    for one in found.types:
+        points = await history.statistics.points(DEFAULT_TENANT, one.type, begin=NOON, end=end, step=step)
+        [whole] = await history.statistics.points(DEFAULT_TENANT, one.type, begin=NOON, end=end, step=end - NOON)
+        assert one.submitted_by_step == [point.submitted for point in points]
+        assert one.ended_by_step == [point.succeeded + point.dead for point in points]
+        assert one.failed_by_step == [0, 0]
+        assert all(getattr(one, name) == getattr(whole, name) for name in whole.__struct_fields__[1:])
+
+
+async def test_there_are_as_many_types_as_were_asked_for(history: History) -> None:
+    """Beyond the limit a type is left out, the one of which least happened, and the answer is not complete."""
+    for count in (3, 1, 2):
+        queue = Queue(DEFAULT_TENANT, JobType(f"of.{count}"))
+        await history.store(rows_of([lives(count, queue=queue)], {}))
+    found = await history.statistics.by_type(DEFAULT_TENANT, begin=NOON, end=NOON + HOUR, step=MINUTE, limit=2)
+    assert ([one.type for one in found.types], found.is_complete) == (["of.3", "of.2"], False)
 
 
 async def test_points_of_all_types_are_those_of_one_tenant(history: History) -> None:

@@ -1,5 +1,6 @@
 """redrive.lua and discard.lua carry out the decision of an operator about a dead job."""
 
+import msgspec
 from msgspec.structs import replace
 from streams.audit import audit
 from streams.seeds import (
@@ -20,7 +21,7 @@ from streams.seeds import (
 )
 
 from millstream_contracts import Dead, JobState, Priority, Queue, RetryAt, Succeeded
-from millstream_streams import ActionCode, Broker, Commit, CommitCode
+from millstream_streams import ActionCode, Broker, Commit, CommitCode, NewSpec, with_payload
 
 
 async def test_redrive_makes_a_dead_job_ready_counted_from_zero(broker: Broker, queue: Queue) -> None:
@@ -79,6 +80,38 @@ async def test_redrive_keeps_the_zombie_of_the_first_life_out(broker: Broker, qu
     assert await commit(broker, zombie) is CommitCode.STALE
     assert await everything(broker, queue) == before
     assert await commit(broker, again) is CommitCode.COMMITTED
+
+
+async def test_redrive_with_a_new_spec_changes_the_payload_in_the_same_step(broker: Broker, queue: Queue) -> None:
+    """A redriven job runs with its new spec, and the event says that it was patched."""
+    job_id = await seed_dead(broker, queue, payload={"a": 1})
+    stored = (await broker.views.stored_specs(queue, [job_id]))[job_id]
+    spec = NewSpec(with_payload(stored.blob, msgspec.msgpack.encode({"a": 2})), stored.job.version)
+    assert await broker.store.redrive(queue, [job_id], specs={job_id: spec}) == [ActionCode.DONE]
+    await audit(broker, queue)
+    assert (await job_of(broker, queue, job_id)).payload == {"a": 2}
+    assert msgspec.msgpack.decode((await take_one(broker, queue)).spec.payload) == {"a": 2}
+    told = [event for event in await events(broker, queue) if event.kind == "redriven"]
+    assert [one.detail for event in told for one in event.jobs] == ["patched"]
+
+
+async def test_redrive_with_a_spec_that_was_made_of_another_one_changes_nothing(broker: Broker, queue: Queue) -> None:
+    """A job that has moved since its spec was read keeps the spec that it has, and stays dead."""
+    job_id = await seed_dead(broker, queue, payload={"a": 1})
+    stored = (await broker.views.stored_specs(queue, [job_id]))[job_id]
+    await broker.store.redrive(queue, [job_id])
+    await commit(broker, await take_one(broker, queue), Dead("attempts", ERROR))
+    before = await everything(broker, queue)
+    codes = await broker.store.redrive(queue, [job_id], specs={job_id: NewSpec(stored.blob, stored.job.version)})
+    assert codes == [ActionCode.CHANGED]
+    assert await everything(broker, queue) == before
+
+
+def test_a_spec_with_another_payload_keeps_the_fields_of_a_newer_release() -> None:
+    """Fields that this release does not know stay in a patched spec."""
+    blob = msgspec.msgpack.encode([{"a": 1}, 17, "", "", None, None, None, None, "newer"])
+    patched = msgspec.msgpack.decode(with_payload(blob, msgspec.msgpack.encode({"a": 2})))
+    assert patched == [{"a": 2}, 17, "", "", None, None, None, None, "newer"]
 
 
 async def test_discard_lets_a_dead_job_go(broker: Broker, queue: Queue) -> None:

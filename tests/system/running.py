@@ -93,6 +93,8 @@ class System:
         self.banner = banner
         self.url = re.search(r"is up at (\S+)", banner)[1]
         self.port = int(self.url.rpartition(":")[2])
+        found = re.search(r"console\s+(http://\S+)/\n", banner)
+        self.console_url = found[1] if found else ""
         self.admin_urls: Mapping[str, str] = dict(_METRICS.findall(banner))
         """Of health and metrics, by process."""
         self.redis_url = re.search(r"rediss?(?:\+\w+)?://\S+", banner)[0]
@@ -131,6 +133,7 @@ def running_system(
     environ: Mapping[str, str] = {},
     workers: int = 2,
     embeds_history: bool = False,
+    has_console: bool = False,
 ) -> Iterator[System]:
     """Run a system while the block lasts, with its data, reports and log in a folder."""
     banner, log = folder / "banner", folder / "services.log"
@@ -140,11 +143,12 @@ def running_system(
         settings["MILLSTREAM_REDIS_URL_FILE"] = str(folder / "redis-url")
     options = ("--port", "0", "--workers", str(workers), "--data", str(folder / "data"))
     history = () if embeds_history else ("--no-history",)
+    console = ("--console-port", "0") if has_console else ("--no-console",)
     with (
         banner.open("wb") as out,
         log.open("wb") as err,
         subprocess.Popen(
-            guarded(millstream("up", *apps, *options, *history)),
+            guarded(millstream("up", *apps, *options, *history, *console)),
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=err,

@@ -11,6 +11,7 @@ from millstream_contracts.dead import (
     DeadLetterPage,
 )
 from millstream_contracts.decoding import UNDECODABLE
+from millstream_contracts.error_place import ErrorPlace, place_of
 from millstream_contracts.event import Event, EventKind, JobTransition, LiveEvent, QueueEvents
 from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
@@ -50,7 +51,10 @@ from millstream_contracts.operation import (
     NewOperation,
     OperationGroup,
     OperationKind,
+    OperationRefusal,
+    OperationSample,
     OperationState,
+    PayloadChange,
 )
 from millstream_contracts.outcome import (
     Cancelled,
@@ -64,8 +68,17 @@ from millstream_contracts.outcome import (
 from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
-from millstream_contracts.search import DeadGroup, DeadGroups, DeadSample, SearchHint, SearchHints
-from millstream_contracts.statistics import StatGap, StatPoint, Stats
+from millstream_contracts.search import (
+    DeadGroup,
+    DeadGroups,
+    DeadSample,
+    Facet,
+    Facets,
+    FacetValue,
+    SearchHint,
+    SearchHints,
+)
+from millstream_contracts.statistics import StatGap, StatPoint, Stats, StatsByType, TypeStats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
@@ -106,8 +119,12 @@ __all__ = [
     "DeadLetterPage",
     "DeadSample",
     "Demand",
+    "ErrorPlace",
     "Event",
     "EventKind",
+    "Facet",
+    "FacetValue",
+    "Facets",
     "FieldError",
     "ForeseenError",
     "HandedBack",
@@ -129,9 +146,12 @@ __all__ = [
     "OpenIncident",
     "OperationGroup",
     "OperationKind",
+    "OperationRefusal",
+    "OperationSample",
     "OperationState",
     "Outcome",
     "Page",
+    "PayloadChange",
     "Priority",
     "Problem",
     "Progress",
@@ -148,6 +168,7 @@ __all__ = [
     "StatGap",
     "StatPoint",
     "Stats",
+    "StatsByType",
     "Submission",
     "Succeeded",
     "Tenant",
@@ -156,6 +177,7 @@ __all__ = [
     "TimelineItem",
     "TypePolicy",
     "TypeRegistration",
+    "TypeStats",
     "Webhook",
     "WebhookChange",
     "WebhookSecret",
@@ -166,6 +188,7 @@ __all__ = [
     "moment",
     "new_job_id",
     "one_line",
+    "place_of",
     "queue_of",
     "read_state",
     "told",

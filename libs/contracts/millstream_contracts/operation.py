@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from millstream_contracts import limits
 from millstream_contracts.ids import NAME_PATTERN
 
-OperationKind = Literal["redrive", "discard"]
+OperationKind = Literal["redrive", "discard", "patch"]
 
 
 class OperationState(StrEnum):
@@ -42,6 +42,30 @@ class Canary(Struct, frozen=True, forbid_unknown_fields=True):
     """The largest share of them that may die again."""
 
 
+class PayloadChange(Struct, frozen=True, kw_only=True):
+    """One value by which a patched payload differs from the one before."""
+
+    pointer: str
+    """Where in the payload, as a JSON Pointer; empty for the payload as a whole."""
+    kind: Literal["added", "removed", "changed"]
+    before: Any = None
+    after: Any = None
+
+
+class OperationSample(Struct, frozen=True):
+    """What a patch would do to the payload of one job."""
+
+    id: str
+    changes: list[PayloadChange]
+
+
+class OperationRefusal(Struct, frozen=True):
+    """A job that an operation has left alone, and why."""
+
+    id: str
+    reason: str
+
+
 class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What is to be done with which dead jobs: those of `q`, of `ids`, or of `group`."""
 
@@ -54,6 +78,8 @@ class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     canary: Canary | None = None
     dry_run: bool = False
     """Count, and do nothing."""
+    patch: dict[str, Any] | None = None
+    """Of the kind `patch`: what changes in each payload, as a JSON Merge Patch (RFC 7396)."""
 
 
 class BulkOperation(Struct, kw_only=True, frozen=True):
@@ -81,5 +107,10 @@ class BulkOperation(Struct, kw_only=True, frozen=True):
     """Jobs that were not dead, or died after the operation was asked for."""
     failed: int = 0
     """Jobs of the canary that died again."""
+    patch: dict[str, Any] | None = None
+    samples: list[OperationSample] = []
+    """Of a dry run of a patch: what would change in the first jobs."""
+    refusals: list[OperationRefusal] = []
+    """The first jobs that were refused."""
     eta_s: float | None = None
     """How long it takes at this rate, where the number of jobs is known."""

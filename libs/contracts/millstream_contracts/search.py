@@ -4,6 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from millstream_contracts.count import CountRelation, JobCount
+from millstream_contracts.error_place import ErrorPlace
 from millstream_contracts.ids import JobId, JobType
 from millstream_contracts.job import JobError
 
@@ -52,5 +54,42 @@ class DeadGroups(Struct, kw_only=True, frozen=True):
     items: list[DeadGroup]
     complete: bool = True
     """Whether all groups are counted: False when there was no time for all of the range."""
+    history_lag_s: float | None = None
+    """How old the oldest event is that the history does not have yet; None where that is not known."""
+
+
+class FacetValue(Struct, kw_only=True, frozen=True):
+    """One value of a field, and how many of the jobs that a search finds have it."""
+
+    value: str
+    label: str | None = None
+    """What people call it, where that is something else: the type of the error of a fingerprint."""
+    place: ErrorPlace | None = None
+    """Where the error of a fingerprint was raised."""
+    count: int
+    relation: CountRelation
+    is_selected: bool = False
+    """Whether the query asks for this value."""
+    q: str | None = None
+    """The query with a condition for this value, or without it where it has one; None where no query can say that."""
+
+
+class Facet(Struct, kw_only=True, frozen=True):
+    """The most frequent values of one field."""
+
+    field: str
+    """As queries name it: `state`, `type`, `worker`, `fingerprint` or `tag.<name>`."""
+    values: list[FacetValue]
+    """The most frequent first."""
+
+
+class Facets(Struct, kw_only=True, frozen=True):
+    """What the jobs that a search finds have in common."""
+
+    items: list[Facet]
+    count: JobCount
+    """How many jobs were looked at: the newest ones, or all."""
+    complete: bool
+    """Whether these are all that the search finds. If not, a count is the least that there are, but for exact ones."""
     history_lag_s: float | None = None
     """How old the oldest event is that the history does not have yet; None where that is not known."""

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from millstream_contracts.ids import JobType
+
 
 class StatPoint(Struct, kw_only=True, frozen=True):
     """What happened in one step. Durations are known to nine per cent; None where nothing has one."""
@@ -44,3 +46,39 @@ class Stats(Struct, kw_only=True, frozen=True):
     """One for each step, oldest first."""
     gaps: list[StatGap] = []
     """Times of which events were lost."""
+
+
+class TypeStats(Struct, kw_only=True, frozen=True):
+    """What happened to the jobs of one type in all of a time. Durations as those of :class:`StatPoint`."""
+
+    type: JobType
+    submitted: int = 0
+    started: int = 0
+    succeeded: int = 0
+    retried: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    wait_p50_ms: float | None = None
+    wait_p95_ms: float | None = None
+    run_p50_ms: float | None = None
+    run_p95_ms: float | None = None
+    submitted_by_step: list[int]
+    ended_by_step: list[int]
+    """Jobs that succeeded or died."""
+    failed_by_step: list[int]
+    """Attempts that failed: retried and dead."""
+
+
+class StatsByType(Struct, kw_only=True, frozen=True):
+    """Statistics of each type of which something happened, the busiest first."""
+
+    begin: datetime = field(name="from")
+    end: datetime = field(name="to")
+    step_s: int
+    items: list[TypeStats]
+    """Each with a number for each step, oldest first."""
+    complete: bool = True
+    """Whether all types are there; False where there are more than were asked for."""
+    gaps: list[StatGap] = []
+    """Times of which events of any type were lost."""

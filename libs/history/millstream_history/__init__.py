@@ -21,7 +21,8 @@ from millstream_history.search.language.query_parser import MAX_QUERY_CHARS
 from millstream_history.search.paging.cursors import PREFIX as SEARCH_CURSOR_PREFIX
 from millstream_history.search.plan import JobQuery
 from millstream_history.search.searcher import Search, SearchedIds, SearchedJobs
-from millstream_history.statistics.statistics import HOURS_KEPT, MINUTES_KEPT, Statistics
+from millstream_history.statistics.statistics import Statistics
+from millstream_history.statistics.windows import HOURS_KEPT, MINUTES_KEPT
 from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [

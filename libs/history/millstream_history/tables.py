@@ -202,6 +202,8 @@ OPERATIONS = Table(
     Column("next_at", DateTime(timezone=True), nullable=False, comment="when the next page is due"),
     Column("lease", Text, comment="the dispatcher that works on it"),
     Column("lease_until", DateTime(timezone=True)),
+    Column("samples", JSONB, nullable=False, server_default=text("'[]'"), comment="what a patch would change"),
+    Column("refusals", JSONB, nullable=False, server_default=text("'[]'"), comment="the first jobs that were refused"),
     Index("operations_due", "next_at", postgresql_where=text("finished_at IS NULL")),
     comment="decisions about many jobs, carried out page by page",
 )

@@ -32,8 +32,8 @@ from millstream_streams.reading.rounds import for_each_queue
 from millstream_streams.reading.snapshots import Snapshots
 from millstream_streams.reading.stored_jobs import Gap, StoredJobs
 from millstream_streams.reading.totals import sum_depths
-from millstream_streams.reading.views import JobViews
-from millstream_streams.store.assembly import assemble
+from millstream_streams.reading.views import JobViews, StoredSpec
+from millstream_streams.store.assembly import assemble, with_payload
 from millstream_streams.store.clock import RedisClock
 from millstream_streams.store.deliveries import (
     ActionCode,
@@ -50,6 +50,7 @@ from millstream_streams.store.deliveries import (
     Lease,
     LeaseCode,
     NewJob,
+    NewSpec,
     ReadEntry,
     RecoveredJob,
     Recovery,
@@ -104,6 +105,7 @@ __all__ = [
     "MissingRightError",
     "Needs",
     "NewJob",
+    "NewSpec",
     "NotDurableError",
     "ReadEntry",
     "ReadyReader",
@@ -130,6 +132,7 @@ __all__ = [
     "StoreFullError",
     "StoreUnavailableError",
     "StoredJobs",
+    "StoredSpec",
     "TlsFiles",
     "Topology",
     "UnsuitableRedisError",
@@ -146,4 +149,5 @@ __all__ = [
     "sum_depths",
     "tls_context",
     "wanted_workers",
+    "with_payload",
 ]

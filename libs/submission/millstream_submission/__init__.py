@@ -16,6 +16,7 @@ from millstream_submission.errors import (
 from millstream_submission.field_errors import MAX_QUOTED_CHARS, TOO_DEEP, decode
 from millstream_submission.group_commit import GroupCommitter
 from millstream_submission.known_queues import KnownQueues
+from millstream_submission.payloads import value_fault
 from millstream_submission.storing import store_jobs, tell_unconfirmed
 from millstream_submission.system_submitter import SystemSubmitter
 from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
@@ -52,4 +53,5 @@ __all__ = [
     "stored_job",
     "tell_unconfirmed",
     "too_large",
+    "value_fault",
 ]

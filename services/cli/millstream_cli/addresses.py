@@ -15,14 +15,27 @@ class Addresses:
         self._missing = dict.fromkeys(names)
         self._found: dict[str, Announcement] = {}
         self._is_complete = anyio.Event()
+        self._heard = {name: anyio.Event() for name in names}
 
     def hear(self, name: str, line: str) -> None:
         """Record the address in a line of a process, if there is one; the last one counts."""
         if found := read_announcement(line):
-            self._found[name] = found
-            self._missing.pop(name, None)
-            if not self._missing:
-                self._is_complete.set()
+            self.know(name, found)
+
+    def know(self, name: str, address: Announcement) -> None:
+        """Record the address of a process that listens where it was told to, and which need not say so."""
+        self._found[name] = address
+        self._missing.pop(name, None)
+        self._heard[name].set()
+        if not self._missing:
+            self._is_complete.set()
+
+    async def wait_for(self, name: str, within_s: float) -> Announcement:
+        """Return the address of one process, once it is known. Raises: NotReadyError."""
+        with anyio.move_on_after(within_s):
+            await self._heard[name].wait()
+            return self._found[name]
+        raise NotReadyError([f"{name} has not said where it listens"], within_s)
 
     async def wait(self, within_s: float) -> Mapping[str, Announcement]:
         """Return the addresses by process, once all are known. Raises: NotReadyError."""

@@ -23,7 +23,7 @@ from millstream_cli.postgres.history_start import start_history
 from millstream_cli.redis_look import look_at_redis
 from millstream_cli.supervisor import Supervisor, supervise
 from millstream_cli.webhook_key import with_webhook_key
-from millstream_runtime import ProcessSettings, ServiceSettings, unwrapped, variables_of
+from millstream_runtime import Announcement, ProcessSettings, ServiceSettings, unwrapped, variables_of
 from millstream_streams import RedisAddress
 
 HOST = "127.0.0.1"
@@ -32,7 +32,7 @@ STOP_GRACE_S = 30.0
 ANNOUNCEMENTS = frozenset({"admin", "listening"})
 """Log lines by which addresses are learnt. They need not be shown: `RunningSystem` has the addresses."""
 
-_OURS = {"host", "port", "admin_port", "processes"}
+_OURS = {"host", "port", "admin_port", "processes", "console_host", "console_port", "console_path"}
 """Settings that this module decides."""
 _OF_REDIS = set(ServiceSettings.__struct_fields__) - set(ProcessSettings.__struct_fields__) - {"namespace"}
 """Settings that it decides too when it starts the Redis. The user's own are for another Redis, and the embedded one
@@ -50,6 +50,8 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
     """An existing Redis, as `environ` names it; None starts the embedded one."""
     port: int = 8080
     """The port of the HTTP API; 0 takes a free one."""
+    console_port: int | None = None
+    """The port of the console; 0 takes a free one, and None runs none."""
     workers: int = 2
     apps: tuple[str, ...] = ()
     environ: Mapping[str, str]
@@ -60,7 +62,8 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
     @property
     def names(self) -> list[str]:
         """Return the names of the processes."""
-        return ["ingest", "dispatcher", "reaper", *self.worker_names]
+        console = [] if self.console_port is None else ["console"]
+        return ["ingest", "dispatcher", "reaper", *console, *self.worker_names]
 
     @property
     def worker_names(self) -> list[str]:
@@ -74,6 +77,8 @@ class RunningSystem(Struct, frozen=True):
     supervisor: Supervisor
     url: str
     """The address of the HTTP API."""
+    console_url: str | None
+    """The address of the console; None without one."""
     redis_url: str
     """The address of Redis, without credentials."""
     history_url: str | None
@@ -89,18 +94,30 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
     Raises: PortInUseError, NoRedisError, ServerStartError, ChildEndedError, NotReadyError, StoreError;
     StoppedEarlyError, when a signal comes before the block.
     """
-    _check_port(plan.port)
-    addresses, was_up = Addresses(plan.names), False
+    for port in (plan.port, plan.console_port or 0):
+        _check_port(port)
+    addresses, was_up = _addresses(plan), False
     with ExitStack() as stack:
         # It hears signals from here on, also while nothing runs yet.
         async with supervise((), sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
             embedded, history = await _start(plan, supervisor, stack)
+            if plan.console_port is not None:
+                await _start_console(plan, supervisor, addresses)
             urls = await _wait_ready(supervisor, addresses, plan.names)
             redis_url = embedded.url if embedded else plan.redis.text if plan.redis else ""
             was_up = True
-            yield RunningSystem(supervisor, urls["ingest"], redis_url, history, urls)
+            yield RunningSystem(supervisor, urls["ingest"], urls.get("console"), redis_url, history, urls)
     if not was_up:
         raise StoppedEarlyError([number.name for number in supervisor.signals])
+
+
+def _addresses(plan: SystemPlan) -> Addresses:
+    """Return where the processes listen, as far as that is decided here."""
+    addresses = Addresses(plan.names)
+    for name, port in (("ingest", plan.port), ("console", plan.console_port)):
+        if port:
+            addresses.know(name, Announcement("listening", HOST, port))
+    return addresses
 
 
 async def _start(plan: SystemPlan, supervisor: Supervisor, stack: ExitStack) -> tuple[EmbeddedRedis | None, str | None]:
@@ -122,6 +139,13 @@ async def _start(plan: SystemPlan, supervisor: Supervisor, stack: ExitStack) -> 
     environ |= {"MILLSTREAM_HISTORY_URL": history} if history else {}
     supervisor.start(_specs(plan, environ, {"ingest", "dispatcher"}))
     return embedded, history
+
+
+async def _start_console(plan: SystemPlan, supervisor: Supervisor, addresses: Addresses) -> None:
+    """Start the console, once ingest has said where it listens. Raises: NotReadyError."""
+    ingest = await addresses.wait_for("ingest", within_s=READY_WITHIN_S)
+    environ = {name: value for name, value in plan.environ.items() if name not in variables_of("url")}
+    supervisor.start([_spec("console", plan, _environ(environ, None) | {"MILLSTREAM_URL": ingest.url})])
 
 
 def _specs(plan: SystemPlan, environ: Mapping[str, str], names: set[str]) -> Iterable[ChildSpec]:
@@ -160,7 +184,8 @@ def _spec(name: str, plan: SystemPlan, environ: Mapping[str, str]) -> ChildSpec:
     command = name.partition("-")[0]
     options = plan.apps if command == "worker" else ()
     # With port 0 the service takes a free port itself: one found here could be taken by another process meanwhile.
-    env = {**environ, _port_variable(name): str(plan.port) if command == "ingest" else "0"}
+    ports = {"ingest": plan.port, "console": plan.console_port or 0}
+    env = {**environ, _port_variable(name): str(ports.get(command, 0))}
     if command == "worker" and plan.port and not any(env.get(variable) for variable in variables_of("url")):
         # Built-in handlers read what a query finds from this ingest.
         env["MILLSTREAM_URL"] = f"http://{HOST}:{plan.port}"
@@ -172,13 +197,19 @@ def _spec(name: str, plan: SystemPlan, environ: Mapping[str, str]) -> ChildSpec:
 
 def _port_variable(name: str) -> str:
     """Return the variable that sets the port of a process's health routes."""
-    return "MILLSTREAM_PORT" if name == "ingest" else "MILLSTREAM_ADMIN_PORT"
+    return {"ingest": "MILLSTREAM_PORT", "console": "MILLSTREAM_CONSOLE_PORT"}.get(name, "MILLSTREAM_ADMIN_PORT")
+
+
+def is_free(port: int) -> bool:
+    """Return whether a port of this machine can be listened on."""
+    try:
+        with socket.create_server((HOST, port)):
+            return True
+    except OSError:
+        return False
 
 
 def _check_port(port: int) -> None:
-    """Refuse a port that is taken: the process that listens there would pass for ingest. Raises: PortInUseError."""
-    try:
-        with socket.create_server((HOST, port)):
-            pass
-    except OSError as error:
-        raise PortInUseError(port) from error
+    """Refuse a port that is taken: the process that listens there would pass for ours. Raises: PortInUseError."""
+    if not is_free(port):
+        raise PortInUseError(port)

@@ -17,7 +17,8 @@ from millstream_cli.reloading.reloader import reloadable, reloader_of
 from millstream_cli.rendering.banner import banner
 from millstream_cli.rendering.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.settings import load
-from millstream_cli.system import ANNOUNCEMENTS, SystemPlan, run_system
+from millstream_cli.system import ANNOUNCEMENTS, SystemPlan, is_free, run_system
+from millstream_console.settings import ConsoleSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_runtime import variables_of
 from millstream_streams import StoreError
@@ -38,6 +39,8 @@ DEFAULT_FOLDER = Path(".millstream")
     show_default=True,
     help="Folder of the embedded Redis and PostgreSQL.",
 )
+@click.option("--console-port", type=int, help="Port of the console; a free one if 8090 is taken.")
+@click.option("--no-console", is_flag=True, help="Run without the console.")
 @click.option("--no-history", is_flag=True, help="Run without a history of jobs.")
 @reload_options
 @one_line_errors(StoreError, WorkerError, MillstreamError, OSError)
@@ -47,6 +50,8 @@ def up(
     port: int | None,
     workers: int,
     data: Path,
+    console_port: int | None,
+    no_console: bool,
     no_history: bool,
     reload: bool,
     reload_include: tuple[str, ...],
@@ -76,11 +81,19 @@ def up(
         history=data / "postgres" if embeds_history else None,
         namespace=settings.namespace,
         port=settings.port,
+        console_port=None if no_console else _console_port(console_port),
         workers=workers,
         apps=refs,
         environ=reloadable(environ) if reload else environ,
     )
     anyio.run(_stay, plan, app, reload_include if reload else None)
+
+
+def _console_port(wish: int | None) -> int:
+    """Return the port of the console: the one that was asked for, else the default one, or 0 where that is taken."""
+    settings = load(ConsoleSettings, os.environ, console_port=wish)
+    is_chosen = wish is not None or _names(os.environ, "console_port")
+    return settings.console_port if is_chosen or is_free(settings.console_port) else 0
 
 
 def without_history(environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,9 @@ from msgspec import Meta
 
 from millstream_runtime import ListenPort, ProcessSettings, Url
 
+HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+Origin = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.*-]{1,253}(:[0-9]{1,5})?$")]
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -23,10 +26,10 @@ class ConsoleSettings(ProcessSettings, frozen=True, kw_only=True):
     console_path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200)] = ""
     """The path that a proxy has the console under, such as `/millstream`, without a slash at its end. The proxy leaves
     it in the path of requests."""
-    console_hosts: tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...] = ()
+    console_hosts: tuple[HostName, ...] = ()
     """The host names that requests may be for, so that no other web site can lead a browser here. Empty: any, and only
     those of this machine where the console listens on a loopback address."""
-    console_frame_ancestors: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:/*_-]+$")], ...] = ()
+    console_frame_ancestors: tuple[Origin, ...] = ()
     """The origins, such as `https://grafana.example.com`, that may show pages with `?embed=1` in a frame. Empty:
     none."""
     console_trace_url: Annotated[str, Meta(pattern=r"^$|^https?://[^\s{}]+\{trace_id\}[^\s{}]*$", max_length=2_000)] = (

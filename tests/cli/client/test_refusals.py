@@ -42,6 +42,7 @@ COMMANDS = [
     ("operations",),
     ("operations", "redrive", "-q", "type:a.b", "--yes"),
     ("operations", "discard", JOB_ID, "--dry-run"),
+    ("operations", "patch", JOB_ID, "-p", '{"a": 1}', "--yes"),
     ("operations", "show", "op_1"),
     ("operations", "pause", "op_1"),
     ("operations", "resume", "op_1"),

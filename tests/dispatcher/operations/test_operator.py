@@ -1,105 +1,11 @@
 """The operator carries out operations a step at a time, and acts on no job twice."""
 
-from collections.abc import AsyncIterator
-
-import pytest
+from dispatcher.operations.scene import Scene
 from history_databases import execute
-from history_seeds import store
-from streams.seeds import ERROR, commit, job_of, seed_dead, take_one
 
-from millstream_contracts import (
-    BulkOperation,
-    Canary,
-    Dead,
-    JobId,
-    NewOperation,
-    OperationGroup,
-    OperationState,
-    Queue,
-)
-from millstream_dispatcher.operations.operator import Operator
-from millstream_history import Advance, History, open_history
-from millstream_streams import Broker
-from millstream_telemetry import MetricRegistry, OperationMetrics
-
-FAST = 10_000.0
-
-
-@pytest.fixture
-async def history(history_url: str) -> AsyncIterator[History]:
-    """Yield a history with empty tables."""
-    async with open_history(history_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def queue(queues: list[Queue]) -> Queue:
-    """Return one of the queues."""
-    return queues[0]
-
-
-@pytest.fixture
-def operator(history: History, broker: Broker, metrics: MetricRegistry) -> Operator:
-    """Return the duty."""
-    return Operator(history, broker, OperationMetrics(metrics))
-
-
-class Scene:
-    """Dead jobs, and operations on them."""
-
-    def __init__(self, broker: Broker, history: History, queue: Queue, operator: Operator, url: str) -> None:
-        self.broker, self.history, self.queue, self.operator, self.url = broker, history, queue, operator, url
-        self.count = 0
-
-    async def dead(self, count: int) -> list[JobId]:
-        """Make dead jobs, known to the history too."""
-        ids = [await seed_dead(self.broker, self.queue) for _ in range(count)]
-        for job_id in ids:
-            await store(self.history, self.queue, await job_of(self.broker, self.queue, job_id))
-        return ids
-
-    async def add(self, kind: str = "redrive", **asked: object) -> str:
-        """Ask for an operation, as ingest does."""
-        now = await self.broker.now()
-        wanted = NewOperation(kind=kind, **{"rate": FAST, **asked})
-        self.count += 1
-        query = self.history.operations.frozen_query(self.queue.tenant, wanted, now)
-        cutoff_ms = round(now.timestamp() * 1000)
-        made = await self.history.operations.add(self.queue.tenant, f"op_{self.count}", wanted, query, cutoff_ms)
-        return made.shown.id
-
-    async def shown(self, operation_id: str) -> BulkOperation:
-        """Return an operation as it is now."""
-        found = await self.history.operations.find(self.queue.tenant, operation_id)
-        assert found is not None
-        return found.shown
-
-    async def run(self, *, most: int = 50) -> int:
-        """Run steps until none is due, at most so many. Return how many."""
-        for step in range(most):
-            if not (await self.operator.run_once()).more:
-                return step
-        return most
-
-    async def make_due(self) -> None:
-        """Let every pause be over, and every lease."""
-        await execute(self.url, "UPDATE operations SET next_at = now() - interval '1s', lease_until = NULL")
-
-    async def states(self, ids: list[JobId]) -> list[str]:
-        """Return the states of jobs."""
-        return [(await job_of(self.broker, self.queue, job_id)).state.value for job_id in ids]
-
-    async def die_again(self, job_id: JobId) -> None:
-        """Run a redriven job, which dies."""
-        delivery = await take_one(self.broker, self.queue)
-        assert delivery.id == job_id
-        await commit(self.broker, delivery, Dead("attempts", ERROR))
-
-
-@pytest.fixture
-def scene(broker: Broker, history: History, queue: Queue, operator: Operator, history_url: str) -> Scene:
-    """Return a scene."""
-    return Scene(broker, history, queue, operator, history_url)
+from millstream_contracts import Canary, OperationGroup, OperationState
+from millstream_history import Advance
+from millstream_telemetry import MetricRegistry
 
 
 async def test_a_redrive_runs_every_dead_job_that_its_query_finds(scene: Scene) -> None:
@@ -123,6 +29,7 @@ async def test_a_discard_of_ids_ends_them(scene: Scene, metrics: MetricRegistry)
     found = await scene.shown(operation)
     assert (found.state, found.found, found.done, found.refused) == (OperationState.DONE, 3, 2, 1)
     assert await scene.states(ids) == ["cancelled"] * 2
+    assert [(one.id, one.reason) for one in found.refusals] == [("nonsense", "there is no such job")]
     labels = {"kind": "discard", "outcome": "done"}
     assert metrics.get_sample_value("millstream_operation_jobs_total", labels) == 2
 
@@ -149,6 +56,7 @@ async def test_a_job_that_dies_again_is_not_redriven_twice(scene: Scene) -> None
     await scene.run()
     found = await scene.shown(operation)
     assert (found.state, found.done, found.refused) == (OperationState.DONE, 0, 1)
+    assert [(one.id, "died after" in one.reason) for one in found.refusals] == [(job_id, True)]
     assert await scene.states([job_id]) == ["dead"]
 
 

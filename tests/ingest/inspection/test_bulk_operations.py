@@ -50,8 +50,12 @@ async def test_an_operation_is_paused_resumed_and_cancelled(remembering: Ingest)
     [
         ({"kind": "redrive"}, "expected one of `q`, `ids` and `group`"),
         ({"kind": "redrive", "q": "", "ids": ["x"]}, "expected one of `q`, `ids` and `group`"),
-        ({"kind": "discard", "q": "", "canary": {}}, "only a redrive can be tried out"),
+        ({"kind": "discard", "q": "", "canary": {}}, "only what runs jobs again can be tried out"),
         ({"kind": "explode", "q": ""}, "/kind"),
+        ({"kind": "patch", "q": ""}, "/patch: missing"),
+        ({"kind": "patch", "q": "", "patch": [1]}, "/patch"),
+        ({"kind": "patch", "q": "", "patch": {"a": "\0"}}, "/patch/a: contains the character NUL"),
+        ({"kind": "redrive", "q": "", "patch": {}}, "belongs to operations of the kind `patch` alone"),
         ({"kind": "redrive", "q": "", "rate": 0}, "/rate"),
         ({"kind": "redrive", "q": "nonsense:1"}, "nonsense"),
         ({"kind": "redrive", "ids": []}, "/ids"),

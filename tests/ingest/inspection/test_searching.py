@@ -284,6 +284,38 @@ async def test_dead_jobs_are_grouped(ingest, past):
     problem(await ingest.http.get("/v1/dead/groups", params={"since": "yesterday"}), 400, "bad-request")
 
 
+async def test_facets_are_those_of_the_search_that_its_parameters_ask_for(ingest, past):
+    """Facets count the jobs that the same parameters would find, each value with the query that asks for it."""
+    found = await ingest.get("/v1/jobs/search/facets", q="since:900d", **{"tag.customer": "c0"})
+    facets = {one["field"]: one["values"] for one in found["items"]}
+    assert (found["count"], found["complete"]) == ({"value": 5, "relation": "exact"}, True)
+    assert [(one["value"], one["count"], one["q"]) for one in facets["state"]] == [
+        ("succeeded", 3, "since:900d state:succeeded"),
+        ("dead", 2, "since:900d state:dead"),
+    ]
+    assert [(one["value"], one["label"]) for one in facets["fingerprint"]] == [("f1", "shop.MailError")]
+    assert [(one["value"], one["count"]) for one in facets["tag.customer"]] == [("c0", 5)]
+    narrowed = await ingest.get("/v1/jobs/search/facets", q="state:dead -type:sms.send")
+    assert narrowed["items"][0]["values"][0] == {
+        "value": "dead",
+        "label": None,
+        "place": None,
+        "count": 3,
+        "relation": "exact",
+        "is_selected": True,
+        "q": "-type:sms.send",
+    }
+
+
+async def test_a_query_without_meaning_has_no_facets(ingest):
+    """Facets of a query that cannot be read are refused as a search is."""
+    document = problem(
+        await ingest.http.get("/v1/jobs/search/facets", params={"q": "state:failed"}), 422, "invalid-query"
+    )
+    assert document["errors"][0]["position"] == 6
+    problem(await ingest.http.get("/v1/jobs/search/facets", params={"cursor": "x"}), 400, "bad-request")
+
+
 async def test_a_search_has_a_span_below_that_of_its_request(settings, history_url, broker):
     """A search that is traced has a span with how it was done and what it found, and none of what was searched for."""
     exporter = InMemorySpanExporter()

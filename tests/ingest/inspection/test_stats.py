@@ -7,9 +7,11 @@ import pytest
 from history_seeds import events_of, store_at
 from ingest.inspection.test_past_jobs import QUEUE, SUCCESS, past_job
 from ingest.serving import Ingest, problem, remembering_ingest
+from msgspec.structs import replace
 
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue, new_job_id
 from millstream_ingest.http.errors import IngestError
-from millstream_ingest.inspection.stats_window import MOST_POINTS, POINTS, window_of
+from millstream_ingest.inspection.stats_window import CHART, SPARKLINES, window_of
 from millstream_streams import Broker
 
 NOW = datetime(2026, 11, 26, 12, 34, 56, tzinfo=UTC)
@@ -36,9 +38,30 @@ async def test_points_cover_the_time_that_was_asked_for(past: Ingest, history_ur
     assert (await past.get("/v1/stats", type="sms.send"))["points"][0]["submitted"] == 0
 
 
+async def test_each_type_has_its_totals_and_a_number_for_each_step(past: Ingest, history_url: str) -> None:
+    """The response has the totals of each type, the busiest first, and says when there are more than were asked for."""
+    at_ms = round((datetime.now(UTC) - 10 * MINUTE).timestamp() * 1000)
+    other = Queue(DEFAULT_TENANT, JobType("sms.send"))
+    for queue in (QUEUE, other, QUEUE):
+        job = replace(past_job(), id=new_job_id(queue), type=queue.type)
+        await store_at(history_url, queue, job, events_of(job, SUCCESS, at_ms=at_ms))
+    found = await past.get("/v1/stats/types", step="5m", **{"from": "30m"})
+    assert [(one["type"], one["submitted"], one["succeeded"]) for one in found["items"]] == [
+        (QUEUE.type, 2, 2),
+        (other.type, 1, 1),
+    ]
+    assert found["complete"]
+    steps = [sum(one["ended_by_step"]) for one in found["items"]]
+    assert steps == [2, 1]
+    assert {len(one["ended_by_step"]) for one in found["items"]} <= {6, 7}
+    first = await past.get("/v1/stats/types", limit=1)
+    assert ([one["type"] for one in first["items"]], first["complete"]) == ([QUEUE.type], False)
+
+
 async def test_without_a_history_there_are_no_statistics(ingest: Ingest) -> None:
     """Without a database the response says what is missing."""
-    problem(await ingest.http.get("/v1/stats"), 422, "no-history")
+    for path in ("/v1/stats", "/v1/stats/types"):
+        problem(await ingest.http.get(path), 422, "no-history")
 
 
 async def test_a_parameter_that_cannot_be_read_is_named(past: Ingest) -> None:
@@ -73,8 +96,14 @@ def test_a_window_has_whole_steps_that_hold_what_was_asked_for(
     assert found.step == step
     assert found.begin <= begin < found.begin + step
     assert found.end - step < end <= found.end
-    assert (found.end - found.begin) / step <= POINTS + 1
+    assert (found.end - found.begin) / step <= CHART.points + 1
     assert found.begin.timestamp() % 60 == 0
+
+
+def test_sparklines_of_a_long_time_are_hourly() -> None:
+    """A request for all types that names no step reads minutes of a short time, and hours of a longer one."""
+    assert window_of({"from": "1h"}, NOW, SPARKLINES).step == MINUTE
+    assert window_of({"from": "4h"}, NOW, SPARKLINES).step == HOUR
 
 
 @pytest.mark.parametrize(
@@ -99,8 +128,7 @@ def test_a_window_has_whole_steps_that_hold_what_was_asked_for(
     ids=str,
 )
 def test_a_window_that_cannot_be_shown_is_refused(asked: dict[str, str], name: str) -> None:
-    """A time or a step that cannot be read, or gives more than MOST_POINTS, is refused by its name."""
+    """A time or a step that cannot be read, or gives more points than its size allows, is refused by its name."""
     with pytest.raises(IngestError) as caught:
         window_of(asked, NOW)
     assert caught.value.errors[0].pointer == f"?{name}"
-    assert MOST_POINTS > POINTS

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import case, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -120,6 +121,8 @@ class Operations:
             "cursor": step.cursor,
             "is_exhausted": step.is_exhausted,
             "canary_ids": list(step.canary_ids),
+            "samples": msgspec.to_builtins(step.samples),
+            "refusals": msgspec.to_builtins(step.refusals),
             "next_at": func.now() + soon(step.pause_s),
             "updated_at": func.now(),
             "lease": None,

@@ -7,7 +7,15 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Row
 
-from millstream_contracts import BulkOperation, JobId, NewOperation, OperationState, Tenant
+from millstream_contracts import (
+    BulkOperation,
+    JobId,
+    NewOperation,
+    OperationRefusal,
+    OperationSample,
+    OperationState,
+    Tenant,
+)
 from millstream_history.search.plan import JobQuery
 
 
@@ -41,6 +49,8 @@ class Advance(Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     is_exhausted: bool = False
     canary_ids: list[JobId] = []
+    samples: list[OperationSample] = []
+    refusals: list[OperationRefusal] = []
     canary_within_s: float | None = None
     """How long the canary is waited for, from now on; None where that is decided already."""
     pause_s: float = 0.0
@@ -71,6 +81,9 @@ def stored_operation(row: Row[Any]) -> StoredOperation:
             done=row.done,
             refused=row.refused,
             failed=row.failed,
+            patch=asked.patch,
+            samples=msgspec.convert(row.samples, list[OperationSample]),
+            refusals=msgspec.convert(row.refusals, list[OperationRefusal]),
             eta_s=None if jobs is None or row.finished_at else round((jobs - row.found) / asked.rate, 1),
         ),
         asked=asked,

@@ -26,6 +26,7 @@ from millstream_contracts import JobCount, JobId, Tenant
 from millstream_history.connection.reading import Reader
 from millstream_history.projection.columns import StoredJob
 from millstream_history.search.dead_groups import FoundGroups, find_dead_groups
+from millstream_history.search.facets.finder import FoundFacets, find_facets
 from millstream_history.search.hints.recent_jobs import NO_JOBS, RecentJobs, look_at_recent
 from millstream_history.search.language.filters import IndexName
 from millstream_history.search.paging.counter import count_jobs
@@ -57,6 +58,9 @@ MAX_RECENT = 200
 """For how long, and of how many types, it is known what their newest jobs have in them."""
 
 HINTS_WITHIN_S = 0.3
+
+FACETS_WITHIN_S = 0.35
+"""How long facets are looked for: they stand beside a page, which comes by itself."""
 
 
 class SearchedJobs(Struct, frozen=True, kw_only=True):
@@ -171,6 +175,18 @@ class Search:
                 return await find_dead_groups(session, tenant, job_type, since or BEGINNING, now)
 
         return await self._reader.read(find, within_s=BUDGET_S + SILENCE_S)
+
+    async def facets(
+        self, query: JobQuery, *, known_types: Sequence[str] | None = None, budget_s: float = FACETS_WITHIN_S
+    ) -> FoundFacets:
+        """Return what the jobs that a query finds have in common, counted in the newest of them. Raises: QueryError."""
+        plan = plan_of(query, known_types)
+
+        async def find(connection: AsyncConnection) -> FoundFacets:
+            async with TimedSession(connection, budget_s) as session:
+                return await find_facets(session, plan, query.q, await self._known_indexes(session))
+
+        return await self._reader.read(find, within_s=max(budget_s, FACETS_WITHIN_S) + SILENCE_S)
 
     async def recent(self, tenant: Tenant, job_type: str | None) -> RecentJobs:
         """Return what the newest jobs of a type have in them; what was seen is taken for true for a while."""

@@ -1,27 +1,19 @@
-"""Reads statistics: points of equal length between two times, of one type or of all."""
+"""Reads statistics: points of equal length between two times, of one type or of all, and what each type did in them."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from millstream_contracts import EventKind, JobType, StatPoint, Tenant
+from millstream_contracts import JobType, StatPoint, Tenant
 from millstream_history.connection.database import transaction
 from millstream_history.connection.reading import Reader
-from millstream_history.statistics.buckets import NONE, percentile
+from millstream_history.statistics.by_type import FoundTypes, query_of_types, types_of
+from millstream_history.statistics.summary import Counts, summary_of
+from millstream_history.statistics.windows import HOURS_KEPT, MINUTES_KEPT, number_of_step, table_for
 from millstream_history.tables import STATS_HOURS, STATS_MINUTES
-
-MINUTES_KEPT, HOURS_KEPT = timedelta(days=14), timedelta(days=400)
-HOUR = timedelta(hours=1)
-
-_RUNS = (EventKind.SUCCEEDED, EventKind.RETRYING, EventKind.DEAD)
-_HALF, _MOST = 0.5, 0.95
-
-Counts = dict[tuple[str, int], int]
-"""By kind and bucket the number of transitions."""
 
 
 class Statistics:
@@ -46,7 +38,25 @@ class Statistics:
         for number, kind, bucket, n in await self._reader.read(read):
             counts.setdefault(number, {})[kind, bucket] = n
         steps = -((begin - end) // step)
-        return [_point(begin + number * step, counts.get(number, {})) for number in range(steps)]
+        return [
+            StatPoint(at=(begin + number * step).astimezone(UTC), **summary_of(counts.get(number, {})))
+            for number in range(steps)
+        ]
+
+    async def by_type(
+        self, tenant: Tenant, *, begin: datetime, end: datetime, step: timedelta, limit: int
+    ) -> FoundTypes:
+        """Return what each type did from `begin` to before `end`, the busiest `limit` types first.
+
+        The times are as those of `points`. It is one statement, whose rows are sums already.
+        """
+        query = query_of_types(tenant, begin, end, step, limit)
+
+        async def read(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(query)).all()
+
+        rows = await self._reader.read(read)
+        return types_of(rows, steps=-((begin - end) // step), limit=limit)
 
     async def forget(self, now: datetime) -> None:
         """Delete minutes and hours that are older than MINUTES_KEPT and HOURS_KEPT."""
@@ -56,45 +66,11 @@ class Statistics:
 
 
 def _query(tenant: Tenant, job_type: JobType | None, begin: datetime, end: datetime, step: timedelta) -> Any:
-    is_hourly = step % HOUR == timedelta() and begin.minute == 0
-    table = STATS_HOURS if is_hourly else STATS_MINUTES
-    columns = table.c
-    number = func.floor(
-        func.extract("epoch", columns.at - begin) / step.total_seconds(),
-    ).label("number")
+    columns = table_for(begin, step).c
+    number = number_of_step(columns.at, begin, step)
     query = (
         select(number, columns.kind, columns.bucket, func.sum(columns.n))
         .where(columns.tenant == tenant, columns.at >= begin, columns.at < end)
         .group_by(number, columns.kind, columns.bucket)
     )
     return query if job_type is None else query.where(columns.type == job_type)
-
-
-def _point(at: datetime, counts: Counts) -> StatPoint:
-    kinds: Counter[str] = Counter()
-    for (kind, _), n in counts.items():
-        kinds[kind] += int(n)
-    waits, runs = _durations(counts, (EventKind.STARTED,)), _durations(counts, _RUNS)
-    return StatPoint(
-        at=at.astimezone(UTC),
-        submitted=kinds[EventKind.SUBMITTED],
-        started=kinds[EventKind.STARTED],
-        succeeded=kinds[EventKind.SUCCEEDED],
-        retried=kinds[EventKind.RETRYING],
-        dead=kinds[EventKind.DEAD],
-        cancelled=kinds[EventKind.CANCELLED],
-        expired=kinds[EventKind.EXPIRED],
-        wait_p50_ms=percentile(waits, _HALF),
-        wait_p95_ms=percentile(waits, _MOST),
-        run_p50_ms=percentile(runs, _HALF),
-        run_p95_ms=percentile(runs, _MOST),
-    )
-
-
-def _durations(counts: Counts, kinds: Iterable[EventKind]) -> dict[int, int]:
-    found: Counter[int] = Counter()
-    wanted = {str(kind) for kind in kinds}
-    for (kind, bucket), n in counts.items():
-        if kind in wanted and bucket != NONE:
-            found[bucket] += int(n)
-    return found

@@ -27,6 +27,7 @@ from millstream_contracts import (
     DeadLetterAction,
     DeadLetterPage,
     Demand,
+    Facets,
     Job,
     JobStack,
     JobState,
@@ -38,6 +39,7 @@ from millstream_contracts import (
     SearchHints,
     SecretWebhook,
     Stats,
+    StatsByType,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -147,9 +149,19 @@ class Api:
         created_before: datetime | None,
     ) -> ApiFlow[Page]:
         """Read a page of a list, or of a search."""
-        times = {"created_after": _time(created_after), "created_before": _time(created_before)}
-        tagged = {f"tag.{name}": text for name, text in (tags or {}).items()}
-        return self._retrier.flow(Call(path="/v1/jobs", returns=Page, query={**query, **times, **tagged}))
+        filters = _filters(tags, created_after, created_before)
+        return self._retrier.flow(Call(path="/v1/jobs", returns=Page, query={**query, **filters}))
+
+    def facets(
+        self,
+        query: Mapping[str, str | int | None],
+        tags: Mapping[str, str] | None,
+        created_after: datetime | None,
+        created_before: datetime | None,
+    ) -> ApiFlow[Facets]:
+        """Read what the jobs of a search have in common."""
+        filters = _filters(tags, created_after, created_before)
+        return self._retrier.flow(Call(path="/v1/jobs/search/facets", returns=Facets, query={**query, **filters}))
 
     def search_hints(self, q: str, at: int | None) -> ApiFlow[SearchHints]:
         """Read how a query can go on."""
@@ -198,6 +210,13 @@ class Api:
         """Read statistics."""
         query = {"type": type, "from": _time(since), "to": _time(until), "step": _time(step)}
         return self._retrier.flow(Call(path="/v1/stats", returns=Stats, query=query))
+
+    def stats_by_type(
+        self, since: datetime | timedelta | None, until: datetime | None, step: timedelta | None, limit: int | None
+    ) -> ApiFlow[StatsByType]:
+        """Read statistics by type."""
+        query = {"from": _time(since), "to": _time(until), "step": _time(step), "limit": limit}
+        return self._retrier.flow(Call(path="/v1/stats/types", returns=StatsByType, query=query))
 
     def types(self) -> ApiFlow[list[TypeRegistration]]:
         """Read what workers have registered of the types they handle."""
@@ -310,6 +329,14 @@ def checked_key(idempotency_key: str | None) -> str:
         return str(uuid.uuid4())
     check_idempotency_key(idempotency_key)
     return idempotency_key
+
+
+def _filters(
+    tags: Mapping[str, str] | None, created_after: datetime | None, created_before: datetime | None
+) -> dict[str, str | None]:
+    """Return the parameters beside the query by which jobs are searched for."""
+    times = {"created_after": _time(created_after), "created_before": _time(created_before)}
+    return {**times, **{f"tag.{name}": text for name, text in (tags or {}).items()}}
 
 
 def _time(value: datetime | timedelta | None) -> str | None:

@@ -25,6 +25,7 @@ from millstream_contracts import (
     DeadGroups,
     DeadLetterPage,
     Demand,
+    Facets,
     Job,
     JobEvent,
     JobId,
@@ -39,6 +40,7 @@ from millstream_contracts import (
     SearchHints,
     SecretWebhook,
     Stats,
+    StatsByType,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -283,6 +285,23 @@ class SyncClient:
         """
         return self._transport.run(self._api.search_hints(q, at))
 
+    def facets(
+        self,
+        q: str = "",
+        *,
+        type: str | None = None,
+        state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Facets:
+        """Return what the jobs that a search finds have in common: states, types, workers, errors, tags.
+
+        They are counted in the newest jobs; `complete` says whether these are all. Raises: ValueError, ApiError.
+        """
+        query = {"q": q, "type": type, "state": state}
+        return self._transport.run(self._api.facets(query, tags, created_after, created_before))
+
     def dead(self, *, type: str | None = None, cursor: str | None = None, limit: int | None = None) -> DeadLetterPage:
         """Return a page of dead letters, newest first. Raises: ApiError."""
         return self._transport.run(self._api.dead(type, cursor, limit))
@@ -326,6 +345,20 @@ class SyncClient:
         `since` is a time, or how long ago it was, by default an hour. It needs a history. Raises: ValueError, ApiError.
         """
         return self._transport.run(self._api.stats(type, since, until, step))
+
+    def stats_by_type(
+        self,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        step: timedelta | None = None,
+        limit: int | None = None,
+    ) -> StatsByType:
+        """Return what each type did in a time, the busiest first: totals, and a number for each step.
+
+        Times are as those of `stats`. `limit` bounds the types, by default to 200. Raises: ValueError, ApiError.
+        """
+        return self._transport.run(self._api.stats_by_type(since, until, step, limit))
 
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
@@ -451,14 +484,24 @@ class SyncClient:
         rate: float = 50.0,
         canary: Canary | None = None,
         dry_run: bool = False,
+        patch: Mapping[str, Any] | None = None,
     ) -> BulkOperation:
         """Have many dead jobs redriven or discarded: those of a search, of ids, or of a group.
 
         The service goes on with it by itself, `rate` jobs a second, also when it is restarted. With a `canary` it tries
-        some jobs first. `dry_run` only counts. Raises: ApiError.
+        some jobs first. `dry_run` only counts. The kind `patch` also changes their payloads, by a JSON Merge Patch.
+        Raises: ApiError.
         """
-        chosen = None if ids is None else list(ids)
-        new = NewOperation(kind=kind, q=q, ids=chosen, group=group, rate=rate, canary=canary, dry_run=dry_run)
+        new = NewOperation(
+            kind=kind,
+            q=q,
+            ids=None if ids is None else list(ids),
+            group=group,
+            rate=rate,
+            canary=canary,
+            dry_run=dry_run,
+            patch=None if patch is None else dict(patch),
+        )
         return self._transport.run(self._api.start_operation(new))
 
     def operations(self, *, limit: int = 50) -> list[BulkOperation]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import Raw, Struct
+
 from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, made_at, moment
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import with_retries
@@ -24,6 +26,19 @@ _PRIORITIES = {priority.encode(): priority for priority in Priority}
 _LONG_AGO = moment(0)
 
 Fields = dict[bytes, bytes]
+
+
+class StoredSpec(Struct, frozen=True):
+    """The spec of a job as it is stored, and the job at that moment."""
+
+    job: Job
+    blob: bytes
+    """A JobSpec in MessagePack; empty where the hash has none."""
+
+    @property
+    def payload(self) -> Raw:
+        """Return the payload, one MessagePack value; nothing of a spec that cannot be read."""
+        return read_spec(self.blob).payload
 
 
 class JobViews:
@@ -82,6 +97,14 @@ class JobViews:
         for job_id, fields in zip(ids, await self._hashes(queue, ids), strict=True):
             if job := job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED):
                 found[job_id] = job, read_spec(fields.get(b"spec"))
+        return found
+
+    async def stored_specs(self, queue: Queue, ids: Sequence[JobId]) -> dict[JobId, StoredSpec]:
+        """Return the specs of those of these jobs that exist."""
+        found: dict[JobId, StoredSpec] = {}
+        for job_id, fields in zip(ids, await self._hashes(queue, ids) if ids else (), strict=True):
+            if job := job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED):
+                found[job_id] = StoredSpec(job, fields.get(b"spec", b""))
         return found
 
     async def dead_letters(self, queue: Queue, ids: Sequence[JobId]) -> list[DeadLetter]:

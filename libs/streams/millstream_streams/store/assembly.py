@@ -8,6 +8,7 @@ from millstream_contracts import Callback, JobId, JobSpec, Submission
 from millstream_streams.store.deliveries import Idempotency, NewJob
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode_values = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 def assemble(
@@ -48,6 +49,14 @@ def assemble(
         callback=b"" if submission.callback is None else _callback(submission.callback),
         waited=waited,
     )
+
+
+def with_payload(spec: bytes, payload: bytes) -> bytes:
+    """Return a stored spec with another payload, one MessagePack value; fields of a newer release stay as they are.
+
+    Raises: msgspec.DecodeError, for a spec that cannot be read.
+    """
+    return _encode([msgspec.Raw(payload), *_decode_values(spec)[1:]])
 
 
 def _callback(callback: Callback) -> bytes:

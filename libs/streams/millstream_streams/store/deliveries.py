@@ -185,6 +185,17 @@ class ActionCode(IntEnum):
     DONE_BEFORE = 0
     WRONG_STATE = -1
     UNKNOWN_JOB = -2
+    CHANGED = -3
+    """Of a job that gets another spec: it is no longer the one that was read."""
+
+
+class NewSpec(Struct, frozen=True):
+    """A spec that takes the place of a job's own."""
+
+    blob: bytes
+    """A JobSpec in MessagePack."""
+    version: int
+    """The version of the job of whose spec it was made."""
 
 
 class Release(Struct, frozen=True):

@@ -38,6 +38,7 @@ from millstream_streams.store.deliveries import (
     Lease,
     LeaseCode,
     NewJob,
+    NewSpec,
     ReadEntry,
     RecoveredJob,
     Recovery,
@@ -240,13 +241,25 @@ class JobStore:
         _check_size(ids)
         return _codes(await self._run("cancel", queue, [self._retention_ms, *ids]))
 
-    async def redrive(self, queue: Queue, ids: Sequence[JobId], *, died_by_ms: int | None = None) -> list[ActionCode]:
+    async def redrive(
+        self,
+        queue: Queue,
+        ids: Sequence[JobId],
+        *,
+        died_by_ms: int | None = None,
+        specs: Mapping[JobId, NewSpec] | None = None,
+    ) -> list[ActionCode]:
         """Make dead jobs ready again, counted from zero; with `died_by_ms` only those that died until then.
 
-        By that bound an operation that is repeated redrives no job which has died again.
+        By that bound an operation that is repeated redrives no job which has died again. Jobs of `specs` get another
+        spec in the same step.
         """
         _check_size(ids)
-        return _codes(await self._run("redrive", queue, [_bound(died_by_ms), *ids]))
+        arguments: list[Argument] = [_bound(died_by_ms)]
+        for job_id in ids:
+            new = specs.get(job_id) if specs else None
+            arguments += (job_id, new.blob, new.version) if new else (job_id, "", "")
+        return _codes(await self._run("redrive", queue, arguments))
 
     async def discard(self, queue: Queue, ids: Sequence[JobId], *, died_by_ms: int | None = None) -> list[ActionCode]:
         """Discard dead jobs; with `died_by_ms` only those that died until then."""

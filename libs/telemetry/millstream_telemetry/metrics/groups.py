@@ -64,7 +64,7 @@ class OperationMetrics:
         self._jobs = registry.counter(names.OPERATION_JOBS)
 
     def count(self, kind: str, *, done: int, refused: int) -> None:
-        """Count jobs that an operation has done and refused. Kinds: `redrive`, `discard`."""
+        """Count jobs that an operation has done and refused. Kinds: those of operations."""
         self._jobs.labels(kind, "done").inc(done)
         self._jobs.labels(kind, "refused").inc(refused)
 

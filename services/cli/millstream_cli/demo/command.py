@@ -22,8 +22,8 @@ from millstream_cli.output import one_line_errors
 from millstream_cli.postgres.data_folder import substitute_of
 from millstream_cli.program_name import command_line
 from millstream_cli.rendering.line_printer import LinePrinter
-from millstream_cli.settings import ClientSettings
 from millstream_cli.system import RunningSystem, SystemPlan, run_system
+from millstream_console.settings import ConsoleSettings
 from millstream_contracts import Job, JobId
 from millstream_workers.settings import BUILTIN
 
@@ -51,8 +51,11 @@ READERS = 16
     help="Folder for all that it leaves; emptied first.",
 )
 @click.option("--no-history", is_flag=True, help="Run without a history of jobs.")
+@click.option(
+    "--stay", is_flag=True, help="Keep the system running at its end, until Ctrl-C, to look around in the console."
+)
 @one_line_errors(MillstreamError, OSError)
-def demo(data: Path, *, no_history: bool) -> None:
+def demo(data: Path, *, no_history: bool, stay: bool) -> None:
     """Show the whole system at work, and check it.
 
     It runs here, gets real work, loses a worker on the way, and every job has to end as it should.
@@ -60,13 +63,8 @@ def demo(data: Path, *, no_history: bool) -> None:
     console = Console()
     _empty(data)
     (data / "mails").mkdir(parents=True)
-    complaints = anyio.run(_run, data.resolve(), console, not no_history)
-    if complaints:
-        console.print(f"\n[bold red]{len(complaints)} things are not as they should be[/]")
-        for complaint in complaints[:20]:
-            console.print(f"  {complaint}", highlight=False, markup=False)
+    if anyio.run(_run, data.resolve(), console, not no_history, stay):
         raise click.exceptions.Exit(1)
-    console.print("\n[bold green]Every job ended as it should.[/]")
 
 
 def _empty(folder: Path) -> None:
@@ -78,37 +76,58 @@ def _empty(folder: Path) -> None:
         shutil.rmtree(substitute_of((folder / HISTORY).resolve()), ignore_errors=True)
 
 
-async def _run(folder: Path, console: Console, has_history: bool) -> list[str]:
-    """Run the demo. Returns: what is not as it should be."""
-    mails, reports = folder / "mails", folder / "reports"
+async def _run(folder: Path, console: Console, has_history: bool, stays: bool) -> list[str]:
+    """Run the demo, and say how it went. Returns: what is not as it should be. Raises: CliError."""
+    complaints: list[str] | None = None
     with _log(folder) as log:
-        async with mail_sink(mails) as smtp_port:
+        async with mail_sink(folder / "mails") as smtp_port:
             plan = SystemPlan(
                 folder=folder / "redis",
                 history=folder / HISTORY if has_history else None,
                 port=0,
+                console_port=0,
                 workers=2,
                 apps=APPS,
-                environ=_environ(smtp_port, reports),
+                environ=_environ(smtp_port, folder / "reports"),
             )
-            console.print("Starting Redis, ingest, dispatcher, reaper and two workers ...")
+            console.print("Starting Redis, ingest, dispatcher, reaper, the console and two workers ...")
             async with run_system(plan, log) as system, Client(system.url) as client:
-                expected = await submit_all(client, plan_work())
-                console.print(f"{len(expected)} jobs submitted to {system.url}")
-                killed = await _watch(system, client, len(expected), console)
-                jobs = await _read(client, expected)
-                dead = await client.dead(limit=500)
-            # A signal ends the block and not what stands behind it.
-            if system.supervisor.signals:
-                raise CliError(f"{system.supervisor.signals[0].name}: the demo was stopped before its end")
-            print_summary(console, jobs)
-            _point_around(console, folder)
+                complaints = await _show(system, client, folder, console)
+                _tell(complaints, console)
+                _point_around(console, folder, system.console_url if stays else None)
+                if stays:
+                    await anyio.sleep_forever()
+    # A signal ends the block and not what stands behind it.
+    if complaints is None:
+        raise CliError(f"{system.supervisor.signals[0].name}: the demo was stopped before its end")
+    return complaints
+
+
+async def _show(system: RunningSystem, client: Client, folder: Path, console: Console) -> list[str]:
+    """Submit the work, watch it, and check it. Returns: what is not as it should be."""
+    expected = await submit_all(client, plan_work())
+    console.print(f"{len(expected)} jobs submitted to {system.url}")
+    if system.console_url:
+        console.print(f"They are shown at {system.console_url}/", highlight=False)
+    killed = await _watch(system, client, len(expected), console)
+    jobs = await _read(client, expected)
+    dead = await client.dead(limit=500)
+    print_summary(console, jobs)
     complaints = [f"{job.id} {complaint}" for job in jobs if (complaint := expected[job.id](job))]
     if len(dead.items) != POISON:
         complaints.append(f"the dead-letter list has {len(dead.items)} jobs, not {POISON}")
     if not killed:
         complaints.append(f"{VICTIM} was not killed: the jobs had ended before")
-    return complaints + _check_mails(mails, console)
+    return complaints + _check_mails(folder / "mails", console)
+
+
+def _tell(complaints: list[str], console: Console) -> None:
+    if not complaints:
+        console.print("\n[bold green]Every job ended as it should.[/]")
+        return
+    console.print(f"\n[bold red]{len(complaints)} things are not as they should be[/]")
+    for complaint in complaints[:20]:
+        console.print(f"  {complaint}", highlight=False, markup=False)
 
 
 def _environ(smtp_port: int, reports: Path) -> dict[str, str]:
@@ -176,16 +195,23 @@ def _check_mails(mails: Path, console: Console) -> list[str]:
     return [f"{len(counts)} different mails arrived, not {MAILS}"]
 
 
-def _point_around(console: Console, folder: Path) -> None:
+def _point_around(console: Console, folder: Path, console_url: str | None) -> None:
+    """Say where to look; `console_url` is where the console stays."""
     console.print("\nWhere to look next")
+    if console_url:
+        console.print(f"  open this         {console_url}/ , until Ctrl-C", highlight=False)
     console.print(f"  mails             {folder / 'mails'}", highlight=False)
     console.print(f"  reports           {folder / 'reports'}", highlight=False)
     console.print(f"  logs              {folder / LOG_NAME}", highlight=False)
-    console.print(
-        f"  the same to stay  {command_line('up')}, then {ClientSettings().url}/docs", highlight=False, soft_wrap=True
-    )
+    if not console_url:
+        console.print(f"  with a console    {command_line('demo')} --stay", highlight=False, soft_wrap=True)
+    console.print(f"  your own jobs     {command_line('up')}, then {_console_of_up()}", highlight=False, soft_wrap=True)
     if INTERNALS.exists():  # an installation has no docs
         console.print(f"  how it works      {INTERNALS}", highlight=False)
+
+
+def _console_of_up() -> str:
+    return f"http://{HOST}:{ConsoleSettings().console_port}/"
 
 
 @contextmanager

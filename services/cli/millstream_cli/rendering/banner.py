@@ -38,10 +38,13 @@ def example(app: App, url: str, *, has_workers: bool) -> str:
 
 
 def _places(system: RunningSystem) -> Iterator[tuple[str, str]]:
+    if system.console_url:
+        yield "console", f"{system.console_url}/"
     yield "API and its documentation", f"{system.url}/docs"
     yield "health", f"{system.url}/health"
     for name, url in system.admin_urls.items():
-        yield f"metrics of {name}", f"{url}/metrics"
+        if name != "console":
+            yield f"metrics of {name}", f"{url}/metrics"
     yield "Redis", system.redis_url
     if system.history_url:
         yield "history (PostgreSQL)", system.history_url

@@ -144,7 +144,10 @@ if (main?.hasAttribute("hx-sse:connect")) {
   const hear = (lost) => () => {
     if (isPaused) return;
     isLost = lost;
-    if (!lost) freshAt = Date.now();
+    if (!lost) {
+      freshAt = Date.now();
+      for (const button of $$("[data-live]")) button.dataset.heard = "";
+    }
     refresh();
   };
   main.addEventListener("tick", hear(false));

@@ -1,22 +1,20 @@
-"""Redrives or discards the jobs of one page, or counts them."""
+"""Redrives or discards the jobs of one page, or says which it would."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec import Struct
-
-from millstream_contracts import JobId, JobState, Queue, Tenant, queue_of
+from millstream_contracts import Job, JobId, JobState, Queue, Tenant
+from millstream_dispatcher.operations.page_result import PageResult, by_queue, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker
 
 
-class PageResult(Struct, frozen=True):
-    """What became of the jobs of a page."""
-
-    done: list[JobId]
-    """In a dry run: the jobs that would be done."""
-    refused: int
+def is_due(operation: StoredOperation, job: Job | None) -> ActionCode:
+    """Return what an operation on dead jobs would answer for a job as it is now."""
+    if job is None:
+        return ActionCode.UNKNOWN_JOB
+    is_dead = job.state is JobState.DEAD and _ms(job.finished_at) <= operation.cutoff_ms
+    return ActionCode.DONE if is_dead else ActionCode.WRONG_STATE
 
 
 def _ms(moment: datetime | None) -> int:
@@ -35,29 +33,19 @@ class DeadJobActor:
 
         Raises: StoreError.
         """
-        by_queue: defaultdict[Queue, list[JobId]] = defaultdict(list)
-        for job_id in ids:
-            if queue := queue_of(operation.tenant, job_id):
-                by_queue[queue].append(job_id)
-        done: list[JobId] = []
-        for queue, some in by_queue.items():
-            done += await self._act_on_queue(operation, queue, some)
-        return PageResult(done, len(ids) - len(done))
+        queues, result = by_queue(operation.tenant, ids)
+        for queue, some in queues.items():
+            result = result.and_more(await self._act_on_queue(operation, queue, some))
+        return result
 
     async def states_of(self, tenant: Tenant, ids: Sequence[JobId]) -> dict[JobId, JobState]:
         """Return the states of jobs, without those that Redis has forgotten. Raises: StoreError."""
-        by_queue: defaultdict[Queue, list[JobId]] = defaultdict(list)
-        for job_id in ids:
-            if queue := queue_of(tenant, job_id):
-                by_queue[queue].append(job_id)
-        return {job.id: job.state for queue, some in by_queue.items() for job in await self._views.jobs(queue, some)}
+        queues, _ = by_queue(tenant, ids)
+        return {job.id: job.state for queue, some in queues.items() for job in await self._views.jobs(queue, some)}
 
-    async def _act_on_queue(self, operation: StoredOperation, queue: Queue, ids: list[JobId]) -> list[JobId]:
+    async def _act_on_queue(self, operation: StoredOperation, queue: Queue, ids: list[JobId]) -> PageResult:
         if operation.asked.dry_run:
-            jobs = await self._views.jobs(queue, ids)
-            return [
-                job.id for job in jobs if job.state is JobState.DEAD and _ms(job.finished_at) <= operation.cutoff_ms
-            ]
+            jobs = {job.id: job for job in await self._views.jobs(queue, ids)}
+            return result_of(ids, [is_due(operation, jobs.get(job_id)) for job_id in ids])
         act = self._store.redrive if operation.asked.kind == "redrive" else self._store.discard
-        codes = await act(queue, ids, died_by_ms=operation.cutoff_ms)
-        return [job_id for job_id, code in zip(ids, codes, strict=True) if code is ActionCode.DONE]
+        return result_of(ids, await act(queue, ids, died_by_ms=operation.cutoff_ms))

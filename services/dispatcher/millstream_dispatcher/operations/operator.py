@@ -4,16 +4,19 @@ A step that is repeated, because its dispatcher ended between the jobs and the c
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import JobId, JobState, OperationState, limits
+from millstream_contracts import JobId, JobState, OperationKind, OperationState, limits
 from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
+from millstream_dispatcher.operations.page_result import Actor
+from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
 from millstream_history import Advance, History, QueryError, SearchCursorError, StoredOperation
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, StoreError
+from millstream_submission import TypeCatalogue
 from millstream_telemetry import OperationMetrics
 
 LEASE_S = 60.0
@@ -23,6 +26,9 @@ CANARY_WITHIN_S = 600.0
 CANARY_LOOK_EVERY_S = 1.0
 AGAIN_S = 5.0
 """When a step is due again that Redis has refused."""
+
+MAX_REFUSALS, MAX_SAMPLES = 20, 5
+"""Of how many single jobs an operation tells."""
 
 
 class Steps(DutyResult, frozen=True):
@@ -42,10 +48,15 @@ class Operator:
     name = "operator"
     interval_s = 1.0
 
-    def __init__(self, history: History, broker: Broker, metrics: OperationMetrics) -> None:
+    def __init__(self, history: History, broker: Broker, catalogue: TypeCatalogue, metrics: OperationMetrics) -> None:
         self._operations = history.operations
         self._search = history.search
-        self._actor = DeadJobActor(broker)
+        self._dead_jobs = dead_jobs = DeadJobActor(broker)
+        self._actors: Mapping[OperationKind, Actor] = {
+            "redrive": dead_jobs,
+            "discard": dead_jobs,
+            "patch": PayloadPatcher(broker, catalogue),
+        }
         self._metrics = metrics
 
     async def run_once(self) -> Steps:
@@ -63,7 +74,7 @@ class Operator:
             raise
         except (QueryError, SearchCursorError) as error:
             # It was accepted by another release, which reads queries in another way.
-            step = Advance(state=OperationState.FAILED, detail=str(error))
+            step = Advance(state=OperationState.FAILED, detail=str(error), refusals=taken.shown.refusals)
         await self._operations.advance(taken, step)
         return Steps(more=True, jobs=step.found)
 
@@ -71,9 +82,9 @@ class Operator:
         if taken.shown.state is OperationState.WAITING:
             return await self._judge_canary(taken)
         page = await self._page(taken)
-        result = await self._actor.act(taken, page.ids)
+        result = await self._actors[taken.asked.kind].act(taken, page.ids)
         if not taken.asked.dry_run:
-            self._metrics.count(taken.asked.kind, done=len(result.done), refused=result.refused)
+            self._metrics.count(taken.asked.kind, done=len(result.done), refused=len(result.refusals))
         is_trial = self._is_trial(taken)
         canary_ids = [*taken.canary_ids, *result.done] if is_trial else taken.canary_ids
         state = self._state_after(taken, page, len(canary_ids), is_trial=is_trial)
@@ -81,7 +92,9 @@ class Operator:
             state=state,
             found=len(page.ids),
             done=len(result.done),
-            refused=result.refused,
+            refused=len(result.refusals),
+            refusals=[*taken.shown.refusals, *result.refusals][:MAX_REFUSALS],
+            samples=[*taken.shown.samples, *result.samples][:MAX_SAMPLES],
             cursor=page.next_cursor,
             is_exhausted=page.next_cursor is None,
             canary_ids=canary_ids,
@@ -117,7 +130,7 @@ class Operator:
 
     async def _judge_canary(self, taken: StoredOperation) -> Advance:
         """Go on once the canary has ended well, pause if it has not, or look again later."""
-        states = await self._actor.states_of(taken.tenant, taken.canary_ids)
+        states = await self._dead_jobs.states_of(taken.tenant, taken.canary_ids)
         # A job that Redis has forgotten has ended, and not among the dead.
         open_jobs = sum(not state.is_settled for state in states.values())
         dead = sum(state is JobState.DEAD for state in states.values())
@@ -126,6 +139,7 @@ class Operator:
             cursor=taken.cursor,
             is_exhausted=taken.is_exhausted,
             canary_ids=taken.canary_ids,
+            refusals=taken.shown.refusals,
         )
         if open_jobs and not taken.is_canary_over:
             return replace(waiting, pause_s=CANARY_LOOK_EVERY_S)

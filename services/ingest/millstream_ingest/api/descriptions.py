@@ -35,6 +35,21 @@ _WEBHOOK = {
     "disabled_reason": "Why it gets no events",
     "failing_since": "Since when every delivery has failed; null while some succeed",
 }
+_COUNTS = {
+    "submitted": "Jobs that were submitted",
+    "started": "Attempts that began",
+    "succeeded": "Jobs that succeeded",
+    "retried": "Attempts that failed and left another one",
+    "dead": "Jobs that died",
+    "cancelled": "Jobs that were cancelled",
+    "expired": "Jobs that expired",
+    "wait_p50_ms": "Milliseconds that jobs were ready before an attempt: half of those that began waited no "
+    "longer. Null without any",
+    "wait_p95_ms": "As before, for 95 of a hundred",
+    "run_p50_ms": "Milliseconds that attempts took which succeeded or failed: half of them took no longer. "
+    "Null without any",
+    "run_p95_ms": "As before, for 95 of a hundred",
+}
 _TYPE = "Job type: which handler runs it"
 _CHECKS = "Each check by its name"
 
@@ -91,13 +106,16 @@ MODELS: Mapping[str, Model] = {
     "NewOperation": Model(
         "What is to be done with many dead jobs. One of `q`, `ids` and `group` says which.",
         {
-            "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good",
+            "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good; "
+            "`patch`: change their payloads and run them again",
             "q": "A search, of which the dead jobs are taken; relative times count from now",
             "ids": "Ids of jobs",
             "group": "The jobs of a type that died in the same way",
             "rate": "Jobs a second",
             "canary": "A trial with the first jobs",
             "dry_run": "Count, and do nothing",
+            "patch": "Of the kind `patch`: what changes in each payload, as a JSON Merge Patch (RFC 7396): members are "
+            "merged into objects, null removes one, everything else replaces what was there",
         },
     ),
     "OperationGroup": Model(
@@ -125,11 +143,30 @@ MODELS: Mapping[str, Model] = {
             "updated_at": "When it last moved",
             "finished_at": "When it ended",
             "found": "Jobs that it has looked at",
-            "done": "Jobs that are redriven or discarded, or would be",
+            "done": "Jobs that it has acted on, or would",
             "refused": "Jobs that were not dead, or died after it was asked for",
             "failed": "Jobs of the trial that died again",
+            "patch": "What it changes in payloads",
+            "samples": "Of a dry run of a patch: what it would change in the first jobs",
+            "refusals": "The first jobs that it has left alone, each with the reason",
             "eta_s": "Seconds until its end at this rate; null where the number of jobs is not known",
         },
+    ),
+    "OperationSample": Model(
+        "What a patch would do to the payload of one job.",
+        {"id": "Id of the job", "changes": "By what its payload would differ"},
+    ),
+    "PayloadChange": Model(
+        "One value by which a patched payload differs from the one before.",
+        {
+            "pointer": "Where in the payload, as a JSON Pointer; empty for the payload as a whole",
+            "kind": "What happens to the value",
+            "before": "The value before; null for one that is added",
+            "after": "The value then; null for one that is removed",
+        },
+    ),
+    "OperationRefusal": Model(
+        "A job that an operation has left alone.", {"id": "Id of the job", "reason": "Why it was left alone"}
     ),
     "BulkOperationPage": _page("operations"),
     "OperationState": Model("Where an operation is."),
@@ -212,19 +249,28 @@ MODELS: Mapping[str, Model] = {
         "What happened in one step. Durations are exact to nine per cent.",
         {
             "at": "Begin of the step",
-            "submitted": "Jobs that were submitted",
-            "started": "Attempts that began",
-            "succeeded": "Jobs that succeeded",
-            "retried": "Attempts that failed and left another one",
-            "dead": "Jobs that died",
-            "cancelled": "Jobs that were cancelled",
-            "expired": "Jobs that expired",
-            "wait_p50_ms": "Milliseconds that jobs were ready before an attempt: half of those that began waited no "
-            "longer. Null without any",
-            "wait_p95_ms": "As before, for 95 of a hundred",
-            "run_p50_ms": "Milliseconds that attempts took which succeeded or failed: half of them took no longer. "
-            "Null without any",
-            "run_p95_ms": "As before, for 95 of a hundred",
+            **_COUNTS,
+        },
+    ),
+    "StatsByType": Model(
+        "Statistics of each type of which something happened, the busiest first.",
+        {
+            "from": "Begin of the first step",
+            "to": "End of the last step",
+            "step_s": "Seconds of each step",
+            "items": "The types",
+            "complete": "False when there are more types than `limit`",
+            "gaps": "Times of which events of any type were lost: the numbers of them are too low",
+        },
+    ),
+    "TypeStats": Model(
+        "What happened to the jobs of one type in all of the time. Durations are exact to nine per cent.",
+        {
+            "type": "The job type",
+            **_COUNTS,
+            "submitted_by_step": "Jobs that were submitted, a number a step",
+            "ended_by_step": "Jobs that succeeded or died, a number a step",
+            "failed_by_step": "Attempts that failed, a number a step",
         },
     ),
     "Timeline": Model(
@@ -360,6 +406,39 @@ MODELS: Mapping[str, Model] = {
         },
     ),
     "DeadSample": Model("The newest job of a dead group.", {"id": _ID, "error": "Of its last failed attempt"}),
+    "Facets": Model(
+        "What the jobs that a search finds have in common.",
+        {
+            "items": "The fields, each with its most frequent values; one of which no job has a value is left out",
+            "count": "How many jobs were looked at: the newest, or all",
+            "complete": "Whether these are all that the search finds: then every count is exact",
+            "history_lag_s": _LAG,
+        },
+    ),
+    "Facet": Model(
+        "The most frequent values of one field.",
+        {
+            "field": "As queries name it: `state`, `type`, `worker`, `fingerprint` or `tag.<name>`",
+            "values": "The values, the most frequent first, at most ten",
+        },
+    ),
+    "FacetValue": Model(
+        "One value of a field, and how many jobs have it.",
+        {
+            "value": "The value",
+            "label": "Of a fingerprint the type of the error; null of others",
+            "place": "Of a fingerprint the line of users' code where the error was raised; null where it is not known",
+            "count": "How many of the jobs have it",
+            "relation": "`exact`, or `at_least`",
+            "is_selected": "Whether `q` asks for this value",
+            "q": "The query with a condition for this value, or without it where it has one. Null where no query can "
+            "say that",
+        },
+    ),
+    "ErrorPlace": Model(
+        "A line of a source file.",
+        {"file": "The last two parts of its path", "line": "Its number", "function": "The function that it is in"},
+    ),
     "SearchHints": Model(
         "The ways to go on with a query.",
         {

@@ -86,11 +86,12 @@ def seconds(description: str, name: str = "wait") -> Parameter:
     return Parameter(name, description, {"type": "number", "format": "double", "minimum": 0, "maximum": 30}, 10)
 
 
+def most(description: str, default: int = DEFAULT_LIMIT) -> Parameter:
+    """Return the parameter that bounds the number of items."""
+    schema = {"type": "integer", "format": "int64", "minimum": 1, "maximum": limits.MAX_PAGE, "default": default}
+    return Parameter("limit", description, schema, 100)
+
+
 def listing(*extra: Parameter) -> tuple[Parameter, ...]:
     """Return the parameters of a list."""
-    limit = {"type": "integer", "format": "int64", "minimum": 1, "maximum": limits.MAX_PAGE, "default": DEFAULT_LIMIT}
-    return (
-        *extra,
-        Parameter("cursor", "`next_cursor` of the page before; opaque"),
-        Parameter("limit", "Items per page", limit, 100),
-    )
+    return (*extra, Parameter("cursor", "`next_cursor` of the page before; opaque"), most("Items per page"))

@@ -47,9 +47,13 @@ class Query(Struct, frozen=True):
     @property
     def limit(self) -> int:
         """Return how many items a page has. Raises: IngestError (400)."""
+        return self.limit_or(DEFAULT_LIMIT)
+
+    def limit_or(self, default: int) -> int:
+        """Return how many items there are to be at most. Raises: IngestError (400)."""
         text = self.values.get("limit")
         if text is None:
-            return DEFAULT_LIMIT
+            return default
         whole = _WHOLE_NUMBER.fullmatch(text)
         if whole is None or not 1 <= int(whole[1]) <= limits.MAX_PAGE:
             raise _refused("limit", f"expected an integer from 1 to {limits.MAX_PAGE}, got `{_cut(text)}`")

@@ -1,6 +1,7 @@
 """Makes operations on many jobs, which the dispatchers carry out, and steers them."""
 
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from millstream_contracts import BulkOperation, FieldError, NewOperation, Tenant
@@ -8,9 +9,15 @@ from millstream_history import History, StoredOperation
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INVALID_REQUEST, NOT_FOUND, WRONG_STATE
 from millstream_streams import Broker
+from millstream_submission import value_fault
+
+_TRIED = frozenset({"redrive", "patch"})
+"""Kinds of operations that may have a canary."""
 
 _ONE_OF = FieldError("", "expected one of `q`, `ids` and `group`")
-_NO_CANARY = FieldError("/canary", "only a redrive can be tried out: a job that is discarded has ended")
+_NO_CANARY = FieldError("/canary", "only what runs jobs again can be tried out: `redrive` and `patch`")
+_PATCH_MISSING = FieldError("/patch", "missing: an operation of the kind `patch` needs one")
+_NO_PATCH = FieldError("/patch", "belongs to operations of the kind `patch` alone")
 
 
 class BulkOperations:
@@ -21,10 +28,8 @@ class BulkOperations:
 
     async def add(self, history: History, tenant: Tenant, asked: NewOperation) -> BulkOperation:
         """Store an operation. Raises: IngestError (422), QueryError, StoreUnavailableError."""
-        if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
-            raise IngestError(INVALID_REQUEST, errors=[_ONE_OF])
-        if asked.canary is not None and asked.kind != "redrive":
-            raise IngestError(INVALID_REQUEST, errors=[_NO_CANARY])
+        if faults := list(_faults(asked)):
+            raise IngestError(INVALID_REQUEST, errors=faults)
         # By the clock by which jobs die.
         now = await self._broker.now()
         query = history.operations.frozen_query(tenant, asked, now)
@@ -54,6 +59,20 @@ class BulkOperations:
         if found is None:
             raise IngestError(NOT_FOUND, "there is no such operation")
         return found
+
+
+def _faults(asked: NewOperation) -> Iterator[FieldError]:
+    """Yield what does not fit together in an operation."""
+    if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
+        yield _ONE_OF
+    if asked.canary is not None and asked.kind not in _TRIED:
+        yield _NO_CANARY
+    if asked.patch is not None and asked.kind != "patch":
+        yield _NO_PATCH
+    elif asked.patch is None and asked.kind == "patch":
+        yield _PATCH_MISSING
+    elif asked.patch is not None and (fault := value_fault(asked.patch, "/patch")):
+        yield fault
 
 
 def _new_id(now: datetime) -> str:

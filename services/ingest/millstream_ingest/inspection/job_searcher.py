@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from millstream_contracts import Job, JobType, Page, Queue, Tenant
+from millstream_contracts import Facets, Job, JobType, Page, Queue, Tenant
 from millstream_history import History, HistoryError, JobQuery, SearchedJobs, StoredJob
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.inspection.history_lag import HistoryLag
@@ -18,6 +18,8 @@ from millstream_telemetry import IngestMetrics, JobTracer, ServerSpan
 
 REDIS_WITHIN_S = 0.15
 """How long Redis is waited for: a search goes on without it."""
+
+FACETS_AT_ONCE = 2
 
 NO_WAY = "none"
 """The way of a search that has not come to a page."""
@@ -32,6 +34,8 @@ class JobSearcher:
         self._tracer = tracer
         self._metrics = metrics
         self.slots = SearchSlots()
+        self._facet_slots = SearchSlots(FACETS_AT_ONCE, FACETS_AT_ONCE)
+        """Of their own: a page comes though its facets have to wait."""
 
     async def page(
         self,
@@ -60,6 +64,17 @@ class JobSearcher:
             outcome = "complete" if found.is_complete else "partial"
             self._metrics.observe_search(found.way, outcome, time.monotonic() - begun)
         return await self._page(found)
+
+    async def facets(self, history: History, query: JobQuery) -> Facets:
+        """Return what the jobs of a search have in common, as the history knows them.
+
+        Raises: QueryError, HistoryError, and IngestError (429) while facets of too many searches are counted.
+        """
+        known_types = await self.known_types(query.tenant) if _names_types(query) else ()
+        with self._facet_slots.taken(query.tenant):
+            found = await history.search.facets(query, known_types=known_types)
+        lag_s = await self._lag.seconds()
+        return Facets(items=found.facets, count=found.count, complete=found.is_complete, history_lag_s=lag_s)
 
     @contextmanager
     def _observed(self, tenant: Tenant) -> Iterator[None]:

@@ -15,13 +15,14 @@ AT_ONCE_OF_A_TENANT = 2
 class SearchSlots:
     """The searches of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = AT_ONCE, at_once_of_a_tenant: int = AT_ONCE_OF_A_TENANT) -> None:
+        self._at_once, self._at_once_of_a_tenant = at_once, at_once_of_a_tenant
         self._running: Counter[Tenant] = Counter()
 
     @contextmanager
     def taken(self, tenant: Tenant) -> Iterator[None]:
         """Take a slot while the block lasts. Raises: IngestError (429), when none is free."""
-        if self._running.total() >= AT_ONCE or self._running[tenant] >= AT_ONCE_OF_A_TENANT:
+        if self._running.total() >= self._at_once or self._running[tenant] >= self._at_once_of_a_tenant:
             raise IngestError(TOO_MANY_SEARCHES)
         self._running[tenant] += 1
         try:

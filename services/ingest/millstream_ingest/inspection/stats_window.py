@@ -12,9 +12,8 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import BAD_REQUEST
 
 DEFAULT_LENGTH = timedelta(hours=1)
-POINTS = 120
-"""The most points where the request names no step."""
-MOST_POINTS = 1_500
+
+
 STEPS = tuple(timedelta(minutes=number) for number in (1, 2, 5, 10, 15, 30, 60, 180, 360, 720, 1440, 10_080))
 HOUR = timedelta(hours=1)
 RESOLUTION = timedelta(microseconds=1)
@@ -25,6 +24,21 @@ _UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "day
 _A_TIME = "a time such as 2026-11-26T15:00:00Z, or how long ago it was, such as `6h`, `90m` or `14d`"
 
 
+class Size(Struct, frozen=True):
+    """How many points an answer has, and how long ago it begins with minutes."""
+
+    points: int
+    """The most where the request names no step."""
+    most_points: int
+    hourly_from: timedelta
+    """The length of a time from which on a request that names no step gets hours: there are fewer of them to read."""
+
+
+CHART = Size(120, 1_500, HOURS_KEPT)
+SPARKLINES = Size(60, 200, timedelta(hours=3))
+"""Of each type one: there may be hundreds."""
+
+
 class StatsWindow(Struct, frozen=True):
     """The time that statistics are asked for: whole steps, counted from midnight in UTC."""
 
@@ -33,7 +47,7 @@ class StatsWindow(Struct, frozen=True):
     step: timedelta
 
 
-def window_of(values: Mapping[str, str], now: datetime) -> StatsWindow:
+def window_of(values: Mapping[str, str], now: datetime, size: Size = CHART) -> StatsWindow:
     """Return the time that a query asks for. Raises: IngestError (400), which names the parameter."""
     end = _time("to", values["to"], now) if "to" in values else now
     begin = _time("from", values["from"], now) if "from" in values else end - DEFAULT_LENGTH
@@ -45,10 +59,10 @@ def window_of(values: Mapping[str, str], now: datetime) -> StatsWindow:
         raise _refused("from", f"statistics are kept for {HOURS_KEPT.days} days")
     # Minutes are forgotten sooner than hours.
     shortest = HOUR if now - begin >= MINUTES_KEPT else STEPS[0]
-    step = _step(values["step"], shortest) if "step" in values else _fitting(end - begin, shortest)
+    step = _step(values["step"], shortest) if "step" in values else _fitting(end - begin, shortest, size)
     first, last = _floor(begin, step), _floor(end - RESOLUTION, step) + step
-    if (last - first) / step > MOST_POINTS:
-        raise _refused("step", f"expected one that gives at most {MOST_POINTS:,} points")
+    if (last - first) / step > size.most_points:
+        raise _refused("step", f"expected one that gives at most {size.most_points:,} points")
     return StatsWindow(first, last, step)
 
 
@@ -82,8 +96,9 @@ def _length(text: str) -> timedelta | None:
         return None
 
 
-def _fitting(length: timedelta, shortest: timedelta) -> timedelta:
-    return next((step for step in STEPS if step >= shortest and length / step <= POINTS), STEPS[-1])
+def _fitting(length: timedelta, shortest: timedelta, size: Size) -> timedelta:
+    shortest = HOUR if length > size.hourly_from else shortest
+    return next((step for step in STEPS if step >= shortest and length / step <= size.points), STEPS[-1])
 
 
 def _floor(at: datetime, step: timedelta) -> datetime:

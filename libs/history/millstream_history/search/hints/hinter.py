@@ -8,13 +8,13 @@ from msgspec import Struct
 from millstream_contracts import JobState, Priority, SearchHint, SearchHints
 from millstream_history.search.hints.recent_jobs import MAX_VALUES, RecentJobs
 from millstream_history.search.language.fields import ALIASES, FIELDS, HAS, FieldKind
+from millstream_history.search.language.writing import written_value
 
 MAX_HINTS = 20
 
 _TERM = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*"?)*$')
 _OPERATOR = re.compile(r"!=|>=|<=|[:=<>]")
 _TYPE = re.compile(r"(?:^|\s)(?:type|queue|task)[:=]([a-z0-9.-]+)(?=\s|$)")
-_BARE_VALUE = re.compile(r'[^\s,"\\()*]+')
 
 
 class Part(Struct, frozen=True):
@@ -61,7 +61,7 @@ def _names(part: Part, recent: RecentJobs) -> Iterator[SearchHint]:
             yield SearchHint(f"{field.name}{'.' if field.has_path else ':'}", field.meaning)
     by_frequency = sorted(recent.fields.items(), key=lambda item: (-item[1].jobs, item[0]))
     for name, seen in by_frequency:
-        if "." in part.text and name.startswith(part.text) and name not in FIELDS:
+        if "." in part.text and name.startswith(part.text) and name not in FIELDS and name.isprintable():
             kind = seen.kinds.most_common(1)[0][0]
             yield SearchHint(f"{name}:", f"{kind}, in {_share(seen.jobs, recent.count)} of recent jobs")
 
@@ -74,7 +74,7 @@ def _share(part: int, whole: int) -> str:
 def _values(part: Part, known_types: Sequence[str], recent: RecentJobs) -> Iterator[SearchHint]:
     for text, note in _known_values(part.field, known_types, recent):
         if text.lower().startswith(part.text.strip('"').lower()):
-            yield SearchHint(text if _BARE_VALUE.fullmatch(text) else _quoted(text), note)
+            yield SearchHint(written_value(text), note)
 
 
 def _known_values(field: str, known_types: Sequence[str], recent: RecentJobs) -> Iterator[tuple[str, str]]:
@@ -101,8 +101,3 @@ def _known_values(field: str, known_types: Sequence[str], recent: RecentJobs) ->
     if field in recent.fields:
         for text, count in recent.fields[field].values.most_common(MAX_VALUES):
             yield text, recent.errors.get(text, f"in {_share(count, recent.count)} of recent jobs")
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -3,7 +3,6 @@
 Values of keys that are named like a secret are left out.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +12,9 @@ from msgspec import Struct
 
 from millstream_contracts import Tenant
 from millstream_history.search.language.query_parser import MAX_PATH_DEPTH
+from millstream_history.search.language.writing import written_key
 from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
+from millstream_history.search.secret_names import is_secret
 from millstream_history.search.statement import Statement
 
 LOOKED_AT = 300
@@ -22,12 +23,6 @@ MAX_PAYLOAD_BYTES = 4_096
 
 MAX_VALUES = 20
 MAX_VALUE_CHARS = 60
-
-_SECRET = re.compile(
-    r"pass|secret|token|api.?key|auth|credential|session|cookie|card|iban|cvv|cvc|ssn|pin\b|private|signature",
-    re.IGNORECASE,
-)
-_BARE_KEY = re.compile(r"[\w$@/-]+")
 
 
 class Seen(Struct):
@@ -84,7 +79,7 @@ def summary_of(rows: list[Record]) -> RecentJobs:
 def _note(seen: Seen, name: str, value: Any) -> None:
     seen.kinds[_kind(value)] += 1
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    if not _SECRET.search(name) and len(text) <= MAX_VALUE_CHARS and text.isprintable():
+    if not is_secret(name) and len(text) <= MAX_VALUE_CHARS and text.isprintable():
         seen.values[text] += 1
 
 
@@ -104,7 +99,7 @@ def _facts(row: Record) -> Iterator[tuple[str, Any]]:
         if row[column] is not None:
             yield name, row[column]
     for key, value in (row["tags"] or {}).items():
-        yield f"tag.{_written(key)}", value
+        yield f"tag.{written_key(key)}", value
     yield from _leaves("payload", row["payload"], 0)
 
 
@@ -112,14 +107,9 @@ def _leaves(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     match value:
         case dict() if depth < MAX_PATH_DEPTH:
             for key, inner in value.items():
-                yield from _leaves(f"{path}.{_written(key)}", inner, depth + 1)
+                yield from _leaves(f"{path}.{written_key(key)}", inner, depth + 1)
         case list():
             for inner in value[:MAX_VALUES]:
                 yield from _leaves(path, inner, depth)
         case str() | int() | float() | None if depth:
             yield path, value
-
-
-def _written(key: str) -> str:
-    """Return a key as a query has it."""
-    return key if _BARE_KEY.fullmatch(key) else msgspec.json.encode(key).decode()

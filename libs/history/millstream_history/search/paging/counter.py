@@ -15,7 +15,7 @@ async def count_jobs(session: TimedSession, plan: Plan, seen: int, within_s: flo
     if plan.is_empty:
         return JobCount(0, "exact")
     statement = Statement()
-    rows = _rows(plan, statement)
+    rows = rows_of_plan(plan, statement)
     sql = f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {rows} LIMIT {MAX_EXACT + 1}) found"  # noqa: S608
     try:
         [[found]] = await session.fetch(sql, statement, within_s)
@@ -31,12 +31,13 @@ async def count_jobs(session: TimedSession, plan: Plan, seen: int, within_s: flo
 async def _estimate(session: TimedSession, plan: Plan, within_s: float) -> int:
     """Return the number of rows that the planner expects, by keys alone: of those it has good statistics."""
     statement = Statement()
-    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM jobs WHERE {_rows(plan, statement)}"  # noqa: S608
+    sql = f"EXPLAIN (FORMAT JSON) SELECT 1 FROM jobs WHERE {rows_of_plan(plan, statement)}"  # noqa: S608
     [[explained]] = await session.fetch(sql, statement, within_s)
     return int(explained[0]["Plan"]["Plan Rows"])
 
 
-def _rows(plan: Plan, statement: Statement) -> str:
+def rows_of_plan(plan: Plan, statement: Statement) -> str:
+    """Return the condition on the rows that a plan is about."""
     conditions = [f"tenant = {statement.bind(plan.tenant)}", f"created_at >= {statement.bind(plan.begin)}"]
     if plan.end is not None:
         conditions.append(f"created_at < {statement.bind(plan.end)}")

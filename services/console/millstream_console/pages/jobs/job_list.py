@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar import Response, get
 
-from millstream import ApiError, Client, InvalidError, Page
+from millstream import ApiError, Client, Facets, InvalidError, Page
 from millstream_console.live.view import Content, View
 from millstream_console.pages.jobs import looking
 from millstream_console.pages.jobs.columns import COLUMNS, COOKIE, chosen_columns
@@ -103,11 +103,10 @@ def _shared(q: str, *, everything: bool, type: str, state: str) -> dict[str, obj
     }
 
 
-async def _facets(client: Client, q: str) -> Any:
+async def _facets(client: Client, q: str) -> Facets | None:
     """Return the facets; None while they are not to be had, since the list is worth more."""
-    read = getattr(client, "facets", None)
     try:
-        return await read(q) if read else None
+        return await client.facets(q)
     except ApiError:
         return None
 

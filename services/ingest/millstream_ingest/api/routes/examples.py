@@ -18,8 +18,13 @@ from millstream_contracts import (
     DeadLetterPage,
     DeadSample,
     Demand,
+    ErrorPlace,
+    Facet,
+    Facets,
+    FacetValue,
     FieldError,
     Job,
+    JobCount,
     JobError,
     JobEvent,
     JobId,
@@ -29,8 +34,11 @@ from millstream_contracts import (
     NewOperation,
     OpenIncident,
     OperationGroup,
+    OperationRefusal,
+    OperationSample,
     OperationState,
     Page,
+    PayloadChange,
     Priority,
     Progress,
     QueueStatus,
@@ -40,11 +48,13 @@ from millstream_contracts import (
     SecretWebhook,
     StatPoint,
     Stats,
+    StatsByType,
     Timeline,
     TimelineAttempt,
     TimelineItem,
     TypePolicy,
     TypeRegistration,
+    TypeStats,
     Webhook,
     WebhookSecret,
     WorkerInfo,
@@ -218,6 +228,38 @@ SEARCH_HINTS = {
         SearchHints([11, 20], [SearchHint("payload.user.id:", "number, in 98 % of recent jobs")]),
     )
 }
+FACETS = {
+    "some": Example(
+        "Some jobs of one type",
+        Facets(
+            items=[
+                Facet(
+                    field="state",
+                    values=[
+                        FacetValue(value="succeeded", count=4_980, relation="at_least", q="since:1d state:succeeded"),
+                        FacetValue(value="dead", count=31, relation="exact", q="since:1d state:dead"),
+                    ],
+                ),
+                Facet(
+                    field="fingerprint",
+                    values=[
+                        FacetValue(
+                            value="v2:5f1c2d3a4b5c6d7e",
+                            label="TimeoutError",
+                            place=ErrorPlace("shop/mail.py", 88, "send_invoice"),
+                            count=20,
+                            relation="at_least",
+                            q="since:1d fingerprint:v2:5f1c2d3a4b5c6d7e",
+                        )
+                    ],
+                ),
+            ],
+            count=JobCount(5_000, "at_least"),
+            complete=False,
+            history_lag_s=0.2,
+        ),
+    )
+}
 DEAD_ACTIONS = {
     "by-type": Example("The newest ten of a type", {"type": _DEAD_TYPE, "limit": 10}),
     "by-id": Example("These two", {"ids": [_DEAD_ID, _OTHER_ID]}),
@@ -293,8 +335,39 @@ NEW_OPERATIONS = {
         "Count the jobs of a group",
         NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
     ),
+    "patch": Example(
+        "Show what a patch would change",
+        NewOperation(
+            kind="patch",
+            group=OperationGroup(_DEAD_TYPE, "5f1c2d"),
+            patch={"region": "eu", "retry": None},
+            dry_run=True,
+        ),
+    ),
 }
-OPERATION = {"running": Example("It runs", _OPERATION)}
+_DRY_PATCH = BulkOperation(
+    id="op_20261126150100000000b2c3d4e5",
+    kind="patch",
+    state=OperationState.DONE,
+    group=OperationGroup(_DEAD_TYPE, "5f1c2d"),
+    rate=50.0,
+    dry_run=True,
+    created_at=_CREATED_AT,
+    updated_at=_STARTED_AT,
+    finished_at=_STARTED_AT,
+    found=2,
+    done=1,
+    refused=1,
+    patch={"region": "eu"},
+    samples=[
+        OperationSample(_DEAD_ID, [PayloadChange(pointer="/region", kind="changed", before="europe", after="eu")]),
+    ],
+    refusals=[OperationRefusal(_OTHER_ID, "it is not dead, or died after the operation was asked for")],
+)
+OPERATION = {
+    "running": Example("It runs", _OPERATION),
+    "patch": Example("A patch that was only tried", _DRY_PATCH),
+}
 OPERATIONS = {"page": Example("The only page", Listing([_OPERATION]))}
 EVENTS = {
     "stream": Example(
@@ -339,6 +412,34 @@ STATS = {
                     run_p95_ms=939.0,
                 ),
                 StatPoint(at=_CREATED_AT + timedelta(minutes=1)),
+            ],
+        ),
+    )
+}
+
+STATS_BY_TYPE = {
+    "one-type": Example(
+        "One type, in three minutes",
+        StatsByType(
+            begin=_CREATED_AT,
+            end=_CREATED_AT + timedelta(minutes=3),
+            step_s=60,
+            items=[
+                TypeStats(
+                    type=REPORT_TYPE,
+                    submitted=120,
+                    started=118,
+                    succeeded=115,
+                    retried=2,
+                    dead=1,
+                    wait_p50_ms=12.3,
+                    wait_p95_ms=41.5,
+                    run_p50_ms=234.8,
+                    run_p95_ms=939.0,
+                    submitted_by_step=[80, 40, 0],
+                    ended_by_step=[70, 45, 1],
+                    failed_by_step=[0, 2, 1],
+                )
             ],
         ),
     )

@@ -1,8 +1,8 @@
-"""Lists of jobs: those that have not ended, from Redis, and searches of all, in the history."""
+"""Lists of jobs: those that have not ended, from Redis, and searches of all, in the history, with their facets."""
 
 from datetime import UTC, datetime
 
-from millstream_contracts import JobState, Page, SearchHints
+from millstream_contracts import Facets, JobState, Page, SearchHints
 from millstream_history import MAX_QUERY_CHARS, JobQuery, hints_at, type_in
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
@@ -23,7 +23,18 @@ from millstream_ingest.http.response import Response
 _TAG = "Jobs"
 _TIME = {"type": "string", "format": "date-time"}
 _COUNT = {"type": "string", "enum": ["0", "1"], "default": "0"}
-_LIST_PARAMETERS = ("type", "state", "q", "created_after", "created_before", "count", TAG, "cursor", "limit")
+_FILTERS = ("type", "state", "q", "created_after", "created_before", TAG)
+_LIST_PARAMETERS = (*_FILTERS, "count", "cursor", "limit")
+
+_FILTERING = (
+    Parameter("type", "Only jobs of this type", JOB_TYPE, examples.REPORT_TYPE),
+    Parameter(
+        "state", "Only jobs in this state", {"type": "string", "enum": [one.value for one in JobState]}, "queued"
+    ),
+    Parameter("q", "What to search for: conditions that all hold. docs/history/searching.md has the language"),
+    Parameter("created_after", "Search for jobs that were submitted at this time or later", _TIME),
+    Parameter("created_before", "Search for jobs that were submitted before this time", _TIME),
+)
 
 LIST = Operation(
     id="listJobs",
@@ -34,14 +45,7 @@ LIST = Operation(
     "first. Both without payloads and results. A page of a search whose time was over has `complete: false`: it may "
     "even be empty, and the next one goes on.",
     query=listing(
-        Parameter("type", "Only jobs of this type", JOB_TYPE, examples.REPORT_TYPE),
-        Parameter(
-            "state", "Only jobs in this state", {"type": "string", "enum": [one.value for one in JobState]}, "queued"
-        ),
-        Parameter("q", "What to search for: conditions that all hold. docs/history/searching.md has the language"),
-        Parameter("created_after", "Search for jobs that were submitted at this time or later", _TIME),
-        Parameter("created_before", "Search for jobs that were submitted before this time", _TIME),
-        Parameter("count", "1 counts the jobs of all pages, as far as that can be done soon", _COUNT),
+        *_FILTERING, Parameter("count", "1 counts the jobs of all pages, as far as that can be done soon", _COUNT)
     ),
     answers={200: Content(model=Page, description="A page", examples=examples.JOB_PAGE, headers={"Link": "Next page"})},
     problems=(INVALID_REQUEST, INVALID_QUERY, NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
@@ -64,6 +68,19 @@ HINTS = Operation(
     problems=(NO_HISTORY, HISTORY_UNAVAILABLE),
 )
 
+FACETS = Operation(
+    id="facetSearch",
+    tag=_TAG,
+    summary="Read what the jobs of a search have in common",
+    description="The most frequent states, types, workers, error fingerprints and tags, as the history knows them, "
+    "each with the query that asks for it. Counted in the newest 5,000 jobs that the search finds, and in 0.35 "
+    "seconds: if these are not all, `complete` is false, and a count is the least that there are, where it is not "
+    "exact. Parameters `tag.<name>` filter as those of a search do. Tags that are named like a secret are left out.",
+    query=_FILTERING,
+    answers={200: Content(model=Facets, description="The facets", examples=examples.FACETS)},
+    problems=(INVALID_QUERY, NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
+)
+
 
 @read("/v1/jobs", LIST, Scope.JOBS_READ)
 async def list_jobs(request: ApiRequest) -> Response:
@@ -83,6 +100,13 @@ async def hint_search(request: ApiRequest) -> Response:
     return Response(hints_at(text, at, await searcher.known_types(request.tenant) or (), recent))
 
 
+@read("/v1/jobs/search/facets", FACETS, Scope.JOBS_READ)
+async def facet_search(request: ApiRequest) -> Response:
+    """Read what the jobs of a search have in common."""
+    wanted = _wanted(request, request.read_query(_FILTERS))
+    return Response(await request.services.searcher.facets(request.history, wanted))
+
+
 async def _list(request: ApiRequest, query: Query) -> Page:
     """Return a page of the jobs that have not ended."""
     return await request.services.lister.jobs(
@@ -92,7 +116,19 @@ async def _list(request: ApiRequest, query: Query) -> Page:
 
 async def _search(request: ApiRequest, query: Query) -> Page:
     """Return a page of a search."""
-    wanted = JobQuery(
+    return await request.services.searcher.page(
+        request.history,
+        _wanted(request, query),
+        cursor=query.cursor,
+        limit=query.limit,
+        is_counted=query.is_counted,
+        request=request.span,
+    )
+
+
+def _wanted(request: ApiRequest, query: Query) -> JobQuery:
+    """Return what is searched for."""
+    return JobQuery(
         tenant=request.tenant,
         asked_at=datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC),
         q=query.q,
@@ -102,14 +138,6 @@ async def _search(request: ApiRequest, query: Query) -> Page:
         created_after=query.time("created_after"),
         created_before=query.time("created_before"),
     )
-    return await request.services.searcher.page(
-        request.history,
-        wanted,
-        cursor=query.cursor,
-        limit=query.limit,
-        is_counted=query.is_counted,
-        request=request.span,
-    )
 
 
-ROUTES = (list_jobs, hint_search)
+ROUTES = (list_jobs, hint_search, facet_search)

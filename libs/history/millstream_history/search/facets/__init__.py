@@ -1,0 +1,1 @@
+"""Facets: what the jobs that a search finds have in common."""

@@ -1,0 +1,71 @@
+"""Counts what the newest jobs of a search have in them, in one statement: each value of each facet is a row."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from millstream_contracts import Tenant
+from millstream_history.search.paging.places import FoundId
+from millstream_history.search.paging.timed_session import Record, TimedSession
+from millstream_history.search.statement import Statement
+
+MAX_VALUES = 10
+"""The most frequent values of each field; there are no more states than that."""
+MAX_TAGS = 5
+"""The most frequent tags."""
+
+_TAG = "tag"
+_STATE = "CASE WHEN outcome = 'unknown' THEN outcome ELSE state END"
+"""The state as queries know it."""
+
+
+class Counted(Struct, frozen=True):
+    """How many jobs have a value."""
+
+    field: str
+    key: str | None
+    """The name of a tag."""
+    value: str
+    count: int
+    newest: FoundId | None = None
+    """The newest of these jobs, of a fingerprint."""
+
+
+async def count_values(session: TimedSession, tenant: Tenant, ids: Sequence[FoundId], within_s: float) -> list[Counted]:
+    """Return the most frequent values of these jobs, newest first as they are, by field and then by number.
+
+    Raises: OutOfTimeError.
+    """
+    if not ids:
+        return []
+    statement = Statement()
+    times, names = statement.bind([one.created_at for one in ids]), statement.bind([one.id for one in ids])
+    newest, oldest = statement.bind(ids[0].created_at), statement.bind(ids[-1].created_at)
+    values, tags = statement.bind(MAX_VALUES), statement.bind(MAX_TAGS)
+    sql = (
+        f"WITH found AS MATERIALIZED (SELECT jobs.id, jobs.created_at, {_STATE} AS state, type, worker, fingerprint, "  # noqa: S608
+        f"tags FROM unnest({times}::timestamptz[], {names}::text[]) AS wanted(at, id) "
+        f"JOIN jobs ON jobs.created_at = wanted.at AND jobs.id = wanted.id AND jobs.tenant = {statement.bind(tenant)} "
+        f"WHERE jobs.created_at >= {oldest} AND jobs.created_at <= {newest}), "
+        "facts AS (SELECT id, created_at, field, key, value FROM found CROSS JOIN LATERAL ("
+        "VALUES ('state', NULL, state), ('type', NULL, type), ('worker', NULL, worker), "
+        "('fingerprint', NULL, fingerprint)) AS of_job(field, key, value) WHERE value IS NOT NULL "
+        f"UNION ALL SELECT id, created_at, '{_TAG}', one.key, one.value FROM found "
+        "CROSS JOIN LATERAL jsonb_each_text(CASE jsonb_typeof(tags) WHEN 'object' THEN tags END) AS one), "
+        "counted AS (SELECT field, key, value, count(*) AS n, max(created_at) AS newest_at, "
+        "(array_agg(id ORDER BY created_at DESC, id DESC) FILTER (WHERE field = 'fingerprint'))[1] AS newest_id, "
+        "sum(count(*)) OVER (PARTITION BY field, key) AS of_key, max(count(*)) OVER (PARTITION BY field, key) AS top, "
+        "row_number() OVER (PARTITION BY field, key ORDER BY count(*) DESC, value) AS place "
+        "FROM facts GROUP BY field, key, value), "
+        # A tag whose values are all different, such as the number of an order, groups nothing.
+        "shown AS (SELECT *, dense_rank() OVER (PARTITION BY field ORDER BY of_key DESC, key) AS key_place "
+        f"FROM counted WHERE field <> '{_TAG}' OR top > 1 OR of_key <= {values}) "
+        f"SELECT field, key, value, n, newest_at, newest_id FROM shown WHERE place <= {values} AND key_place <= {tags} "
+        "ORDER BY field, key_place, place"
+    )
+    return [_counted(row) for row in await session.fetch(sql, statement, within_s)]
+
+
+def _counted(row: Record) -> Counted:
+    newest = None if row["newest_id"] is None else FoundId(row["newest_at"], row["newest_id"])
+    return Counted(row["field"], row["key"], row["value"], row["n"], newest)

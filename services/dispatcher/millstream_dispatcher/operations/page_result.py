@@ -1,0 +1,62 @@
+"""What became of the jobs of one page of an operation, whatever it does."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from millstream_contracts import JobId, OperationRefusal, OperationSample, Queue, Tenant, queue_of
+from millstream_history import StoredOperation
+from millstream_streams import ActionCode
+
+NO_JOB = "there is no such job"
+NOT_DEAD = "it is not dead, or died after the operation was asked for"
+
+_REASONS: Mapping[ActionCode, str] = {
+    ActionCode.WRONG_STATE: NOT_DEAD,
+    ActionCode.UNKNOWN_JOB: NO_JOB,
+    ActionCode.CHANGED: "it changed meanwhile",
+}
+
+
+class PageResult(Struct, frozen=True):
+    """What became of the jobs of a page, each of which is done or refused."""
+
+    done: Sequence[JobId] = ()
+    """In a dry run: the jobs that would be done."""
+    refusals: Sequence[OperationRefusal] = ()
+    samples: Sequence[OperationSample] = ()
+
+    def and_more(self, other: "PageResult") -> "PageResult":
+        """Return this result and that of other jobs as one."""
+        return PageResult([*self.done, *other.done], [*self.refusals, *other.refusals], [*self.samples, *other.samples])
+
+
+class Actor(Protocol):
+    """Does what operations of one kind do."""
+
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
+        """Act on jobs, those of one page. A repetition acts on no job twice. Raises: StoreError, HistoryError."""
+        ...
+
+
+def by_queue(tenant: Tenant, ids: Sequence[JobId]) -> tuple[dict[Queue, list[JobId]], PageResult]:
+    """Return ids by their queues, and the refusals of those that are no ids."""
+    found: defaultdict[Queue, list[JobId]] = defaultdict(list)
+    refusals: list[OperationRefusal] = []
+    for job_id in ids:
+        if queue := queue_of(tenant, job_id):
+            found[queue].append(job_id)
+        else:
+            refusals.append(OperationRefusal(job_id, NO_JOB))
+    return found, PageResult(refusals=refusals)
+
+
+def result_of(ids: Sequence[JobId], codes: Sequence[ActionCode]) -> PageResult:
+    """Return what a script has answered for jobs, in their order."""
+    pairs = list(zip(ids, codes, strict=True))
+    return PageResult(
+        [job_id for job_id, code in pairs if code is ActionCode.DONE],
+        [OperationRefusal(job_id, _REASONS[code]) for job_id, code in pairs if code is not ActionCode.DONE],
+    )

@@ -1,0 +1,83 @@
+"""Changes the payloads of dead jobs and redrives them, in one step for each job."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from millstream_contracts import UNDECODABLE, JobId, OperationRefusal, OperationSample, Queue
+from millstream_dispatcher.operations.dead_job_actor import is_due
+from millstream_dispatcher.operations.merge_patch import changes_of, merged
+from millstream_dispatcher.operations.page_result import PageResult, by_queue, result_of
+from millstream_history import StoredOperation
+from millstream_streams import ActionCode, Broker, NewSpec, StoredSpec, with_payload
+from millstream_submission import MSGPACK, Admission, SubmissionError, TypeCatalogue, decode_submission
+
+MAX_REASON_CHARS = 300
+
+_UNREADABLE = "its payload cannot be read"
+
+
+class _Patched(Struct, frozen=True):
+    """A job with its new spec."""
+
+    spec: NewSpec
+    sample: OperationSample
+
+
+class PayloadPatcher:
+    """Patches payloads. What comes of it keeps the rules of a submission of the same type."""
+
+    def __init__(self, broker: Broker, catalogue: TypeCatalogue) -> None:
+        self._store = broker.store
+        self._views = broker.views
+        self._catalogue = catalogue
+        self._admission = Admission("accept")
+
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
+        """Patch and redrive jobs. A repetition changes nothing: a job that has died again has died too late.
+
+        Raises: StoreError.
+        """
+        queues, result = by_queue(operation.tenant, ids)
+        for queue, some in queues.items():
+            result = result.and_more(await self._act_on_queue(operation, queue, some))
+        return result
+
+    async def _act_on_queue(self, operation: StoredOperation, queue: Queue, ids: list[JobId]) -> PageResult:
+        stored = await self._views.stored_specs(queue, ids)
+        patched: dict[JobId, _Patched] = {}
+        refusals: list[OperationRefusal] = []
+        for job_id in ids:
+            found = stored.get(job_id)
+            code = is_due(operation, found.job if found else None)
+            if found is None or code is not ActionCode.DONE:
+                refusals += result_of([job_id], [code]).refusals
+                continue
+            try:
+                patched[job_id] = await self._patched(operation, queue, found)
+            except SubmissionError as error:
+                refusals.append(OperationRefusal(job_id, error.detail[:MAX_REASON_CHARS]))
+            except UNDECODABLE:
+                refusals.append(OperationRefusal(job_id, _UNREADABLE))
+        refused = PageResult(refusals=refusals)
+        return refused.and_more(await self._redrive(operation, queue, patched)) if patched else refused
+
+    async def _redrive(self, operation: StoredOperation, queue: Queue, patched: dict[JobId, _Patched]) -> PageResult:
+        ids = list(patched)
+        if operation.asked.dry_run:
+            return PageResult(ids, samples=[one.sample for one in patched.values()])
+        specs = {job_id: one.spec for job_id, one in patched.items()}
+        return result_of(ids, await self._store.redrive(queue, ids, died_by_ms=operation.cutoff_ms, specs=specs))
+
+    async def _patched(self, operation: StoredOperation, queue: Queue, stored: StoredSpec) -> _Patched:
+        """Return a job with the patch applied. Raises: SubmissionError, or one of UNDECODABLE."""
+        before = msgspec.msgpack.decode(stored.payload)
+        after = merged(before, operation.asked.patch)
+        decoded = decode_submission(msgspec.msgpack.encode({"type": queue.type, "payload": after}), MSGPACK)
+        known = await self._catalogue.of(queue.tenant)
+        await self._admission.admit_by_newest(decoded, known, self._catalogue, queue.tenant)
+        return _Patched(
+            NewSpec(with_payload(stored.blob, decoded.payload), stored.job.version),
+            OperationSample(stored.job.id, changes_of(before, decoded.value)),
+        )

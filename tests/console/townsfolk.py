@@ -1,0 +1,46 @@
+"""Handlers of the town: jobs in every state, and texts that no page may obey."""
+
+from typing import Any
+
+import anyio
+
+from millstream import App, Dead, Retry
+
+app = App("town")
+
+HOSTILE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"\u202egpj.exe'
+LONG_TYPE = "shop.catalogue.import.supplier-feed-with-a-long-name-of-its-own"
+
+
+class HostileError(Exception):
+    """An error whose text is hostile."""
+
+
+@app.job("town.succeed")
+async def succeed(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload."""
+    return payload
+
+
+@app.job("town.die", retry=Retry(max_attempts=2, delays=[0.01]))
+async def die(payload: Any) -> None:
+    """Fail each time, with a hostile text."""
+    raise HostileError(HOSTILE)
+
+
+@app.job("town.bury")
+async def bury(payload: Any) -> None:
+    """Be dead at once, with a hostile reason."""
+    raise Dead(HOSTILE)
+
+
+@app.job("town.linger", timeout=3600)
+async def linger() -> None:
+    """Run until the worker ends."""
+    await anyio.sleep_forever()
+
+
+@app.job(LONG_TYPE)
+async def import_feed(payload: Any) -> int:
+    """Return an integer of 64 bits."""
+    return 18_446_744_073_709_551_615

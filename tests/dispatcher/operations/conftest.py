@@ -1,0 +1,38 @@
+"""Fixtures of tests of operations."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from dispatcher.operations.scene import Scene
+
+from millstream_contracts import Queue
+from millstream_dispatcher.operations.operator import Operator
+from millstream_history import History, open_history
+from millstream_streams import Broker
+from millstream_submission import TypeCatalogue
+from millstream_telemetry import MetricRegistry, OperationMetrics
+
+
+@pytest.fixture
+async def history(history_url: str) -> AsyncIterator[History]:
+    """Yield a history with empty tables."""
+    async with open_history(history_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def queue(queues: list[Queue]) -> Queue:
+    """Return one of the queues."""
+    return queues[0]
+
+
+@pytest.fixture
+def operator(history: History, broker: Broker, metrics: MetricRegistry) -> Operator:
+    """Return the duty."""
+    return Operator(history, broker, TypeCatalogue(broker.registry, metrics), OperationMetrics(metrics))
+
+
+@pytest.fixture
+def scene(broker: Broker, history: History, queue: Queue, operator: Operator, history_url: str) -> Scene:
+    """Return a scene."""
+    return Scene(broker, history, queue, operator, history_url)
