@@ -9,7 +9,7 @@ from jinja2.runtime import Context
 
 from millstream_console.drawing import moments, numbers, user_text
 from millstream_console.drawing.chart import spark
-from millstream_console.drawing.json_tree import json_tree
+from millstream_console.drawing.json_tree import json_tree, one_line
 from millstream_console.drawing.tracebacks import libraries_of, own_place, read_traceback
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -40,6 +40,7 @@ class Renderer:
             "coded": user_text.coded,
             "shortened": user_text.shortened,
             "json_tree": json_tree,
+            "one_line": one_line,
             "read_traceback": read_traceback,
             "libraries_of": libraries_of,
             "own_place": own_place,

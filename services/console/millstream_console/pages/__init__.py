@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from litestar.types import ControllerRouterHandler
 
-from millstream_console.pages import decisions, health, job, jobs, places, queues
+from millstream_console.pages import decisions, errors, health, job, jobs, operations, places, queues
 
 HANDLERS: Sequence[ControllerRouterHandler] = (
     *health.HANDLERS,
@@ -13,5 +13,7 @@ HANDLERS: Sequence[ControllerRouterHandler] = (
     *jobs.HANDLERS,
     *job.HANDLERS,
     *decisions.HANDLERS,
+    *errors.HANDLERS,
+    *operations.HANDLERS,
 )
 """The functions that answer, of all pages."""

@@ -8,6 +8,7 @@ from millstream_console.pages.decisions.chosen import MAX_ONE_BY_ONE, Chosen
 from millstream_console.pages.decisions.confirmation import DEFAULT_RATE, Confirmation
 from millstream_console.pages.decisions.decision import Decision
 from millstream_console.web.toast import Toast
+from millstream_contracts import OperationKind
 
 _ACCEPTED = 202
 _NOT_FOUND = 404
@@ -16,13 +17,16 @@ _TOLD_REASONS = 2
 
 async def start(client: Client, decision: Decision, chosen: Chosen, confirmation: Confirmation) -> BulkOperation:
     """Have an operation carry out a decision about dead jobs. Raises: ApiError."""
-    is_redrive = decision.name == "redrive"
+    kinds: dict[str, OperationKind] = {"redrive": "redrive", "discard": "discard", "patch": "patch"}
     return await client.start_operation(
-        "redrive" if is_redrive else "discard",
+        kinds[decision.name],
         q=chosen.q,
+        ids=chosen.ids or None,
         group=chosen.group,
         rate=confirmation.rate_per_s or float(DEFAULT_RATE),
-        canary=confirmation.trial(is_redrive),
+        canary=None if confirmation.dry_run else confirmation.trial(decision),
+        dry_run=confirmation.dry_run,
+        patch=confirmation.patch_members if decision.name == "patch" else None,
     )
 
 

@@ -43,7 +43,7 @@ async def ask(visit: Visit) -> Response[bytes]:
     if chosen is None:
         return visit.go_back(visit.text("back"), "/jobs", _NOTHING)
     case = Case(decision, chosen, await tally(visit.client, chosen, decision), visit.text("back"))
-    return await _page(visit, case, Confirmation(), {})
+    return await _page(visit, case, Confirmation(patch=visit.text("patch", "{}")), {})
 
 
 @post("/decide")
@@ -59,7 +59,7 @@ async def decide(visit: Visit) -> Response[bytes]:
         return visit.go_back(back, "/jobs", _NOTHING)
     confirmation = read_confirmation(form)
     case = Case(decision, chosen, await tally(visit.client, chosen, decision), back)
-    faults = faults_of(confirmation, case.tally, is_redrive=decision.name == "redrive" and not chosen.ids)
+    faults = faults_of(confirmation, case.tally, decision)
     if faults:
         return await _page(visit, case, confirmation, faults)
     try:
@@ -73,9 +73,10 @@ async def decide(visit: Visit) -> Response[bytes]:
 
 
 async def _carry_out(visit: Visit, case: Case, confirmation: Confirmation) -> Response[bytes]:
-    if not case.chosen.ids and case.decision.is_of_dead:
+    if case.decision.name == "patch" or (not case.chosen.ids and case.decision.is_of_dead):
         operation = await start(visit.client, case.decision, case.chosen, confirmation)
-        began = "Its canary has started; the rest waits for it." if operation.canary else "It has started."
+        began = "It counts, and changes nothing." if operation.dry_run else "It has started."
+        began = "Its canary has started; the rest waits for it." if operation.canary else began
         return visit.go(f"/operations/{operation.id}", Toast(began))
     ids = case.chosen.ids or await first_ids(visit.client, case.chosen.q or "")
     return visit.go_back(case.back, "/jobs", await act_on_ids(visit.client, case.decision, ids))
@@ -83,7 +84,13 @@ async def _carry_out(visit: Visit, case: Case, confirmation: Confirmation) -> Re
 
 def _told(error: InvalidError) -> dict[str, str]:
     """Return a refusal of the API by the field of the form that it is about."""
-    fields = {"/rate": "rate", "/canary/count": "canary", "/canary/max_failure": "canary", "/canary": "canary"}
+    fields = {
+        "/patch": "patch",
+        "/rate": "rate",
+        "/canary/count": "canary",
+        "/canary/max_failure": "canary",
+        "/canary": "canary",
+    }
     return {fields.get(one.pointer, "all"): one.detail for one in error.problem.errors} or {
         "all": describe(error.problem)
     }

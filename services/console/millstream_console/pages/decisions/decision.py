@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-DecisionName = Literal["redrive", "discard", "cancel"]
+DecisionName = Literal["redrive", "discard", "cancel", "patch"]
 
 
 class Decision(Struct, frozen=True):
@@ -23,6 +23,11 @@ class Decision(Struct, frozen=True):
     keep: str
     """What the way out says."""
 
+    @property
+    def redrives(self) -> bool:
+        """Whether jobs run again by it, so that a canary can be tried first."""
+        return self.name in {"redrive", "patch"}
+
 
 DECISIONS: dict[str, Decision] = {
     "redrive": Decision(
@@ -34,6 +39,17 @@ DECISIONS: dict[str, Decision] = {
         can_be_undone=True,
         consequence="Each starts again with fresh attempts, the same id and payload. "
         "Jobs that are not dead any more are left alone and reported.",
+        keep="Not now",
+    ),
+    "patch": Decision(
+        name="patch",
+        verb="Patch and redrive",
+        done="patched and redriven",
+        icon="edit",
+        is_of_dead=True,
+        can_be_undone=False,
+        consequence="The payload of each is changed as below, and it starts again with fresh attempts and the same id. "
+        "A job whose changed payload is not allowed is left alone and reported.",
         keep="Not now",
     ),
     "discard": Decision(
