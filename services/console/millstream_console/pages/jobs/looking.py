@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from millstream import Job, JobState
+from millstream import FacetValue, Job, JobState
 from millstream_console.drawing.numbers import UNKNOWN
 from millstream_contracts import JobCount
 
-_ENDS = {"exact": "{:,}", "~": "~{:,}", "at_least": "over {:,}"}
+_ENDS = {"exact": "{:,}", "~": "~{:,}", "at_least": "{:,}+"}
 
 
 def ran_s(job: Job, now: datetime | None = None) -> float | None:
@@ -40,3 +40,8 @@ def short_id(job_id: str) -> str:
 def counted(count: JobCount | None) -> str:
     """Return a count in words that say how exact it is."""
     return UNKNOWN if count is None else _ENDS[count.relation].format(count.value)
+
+
+def counted_value(value: FacetValue) -> str:
+    """Return how many jobs have a value, in words that say how exact that is."""
+    return counted(JobCount(value.count, value.relation))
