@@ -19,6 +19,7 @@ async def test_no_transition_moves_a_job_in_a_state_that_it_does_not_know(broker
     assert await store.cancel(torn_queue, [job_id]) == [ActionCode.WRONG_STATE]
     assert await store.redrive(torn_queue, [job_id]) == [ActionCode.WRONG_STATE]
     assert await store.discard(torn_queue, [job_id]) == [ActionCode.WRONG_STATE]
+    assert await store.erase(torn_queue, [job_id]) == [ActionCode.WRONG_STATE]
     assert await store.hand_back(torn_queue, worker="w1", deliveries=[delivery]) == [CommitCode.STALE]
     assert await store.commit(torn_queue, worker="w1", commits=[Commit(delivery, Succeeded(), 10_000)]) == [
         CommitCode.STALE

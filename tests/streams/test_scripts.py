@@ -22,6 +22,7 @@ CODES: dict[str, type[IntEnum]] = {
     "cancel": ActionCode,
     "redrive": ActionCode,
     "discard": ActionCode,
+    "erase": ActionCode,
     "watch": ActionCode,
 }
 ALL = [*script_names(), *script_names(FLEET)]

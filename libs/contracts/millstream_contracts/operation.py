@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from millstream_contracts import limits
 from millstream_contracts.ids import NAME_PATTERN
 
-OperationKind = Literal["redrive", "discard", "patch"]
+OperationKind = Literal["redrive", "discard", "patch", "erase"]
 
 
 class OperationState(StrEnum):

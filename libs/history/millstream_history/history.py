@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from millstream_contracts import JobId, Tenant
 from millstream_history.connection.database import CONNECTIONS, open_engine, transaction
 from millstream_history.connection.reading import Reader
+from millstream_history.erasure.erasures import Erasures, without_erased
 from millstream_history.errors import HistoryConflictError, HistoryError
 from millstream_history.migrating import Schema, require_usable
 from millstream_history.operations import Operations
@@ -22,6 +23,7 @@ from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, 
 from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.queries.state import HistoryState, find_state
 from millstream_history.repair.gaps import Gaps
 from millstream_history.repair.repairer import Repairer
 from millstream_history.search.searcher import Search
@@ -47,6 +49,7 @@ class History:
         self._spans = StoredSpans()
         self.webhooks = Endpoints(reader)
         self.operations = Operations(reader)
+        self.erasures = Erasures(engine, reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
@@ -69,6 +72,7 @@ class History:
 
     async def _write(self, schema: Schema, rows: Rows, spans: Sequence[Span]) -> None:
         async with self._writing(schema) as connection:
+            rows = await without_erased(connection, rows)
             await JOB_LOADER.load(connection, rows.jobs)
             await FORGOTTEN_LOADER.load(connection, rows.forgotten)
             inserted = await TRANSITION_LOADER.load(connection, rows.transitions)
@@ -91,6 +95,10 @@ class History:
             for loader in LOADERS:
                 await loader.load_nothing(connection)
         return schema
+
+    async def state(self) -> HistoryState:
+        """Return how the tables are, by reads alone. Raises: HistoryError."""
+        return await self._reader.read(find_state)
 
     async def optional_indexes(self) -> OptionalIndexes:
         """Return which optional indexes the database has. Raises: HistoryError."""

@@ -156,6 +156,16 @@ EVENT_GAPS = Table(
     comment="times of which events of a queue were lost",
 )
 
+ERASED_JOBS = Table(
+    "erased_jobs",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("id", _key(), primary_key=True),
+    Column("erased_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Index("erased_jobs_by_time", "erased_at"),
+    comment="jobs of which nothing but id, type, times and outcome is stored, whatever comes late",
+)
+
 WEBHOOK_ENDPOINTS = Table(
     "webhook_endpoints",
     METADATA,

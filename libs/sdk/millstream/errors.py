@@ -6,6 +6,7 @@ MillstreamError
 ├── NotBoundError         `.submit()` was called where it cannot work: without a client, or without an event loop
 ├── ApiError              the API refused a request; carries the problem document
 │   ├── JobNotFoundError  404
+│   │   └── JobErasedError  410: an operation has erased the job
 │   ├── InvalidError      400, 413, 415, 422: the request itself is wrong
 │   ├── ConflictError     409, 412: the job is in the wrong state
 │   └── UnavailableError  429, 502, 503, 504, or no response: try again later
@@ -52,6 +53,10 @@ class ApiError(MillstreamError):
 
 class JobNotFoundError(ApiError):
     """The job does not exist, or no longer."""
+
+
+class JobErasedError(JobNotFoundError):
+    """The job has been erased; nothing of it can be read any more."""
 
 
 class InvalidError(ApiError):

@@ -12,6 +12,8 @@ from millstream_runtime import HOUR_S, DutyResult
 from millstream_streams import Broker
 from millstream_telemetry import HistoryMetrics
 
+DAY = timedelta(days=1)
+
 AGAIN_S = 60.0
 """When to look again at partitions that another dispatcher was making."""
 
@@ -33,6 +35,7 @@ class Partitioner:
     def __init__(self, history: History, broker: Broker, metrics: HistoryMetrics, *, kept_days: int) -> None:
         self._days = history.days
         self._statistics = history.statistics
+        self._erasures = history.erasures
         self._broker = broker
         self._metrics = metrics
         self._kept = timedelta(days=kept_days)
@@ -50,6 +53,8 @@ class Partitioner:
             self._metrics.show_days_ahead(ahead)
         dropped = await self._drop(today - self._kept)
         await self._statistics.forget(now)
+        # A job was made before it was erased, so its day is dropped by then.
+        await self._erasures.forget(now - self._kept - DAY)
         swept = await self._days.sweep(today - self._kept)
         return DaysKept(
             more=swept >= SWEPT_AT_ONCE,

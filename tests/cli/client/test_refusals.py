@@ -43,6 +43,7 @@ COMMANDS = [
     ("operations", "redrive", "-q", "type:a.b", "--yes"),
     ("operations", "discard", JOB_ID, "--dry-run"),
     ("operations", "patch", JOB_ID, "-p", '{"a": 1}', "--yes"),
+    ("operations", "erase", "-q", "tag.customer:c1", "--yes"),
     ("operations", "show", "op_1"),
     ("operations", "pause", "op_1"),
     ("operations", "resume", "op_1"),

@@ -52,6 +52,7 @@ async def test_an_operation_is_paused_resumed_and_cancelled(remembering: Ingest)
         ({"kind": "redrive", "q": "", "ids": ["x"]}, "expected one of `q`, `ids` and `group`"),
         ({"kind": "discard", "q": "", "canary": {}}, "only what runs jobs again can be tried out"),
         ({"kind": "explode", "q": ""}, "/kind"),
+        ({"kind": "erase", "q": " "}, "which means every job"),
         ({"kind": "patch", "q": ""}, "/patch: missing"),
         ({"kind": "patch", "q": "", "patch": [1]}, "/patch"),
         ({"kind": "patch", "q": "", "patch": {"a": "\0"}}, "/patch/a: contains the character NUL"),

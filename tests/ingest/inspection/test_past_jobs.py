@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from streams.seeds import commit, seed_running, take_one
 
 from millstream_contracts import DEFAULT_TENANT, EventKind, Job, JobError, JobState, JobType, Queue, new_job_id
+from millstream_history import open_history
 from millstream_streams import Broker
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
@@ -68,6 +69,27 @@ async def test_an_unknown_job_is_in_neither(ingest):
     path = f"/v1/jobs/{past_job().id}"
     for method, more in (("GET", ""), ("GET", "/timeline"), ("GET", "/stack"), ("POST", "/cancel"), ("POST", "/retry")):
         problem(await ingest.http.request(method, path + more), 404, "job-not-found")
+
+
+async def test_an_erased_job_is_gone_whatever_is_asked_of_it(ingest, past, history_url):
+    """An erased job answers 410 with its own problem to every question, also one that was never stored."""
+    unseen = past_job()
+    async with open_history(history_url) as history:
+        for job in (past, unseen):
+            await history.erasures.mark(QUEUE.tenant, [job.id])
+            await history.erasures.blank(QUEUE.tenant, [job.id])
+    for path in (f"/v1/jobs/{past.id}", f"/v1/jobs/{unseen.id}"):
+        for method, more in (
+            ("GET", ""),
+            ("GET", "/timeline"),
+            ("GET", "/stack"),
+            ("POST", "/cancel"),
+            ("POST", "/retry"),
+        ):
+            document = problem(await ingest.http.request(method, path + more), 410, "erased")
+            assert "was erased at 20" in document["detail"]
+    [found] = (await ingest.get("/v1/jobs", q=""))["items"]
+    assert (found["id"], found["state"], found["reason"], found["tags"]) == (past.id, "succeeded", "erased", None)
 
 
 async def test_the_history_of_another_tenant_is_not_shown(ingest, history_url):

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from sdk.client.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
 
-from millstream import ApiError, Client, ConflictError, JobNotFoundError, SyncClient, UnavailableError
+from millstream import ApiError, Client, ConflictError, JobErasedError, JobNotFoundError, SyncClient, UnavailableError
 
 FULL = problem(503, "Redis is full", headers={"Retry-After": "0"})
 
@@ -109,6 +109,18 @@ async def test_call_raises_its_error_when_refused_for_good(
         await connect().cancel("x_1")
     assert type(caught.value) is error
     assert len(api.received) == 1
+
+
+@pytest.mark.parametrize(("slug", "error"), [("erased", JobErasedError), ("job-forgotten", ApiError)])
+async def test_an_erased_job_has_an_error_of_its_own(
+    connect: Connect, api: ScriptedApi, slug: str, error: type[ApiError]
+) -> None:
+    """Of the problems with the status 410 only that of an erased job says that a job is not found."""
+    api.script.append(problem(410, "No", type=f"/problems/{slug}"))
+    with pytest.raises(ApiError, match="No") as caught:
+        await connect().get("x_1")
+    assert type(caught.value) is error
+    assert isinstance(caught.value, JobNotFoundError) == (slug == "erased")
 
 
 async def test_call_raises_clear_error_when_a_proxy_answers_in_html(connect: Connect, api: ScriptedApi) -> None:

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import case, func, insert, or_, select, tuple_, update
+from sqlalchemy import case, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import NewOperation, OperationState, Tenant
+from millstream_contracts import JobState, NewOperation, OperationState, Tenant
 from millstream_history.connection.reading import Reader
 from millstream_history.operations.stored_operation import (
     Advance,
@@ -26,6 +26,9 @@ from millstream_history.search.searcher import Search
 from millstream_history.tables import OPERATIONS
 
 _COLUMNS = OPERATIONS.c
+OF_ANY_STATE = frozenset({"erase"})
+"""Kinds of operations whose query finds jobs in any state, not dead ones alone."""
+
 _ACTIVE = (OperationState.PENDING, OperationState.CANARY, OperationState.WAITING, OperationState.RUNNING)
 _ENDS = (OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED)
 
@@ -45,9 +48,10 @@ class Operations:
         if asked.ids is not None:
             return None
         q, job_type = asked.q or "", None
+        state: str | None = None if asked.kind in OF_ANY_STATE else JobState.DEAD.value
         if asked.group is not None:
-            q, job_type = f'fingerprint:"{asked.group.fingerprint}"', asked.group.type
-        query = Search.freeze(JobQuery(tenant=tenant, asked_at=asked_at, q=q, type=job_type, state="dead"))
+            q, job_type, state = f'fingerprint:"{asked.group.fingerprint}"', asked.group.type, JobState.DEAD.value
+        query = Search.freeze(JobQuery(tenant=tenant, asked_at=asked_at, q=q, type=job_type, state=state))
         plan_of(query)
         return query
 
@@ -85,7 +89,7 @@ class Operations:
 
     async def cancel(self, tenant: Tenant, operation_id: str) -> StoredOperation | None:
         """End an operation; what is done stays done. Returns: it as it is then; None where it has ended already."""
-        values = {"state": OperationState.CANCELLED.value, "finished_at": func.now()}
+        values = {"state": OperationState.CANCELLED.value, "finished_at": func.now(), **_WITHOUT_SUBJECT}
         return await self._change(tenant, operation_id, (*_ACTIVE, OperationState.PAUSED), values)
 
     async def take(self, lease: str, *, lease_s: float) -> StoredOperation | None:
@@ -163,6 +167,13 @@ class Operations:
         return await self._reader.read(read)
 
 
+# The query of an erasure names a person as what it erases does. It is not needed any more once it has ended.
+_WITHOUT_SUBJECT: dict[str, Any] = {
+    "asked": case((_COLUMNS.kind == "erase", _COLUMNS.asked.op("-")("q")), else_=_COLUMNS.asked),
+    "query": case((_COLUMNS.kind == "erase", null()), else_=_COLUMNS.query),
+}
+
+
 def _place(tenant: Tenant, operation_id: str) -> tuple[Any, Any]:
     return _COLUMNS.tenant == tenant, _COLUMNS.id == operation_id
 
@@ -179,6 +190,7 @@ def _moves(was: OperationState, step: Advance) -> dict[str, Any]:
     }
     if step.state in _ENDS:
         moved["finished_at"] = case((may_move, func.now()), else_=_COLUMNS.finished_at)
+        moved |= _WITHOUT_SUBJECT
     elif step.state is OperationState.PAUSED:
         moved["resumes_to"] = OperationState.RUNNING.value
     else:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import Job, JobId, JobState, Queue, made_at
 from millstream_history.connection.database import transaction
+from millstream_history.erasure.erasures import without_erased
 from millstream_history.projection.columns import TRANSITION_ROWS, Transition
 from millstream_history.projection.loading import JOB_LOADER, Loader
 from millstream_history.projection.rows import rows_of
@@ -46,11 +48,12 @@ class Repairer:
         self, queue: Queue, jobs: Mapping[JobId, Job], waited_ms: Mapping[JobId, int], at: datetime
     ) -> None:
         """Store jobs as they are now, each with the transition that led to it if that is missing."""
-        rows = rows_of([], {queue: jobs}, {queue: waited_ms})
         steps = sorted(TRANSITION_ROWS.row(_resynced(queue, job, at)) for job in jobs.values())
+        found = replace(rows_of([], {queue: jobs}, {queue: waited_ms}), transitions=steps)
         async with transaction(self._engine) as connection:
+            rows = await without_erased(connection, found)
             await JOB_LOADER.load(connection, rows.jobs)
-            await _RESYNC_LOADER.load(connection, steps)
+            await _RESYNC_LOADER.load(connection, rows.transitions)
 
     async def empty(self) -> None:
         """Delete everything that was stored of jobs. It needs the rights of the owner of the tables."""

@@ -10,7 +10,14 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from millstream.client.flow import NoResponse, Reply, Response
-from millstream.errors import ApiError, ConflictError, InvalidError, JobNotFoundError, UnavailableError
+from millstream.errors import (
+    ApiError,
+    ConflictError,
+    InvalidError,
+    JobErasedError,
+    JobNotFoundError,
+    UnavailableError,
+)
 from millstream_contracts import UNDECODABLE, Problem
 
 T = TypeVar("T")
@@ -34,6 +41,9 @@ _ERRORS: dict[int, type[ApiError]] = {
     503: UnavailableError,
     504: UnavailableError,
 }
+
+# Of one status there are several problems.
+_ERRORS_OF_PROBLEMS: dict[str, type[ApiError]] = {"/problems/erased": JobErasedError}
 
 
 def read_response(response: Response, as_type: type[T], url: str) -> T:
@@ -83,7 +93,8 @@ def _explain_response(response: Response, url: str) -> ApiError:
     wait_s = retry_after_s(response.headers, datetime.now(UTC))
     problem = _problem(response)
     if problem is not None:
-        return _ERRORS.get(response.status, ApiError)(problem, wait_s)
+        kind = _ERRORS_OF_PROBLEMS.get(urlsplit(problem.type).path) or _ERRORS.get(response.status, ApiError)
+        return kind(problem, wait_s)
     # A 404 without a problem document comes from something else than Millstream, and says nothing about the job.
     error = UnavailableError if _ERRORS.get(response.status) is UnavailableError else ApiError
     return error(_foreign(response, url, "is no answer of a Millstream API"), wait_s)

@@ -178,7 +178,7 @@ class StackRequest(Struct, frozen=True):
 
 
 class ActionCode(IntEnum):
-    """The result for an action on a job. The numbers are those of cancel, redrive, discard, watch and ask_stack.lua."""
+    """The result for an action on a job. The numbers are those of the scripts, from cancel.lua to ask_stack.lua."""
 
     DONE = 1
     REQUESTED = 2

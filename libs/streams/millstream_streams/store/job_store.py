@@ -266,6 +266,11 @@ class JobStore:
         _check_size(ids)
         return _codes(await self._run("discard", queue, [self._retention_ms, _bound(died_by_ms), *ids]))
 
+    async def erase(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        """Remove jobs with all that is stored of them. One that runs is refused as in the wrong state."""
+        _check_size(ids)
+        return _codes(await self._run("erase", queue, list(ids)))
+
     async def announce(self, queue: Queue, *, upto: str = "", limit: int) -> list[tuple[str, JobId]]:
         """Note that the dead letters up to this entry are announced, and return the next ones, oldest first.
 

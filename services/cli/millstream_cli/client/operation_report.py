@@ -62,4 +62,6 @@ def _row(one: BulkOperation, now: datetime) -> tuple[object, ...]:
 def _of(one: BulkOperation) -> str:
     if one.group is not None:
         return f"{one.group.type} {one.group.fingerprint}"
-    return f"{one.jobs} ids" if one.jobs is not None else one.q or "every dead job"
+    if one.jobs is not None:
+        return f"{one.jobs} ids"
+    return one.q or ("a search that is erased too" if one.kind == "erase" else "every dead job")

@@ -117,6 +117,17 @@ def patch(chosen: Chosen, *, text: str, canary: int | None, max_failure: float) 
     chosen.start("patch", question, canary=_trial(canary, max_failure), patch=change)
 
 
+@click.command()
+@chosen_jobs
+def erase(chosen: Chosen) -> None:
+    """Remove for good what is stored of many jobs, in any state: those of IDS, of a query or of a group.
+
+    Payloads, results, errors and tags go; ids, types, times and outcomes stay. Jobs that wait will never run. It asks
+    first.
+    """
+    chosen.start("erase", "Erase {} for good, also those that wait?", "job")
+
+
 def _patch(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
@@ -124,4 +135,4 @@ def _patch(text: str) -> dict[str, Any]:
         raise click.BadParameter(f"it is no JSON object: {error}", param_hint="--patch") from None
 
 
-STARTS = (redrive, discard, patch)
+STARTS = (redrive, patch, discard, erase)

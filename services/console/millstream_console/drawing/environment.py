@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.runtime import Context
 
-from millstream_console.drawing import moments, numbers, user_text
+from millstream_console.drawing import moments, numbers, rates, user_text
 from millstream_console.drawing.chart import spark
 from millstream_console.drawing.json_tree import json_tree, one_line
 from millstream_console.drawing.tracebacks import libraries_of, own_place, read_traceback
@@ -49,7 +49,9 @@ class Renderer:
             "length": numbers.length,
             "milliseconds": numbers.milliseconds,
             "size": numbers.size,
+            "paced": rates.paced,
             "ago": moments.ago,
+            "long_ago": moments.long_ago,
             "at": moments.at,
         }
         # As a global, since blocks that are rendered alone do not see what their page imports.

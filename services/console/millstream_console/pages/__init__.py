@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from litestar.types import ControllerRouterHandler
 
-from millstream_console.pages import decisions, errors, health, job, jobs, operations, places, queues
+from millstream_console.pages import decisions, errors, health, job, jobs, operations, places
+from millstream_console.pages.overview import page as overview
+from millstream_console.pages.queues import queue_list
 
 HANDLERS: Sequence[ControllerRouterHandler] = (
     *health.HANDLERS,
     *places.HANDLERS,
-    *queues.HANDLERS,
+    *overview.HANDLERS,
+    *queue_list.HANDLERS,
     *jobs.HANDLERS,
     *job.HANDLERS,
     *decisions.HANDLERS,

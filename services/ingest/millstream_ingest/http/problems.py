@@ -67,6 +67,13 @@ JOB_NOT_FOUND = ProblemKind(
     "The id belongs to no job of this tenant: it is misspelt, or the job has been forgotten since its "
     "`result_ttl` ran out.",
 )
+ERASED = ProblemKind(
+    "erased",
+    "The job has been erased",
+    410,
+    "An operation has removed what was stored of the job: payload, result, errors, tags and reasons. Its id, type, "
+    "times and outcome stay, and searches show them. It cannot be brought back.",
+)
 METHOD_NOT_ALLOWED = ProblemKind(
     "method-not-allowed", "The path does not take this method", 405, "The header `Allow` lists those it takes."
 )
@@ -205,6 +212,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         MALFORMED_BODY,
         NOT_FOUND,
         JOB_NOT_FOUND,
+        ERASED,
         METHOD_NOT_ALLOWED,
         REQUEST_TIMEOUT,
         WRONG_STATE,

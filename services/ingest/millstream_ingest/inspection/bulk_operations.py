@@ -16,6 +16,7 @@ _TRIED = frozenset({"redrive", "patch"})
 
 _ONE_OF = FieldError("", "expected one of `q`, `ids` and `group`")
 _NO_CANARY = FieldError("/canary", "only what runs jobs again can be tried out: `redrive` and `patch`")
+_EVERY_JOB = FieldError("/q", "is empty, which means every job: an erasure needs a search that says which")
 _PATCH_MISSING = FieldError("/patch", "missing: an operation of the kind `patch` needs one")
 _NO_PATCH = FieldError("/patch", "belongs to operations of the kind `patch` alone")
 
@@ -65,6 +66,8 @@ def _faults(asked: NewOperation) -> Iterator[FieldError]:
     """Yield what does not fit together in an operation."""
     if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
         yield _ONE_OF
+    if asked.kind == "erase" and asked.q is not None and not asked.q.strip():
+        yield _EVERY_JOB
     if asked.canary is not None and asked.kind not in _TRIED:
         yield _NO_CANARY
     if asked.patch is not None and asked.kind != "patch":

@@ -3,13 +3,15 @@
 from msgspec.structs import replace
 
 from millstream_contracts import Job, JobId, Queue, Timeline
-from millstream_history import History
+from millstream_history import ERASED_REASON, History
+from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.problems import ERASED
 from millstream_ingest.inspection.timeline_writer import timeline_of
 from millstream_streams import Broker
 
 
 class PastJobs:
-    """Reads of single jobs. Every method may raise HistoryError and StoreUnavailableError."""
+    """Reads of single jobs. Every method may raise HistoryError, StoreUnavailableError, and IngestError (410)."""
 
     def __init__(self, broker: Broker, history: History | None) -> None:
         self._views = broker.views
@@ -20,6 +22,8 @@ class PastJobs:
         if self._history is None:
             return None
         found = await self._history.job(queue.tenant, job_id)
+        if found is None or found.job.reason == ERASED_REASON:
+            await self._refuse_erased(self._history, queue, job_id)
         return replace(found.job, source="history") if found else None
 
     async def timeline(self, history: History, queue: Queue, job_id: JobId) -> Timeline | None:
@@ -29,3 +33,9 @@ class PastJobs:
         transitions = await history.transitions(queue.tenant, job_id)
         job = live or await self.job(queue, job_id)
         return timeline_of(job, transitions) if job else None
+
+    @staticmethod
+    async def _refuse_erased(history: History, queue: Queue, job_id: JobId) -> None:
+        erased_at = await history.erasures.erased_at(queue.tenant, job_id)
+        if erased_at is not None:
+            raise IngestError(ERASED, f"the job was erased at {erased_at:%Y-%m-%d %H:%M:%S} UTC")

@@ -12,6 +12,7 @@ from millstream_ingest.api.routes import examples
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import header_text
 from millstream_ingest.http.problems import (
+    ERASED,
     HISTORY_UNAVAILABLE,
     JOB_NOT_FOUND,
     NO_HISTORY,
@@ -36,7 +37,7 @@ GET = Operation(
         200: Content(model=Job, description="The job", examples=examples.RUNNING_JOB, headers=ETAG),
         304: Content(description="It is as the client knows it", media_types=(), headers=ETAG),
     },
-    problems=(JOB_NOT_FOUND, HISTORY_UNAVAILABLE),
+    problems=(JOB_NOT_FOUND, ERASED, HISTORY_UNAVAILABLE),
 )
 TIMELINE = Operation(
     id="getJobTimeline",
@@ -45,7 +46,7 @@ TIMELINE = Operation(
     description="Every transition, and every attempt with its error and traceback, from the history and from the "
     "present state of the job.",
     answers={200: Content(model=Timeline, description="What is known", examples=examples.TIMELINE)},
-    problems=(JOB_NOT_FOUND, NO_HISTORY, HISTORY_UNAVAILABLE),
+    problems=(JOB_NOT_FOUND, ERASED, NO_HISTORY, HISTORY_UNAVAILABLE),
 )
 CANCEL = Operation(
     id="cancelJob",
@@ -55,7 +56,7 @@ CANCEL = Operation(
     answers={
         202: Content(model=Job, description="Cancelled, or asked for", examples=examples.RUNNING_JOB, headers=ETAG)
     },
-    problems=(JOB_NOT_FOUND, WRONG_STATE, HISTORY_UNAVAILABLE),
+    problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, HISTORY_UNAVAILABLE),
 )
 STACK = Operation(
     id="getJobStack",
@@ -64,7 +65,7 @@ STACK = Operation(
     description="The stack of its handler at this moment, which its worker is asked for: code, without variables and "
     "payload.",
     answers={200: Content(model=JobStack, description="Where it is", examples=examples.JOB_STACK)},
-    problems=(JOB_NOT_FOUND, WRONG_STATE, WORKER_SILENT, HISTORY_UNAVAILABLE),
+    problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, WORKER_SILENT, HISTORY_UNAVAILABLE),
 )
 RETRY = Operation(
     id="retryJob",
@@ -72,7 +73,7 @@ RETRY = Operation(
     summary="Run a dead job again",
     description="Its attempts and crashes are counted from zero.",
     answers={202: Content(model=Job, description="It is queued", examples=examples.QUEUED_JOB, headers=ETAG)},
-    problems=(JOB_NOT_FOUND, WRONG_STATE, HISTORY_UNAVAILABLE),
+    problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, HISTORY_UNAVAILABLE),
 )
 
 

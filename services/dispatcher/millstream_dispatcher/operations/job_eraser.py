@@ -1,0 +1,54 @@
+"""Erases jobs: what tells of a person is removed from Redis and from the history, and does not come back."""
+
+from collections.abc import Sequence
+
+from millstream_contracts import JobId, JobState, OperationRefusal, Queue, Tenant
+from millstream_dispatcher.operations.page_result import NO_JOB, PageResult, by_queue
+from millstream_history import History, StoredOperation
+from millstream_streams import ActionCode, Broker
+
+RUNNING = "it runs: it can be erased once it has ended"
+
+# A job in one of these is not removed from Redis.
+_KEPT = frozenset({JobState.RUNNING, JobState.BLOCKED})
+
+
+class JobEraser:
+    """Erases jobs in any state but that of running."""
+
+    def __init__(self, broker: Broker, history: History) -> None:
+        self._store = broker.store
+        self._views = broker.views
+        self._erasures = history.erasures
+
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
+        """Erase jobs. A repetition erases what is left. Raises: StoreError, HistoryError."""
+        queues, result = by_queue(operation.tenant, ids)
+        known = await self._erasures.known(operation.tenant, [one for some in queues.values() for one in some])
+        for queue, some in queues.items():
+            result = result.and_more(await self._act_on_queue(operation, queue, some, known))
+        return result
+
+    async def _act_on_queue(
+        self, operation: StoredOperation, queue: Queue, ids: Sequence[JobId], known: set[JobId]
+    ) -> PageResult:
+        states = {job.id: job.state for job in await self._views.jobs(queue, ids)}
+        refused = [OperationRefusal(one, RUNNING) for one in ids if states.get(one) in _KEPT]
+        refused += [OperationRefusal(one, NO_JOB) for one in ids if one not in states and one not in known]
+        left_alone = {one.id for one in refused}
+        chosen = [one for one in ids if one not in left_alone]
+        if operation.asked.dry_run or not chosen:
+            return PageResult(chosen, refused)
+        return PageResult(refusals=refused).and_more(await self._erase(queue.tenant, queue, chosen))
+
+    async def _erase(self, tenant: Tenant, queue: Queue, ids: Sequence[JobId]) -> PageResult:
+        # Marked first: whatever a dispatcher stores from now on has no data of these jobs.
+        await self._erasures.mark(tenant, ids)
+        codes = await self._store.erase(queue, ids)
+        began = [one for one, code in zip(ids, codes, strict=True) if code is ActionCode.WRONG_STATE]
+        if began:
+            await self._erasures.unmark(tenant, began)
+        done = [one for one in ids if one not in began]
+        if done:
+            await self._erasures.blank(tenant, done)
+        return PageResult(done, [OperationRefusal(one, RUNNING) for one in began])
