@@ -66,6 +66,7 @@ async def remember(url: str, *jobs: Job, queue: Queue = MAIL) -> None:
 
 async def dead_jobs(broker: Broker, url: str | None, count: int, queue: Queue = MAIL, **options: Any) -> list[JobId]:
     """Make dead jobs in Redis, known to the history too where there is one."""
+    await broker.registry.add_queues([queue])
     ids = [await seed_dead(broker, queue, **options) for _ in range(count)]
     for job_id in ids if url else ():
         await store_at(url or "", queue, await job_of(broker, queue, job_id))

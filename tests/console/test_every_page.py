@@ -7,6 +7,15 @@ from console.townsfolk import LONG_TYPE
 
 PAGES = {
     "queues": "/queues",
+    "jobs": "/jobs",
+    "jobs that were searched for": "/jobs?q=state:dead",
+    "a query that is wrong": "/jobs?q=state:failed",
+    "dead": "/jobs/{dead}",
+    "running": "/jobs/{running}",
+    "scheduled": "/jobs/{scheduled}",
+    "succeeded": "/jobs/{succeeded}",
+    "errors": "/errors",
+    "operations": "/operations",
 }
 """The pages by name; `{state}` is the id of a job in that state."""
 

@@ -22,7 +22,7 @@ async def test_jobs_of_the_history_are_found_newest_first_with_their_count(archi
     assert "4 jobs, newest first" in page.main
     assert "customer:c1" in page.rows()[1]
     [facet] = [one for one in page.all(".facet") if "tag.customer" in one.text]
-    assert [" ".join(link.text.split()) for link in facet.select("a")] == ["c0 2", "c1 2"]
+    assert ["".join(link.text.split()) for link in facet.select("a")] == ["c02", "c12"]
 
 
 async def test_a_wrong_query_is_shown_with_what_is_wrong_at_its_place(archive: Browser) -> None:
@@ -57,7 +57,7 @@ async def test_pages_lead_to_older_and_newer_jobs(archive: Browser, history_url)
     first = await archive.get("/jobs")
     older = await archive.get(first.the("[rel=next]")["href"])
     assert [row["data-id"] for row in older.all("tr[data-id]")] == [job.id for job in jobs[50:]]
-    assert "51–60 of 60" in older.main
+    assert "60 of 60" in older.main
     assert older.all("[rel=next]") == []
     newer = await archive.get(older.the("[rel=prev]")["href"])
     assert [row["data-id"] for row in newer.all("tr[data-id]")] == [job.id for job in jobs[:50]]
@@ -72,7 +72,7 @@ async def test_selecting_all_that_match_freezes_the_query(archive: Browser, hist
     await remember(history_url, past_job(0, state=JobState.DEAD, error=ERROR))
     asked = await archive.get("/decide", decision="redrive", scope="match", frozen=frozen)
     assert "Redrive 3 jobs?" in asked.main
-    assert (await archive.get("/jobs", q="state:dead")).the("b").text == "4"
+    assert "4 jobs" in (await archive.get("/jobs", q="state:dead")).main
 
 
 async def test_columns_are_chosen_and_kept(archive: Browser, history_url) -> None:
@@ -109,10 +109,12 @@ async def test_texts_of_users_are_inert(archive: Browser, history_url) -> None:
 
 async def test_without_a_history_what_redis_has_is_listed(console: Browser, broker: Broker) -> None:
     """The page says that there is no history, and lists jobs by type and state, the dead among them."""
-    [waiting] = await seed(broker, MAIL)
     [dead] = await dead_jobs(broker, None, 1)
+    [waiting] = await seed(broker, MAIL)
     page = await console.get("/jobs")
     assert "There is no history" in page.main
+    assert {row["data-id"] for row in page.all("tr[data-id]")} == {waiting, dead}
+    page = await console.get("/jobs", state="queued")
     assert [row["data-id"] for row in page.all("tr[data-id]")] == [waiting]
     page = await console.get("/jobs", state="dead", type="email.send")
     assert [row["data-id"] for row in page.all("tr[data-id]")] == [dead]

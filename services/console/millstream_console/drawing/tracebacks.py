@@ -11,7 +11,7 @@ _HEADER = re.compile(r"^[\s|+]*(?:Exception Group )?Traceback \(most recent call
 _MARKS = re.compile(r"^[\s|]*[~^]+\s*$")
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
-_LIBRARY = re.compile(r"[/\\](?:site-packages|dist-packages)[/\\](.+)|[/\\]lib[/\\]python3[^/\\]*[/\\](.+)")
+_LIBRARY = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3[^/\\]*)[/\\]([^/\\]+)")
 _SHOWN_PARTS = 2
 
 
@@ -28,8 +28,8 @@ class Frame(Struct, frozen=True):
         """Return the name of the library that the frame belongs to; empty for a user's own."""
         if self.path.startswith("<"):
             return self.path.strip("<>").split()[0]
-        found = _LIBRARY.search(self.path)
-        return re.split(r"[/\\]", found[1] or found[2])[0].removesuffix(".py") if found else ""
+        found = _LIBRARY.match(self.path)
+        return found[1].removesuffix(".py") if found else ""
 
     @property
     def place(self) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Response, post
+from litestar.params import FromPath
 
 from millstream_console.pages.decisions.acting import act_on_ids
 from millstream_console.pages.decisions.decision import DECISIONS
@@ -11,7 +12,7 @@ from millstream_console.web.visit import Visit
 
 
 @post("/jobs/{job_id:str}/cancel")
-async def cancel_job(visit: Visit, job_id: str) -> Response[bytes]:
+async def cancel_job(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Cancel a job that has not ended."""
     return await visit.act(
         visit.client.cancel(job_id),
@@ -21,7 +22,7 @@ async def cancel_job(visit: Visit, job_id: str) -> Response[bytes]:
 
 
 @post("/jobs/{job_id:str}/redrive")
-async def redrive_job(visit: Visit, job_id: str) -> Response[bytes]:
+async def redrive_job(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Have a dead job run again."""
     return await visit.act(
         visit.client.retry(job_id), back=f"/jobs/{job_id}", done="It is queued again, with fresh attempts."
@@ -29,7 +30,7 @@ async def redrive_job(visit: Visit, job_id: str) -> Response[bytes]:
 
 
 @post("/jobs/{job_id:str}/discard")
-async def discard_job(visit: Visit, job_id: str) -> Response[bytes]:
+async def discard_job(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Discard a dead job."""
     return visit.go(f"/jobs/{job_id}", await act_on_ids(visit.client, DECISIONS["discard"], [job_id]))
 

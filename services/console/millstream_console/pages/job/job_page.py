@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Response, get
+from litestar.params import FromPath
 
 from millstream import (
     ApiError,
@@ -51,13 +52,13 @@ JOB = View("job.html", read_job, "jobs", refresh=read_open_job)
 
 
 @get("/jobs/{job_id:str}")
-async def show_job(visit: Visit, job_id: str) -> Response[Any]:
+async def show_job(visit: Visit, job_id: FromPath[str]) -> Response[Any]:
     """Show a job."""
     return await visit.show(JOB, job_id=job_id)
 
 
 @get("/jobs/{job_id:str}/copy")
-async def show_copies(visit: Visit, job_id: str) -> Response[bytes]:
+async def show_copies(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Show a job as the calls that would submit it once more."""
     job = await visit.client.get(job_id)
     url = visit.api_url
@@ -66,7 +67,7 @@ async def show_copies(visit: Visit, job_id: str) -> Response[bytes]:
 
 
 @get("/jobs/{job_id:str}/stack")
-async def show_stack(visit: Visit, job_id: str) -> Response[bytes]:
+async def show_stack(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Show where the handler of a running job is; or why that is not known."""
     stack, why = None, ""
     try:

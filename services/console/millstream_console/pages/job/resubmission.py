@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -47,7 +48,7 @@ async def show_new(visit: Visit) -> Response[bytes]:
 
 
 @get("/jobs/{job_id:str}/edit")
-async def show_edit(visit: Visit, job_id: str) -> Response[bytes]:
+async def show_edit(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Show the form, filled in as a job was submitted."""
     return await _page(visit, draft_of(await visit.client.get(job_id)), {}, job_id)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from millstream import Client, InvalidError
 from millstream_console.live.view import Content, View
@@ -42,25 +43,25 @@ async def show_operations(visit: Visit) -> Response[Any]:
 
 
 @get("/operations/{operation_id:str}")
-async def show_operation(visit: Visit, operation_id: str) -> Response[Any]:
+async def show_operation(visit: Visit, operation_id: FromPath[str]) -> Response[Any]:
     """Show one operation."""
     return await visit.show(OPERATION, operation_id=operation_id)
 
 
 @post("/operations/{operation_id:str}/pause")
-async def pause(visit: Visit, operation_id: str) -> Response[bytes]:
+async def pause(visit: Visit, operation_id: FromPath[str]) -> Response[bytes]:
     """Pause an operation."""
     return await _steered(visit, operation_id, "pause")
 
 
 @post("/operations/{operation_id:str}/resume")
-async def resume(visit: Visit, operation_id: str) -> Response[bytes]:
+async def resume(visit: Visit, operation_id: FromPath[str]) -> Response[bytes]:
     """Let a paused operation go on."""
     return await _steered(visit, operation_id, "resume")
 
 
 @post("/operations/{operation_id:str}/cancel")
-async def cancel(visit: Visit, operation_id: str) -> Response[bytes]:
+async def cancel(visit: Visit, operation_id: FromPath[str]) -> Response[bytes]:
     """End an operation."""
     return await _steered(visit, operation_id, "cancel")
 
