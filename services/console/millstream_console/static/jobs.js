@@ -31,12 +31,10 @@ if (field?.dataset.hints) {
     box.show();
   };
   const box = listbox(field, list, fill, choose, { closes: true });
-  // What is wrong is selected, so that the next key replaces it; the list would hide what is said about it.
   if (field.dataset.end) {
-    field.focus();
+    // What is wrong is selected, so that the next key replaces it; a list at once would hide what is said about it.
     field.setSelectionRange(units(field.value, Number(field.dataset.begin)), units(field.value, Number(field.dataset.end)));
-  }
-  field.addEventListener("focus", box.show);
+  } else field.addEventListener("focus", box.show);
   field.addEventListener("blur", box.hide);
 }
 
