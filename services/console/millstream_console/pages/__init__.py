@@ -7,6 +7,7 @@ from litestar.types import ControllerRouterHandler
 from millstream_console.pages import health, places, workers
 from millstream_console.pages.overview import page as overview
 from millstream_console.pages.queues import one_queue, queue_list
+from millstream_console.pages.system import page as system
 
 HANDLERS: Sequence[ControllerRouterHandler] = (
     *health.HANDLERS,
@@ -15,5 +16,6 @@ HANDLERS: Sequence[ControllerRouterHandler] = (
     *queue_list.HANDLERS,
     *one_queue.HANDLERS,
     *workers.HANDLERS,
+    *system.HANDLERS,
 )
 """The functions that answer, of all pages."""
