@@ -8,6 +8,7 @@ from millstream_console.pages import health, places, workers
 from millstream_console.pages.overview import page as overview
 from millstream_console.pages.queues import one_queue, queue_list
 from millstream_console.pages.system import page as system
+from millstream_console.pages.webhooks import forms, one_webhook, secrets, webhook_list
 
 HANDLERS: Sequence[ControllerRouterHandler] = (
     *health.HANDLERS,
@@ -17,5 +18,9 @@ HANDLERS: Sequence[ControllerRouterHandler] = (
     *one_queue.HANDLERS,
     *workers.HANDLERS,
     *system.HANDLERS,
+    *webhook_list.HANDLERS,
+    *one_webhook.HANDLERS,
+    *secrets.HANDLERS,
+    *forms.HANDLERS,
 )
 """The functions that answer, of all pages."""

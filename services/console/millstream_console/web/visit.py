@@ -73,6 +73,16 @@ class PageRequest:
             return Stream(frames, media_type="text/event-stream", headers=headers)
         return self.page(view.template, await self._desk.read(view, arguments), is_live=True)
 
+    async def framed(
+        self, template: str, content: Mapping[str, object], place: str, *, status: int = 200
+    ) -> Response[bytes]:
+        """Answer with a page that stands in the frame and is not kept fresh, such as a form."""
+
+        async def given(_: Client) -> Mapping[str, object]:
+            return content
+
+        return self.page(template, await self._desk.read(View(template, given, place), {}), status=status)
+
     def page(
         self,
         template: str,
