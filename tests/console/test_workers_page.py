@@ -22,7 +22,7 @@ def worker(name: str, **facts: object) -> WorkerInfo:
 async def test_each_worker_tells_how_it_is(console: Browser, broker: Broker) -> None:
     """A row has state, host, types, slots, release, memory and the lag of the event loop."""
     await broker.registry.beat(
-        worker("web-1:17:x", busy=3, rss_bytes=96 << 20, loop_lag_s=0.35, version="1.0", state="draining")
+        worker("web-1:17:x", busy=3, rss_bytes=96 << 20, loop_lag_ms=350.0, version="1.0", state="draining")
     )
     page = await console.get("/workers")
     (row,) = page.rows("#live_workers tbody")

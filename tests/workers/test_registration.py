@@ -229,18 +229,6 @@ async def test_a_worker_registers_again_now_and_then(floor: Floor) -> None:
     assert watched.registered == 3
 
 
-async def test_a_heartbeat_tells_memory_and_how_late_the_event_loop_was(floor: Floor) -> None:
-    """A heartbeat has the resident memory, and the worst lag since the heartbeat before."""
-    heart = registrar_of(floor, floor.broker.registry)
-    for lags, told in (((0.2, 0.7, 0.1), 0.7), ((), 0.0)):
-        for lag in lags:
-            heart.note_lag(lag)
-        await heart.run_once()
-        info = await info_of(floor, "host:1:me")
-        assert info.loop_lag_s == told
-        assert info.rss_bytes > 1_000_000
-
-
 async def test_a_worker_that_drains_registers_nothing_any_more(floor: Floor) -> None:
     """A worker that drains does not register again, so that ingest accepts nothing new for it."""
     watched = WatchedRegistry(floor.broker.registry)

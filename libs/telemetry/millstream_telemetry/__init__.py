@@ -15,7 +15,6 @@ from millstream_telemetry.metrics.groups import (
     ReaperMetrics,
     WebhookMetrics,
     WorkerMetrics,
-    rss_bytes,
 )
 from millstream_telemetry.metrics.registry import MetricRegistry
 from millstream_telemetry.own_frames import calls_handlers, is_ours, stack_text
@@ -72,7 +71,6 @@ __all__ = [
     "is_ours",
     "origin",
     "read_trace_context",
-    "rss_bytes",
     "stack_text",
     "storable",
     "text_of",

@@ -14,7 +14,7 @@ from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import Registry, Start, StoreError
-from millstream_telemetry import rss_bytes
+from millstream_telemetry.metrics.groups import rss_bytes
 from millstream_workers.attempt.running import Running
 
 SHOWN_JOBS = 100
@@ -50,6 +50,7 @@ class Registrar:
         queues: Sequence[Queue],
         concurrency: int,
         running: Callable[[], list[Running]],
+        loop_lag_ms: Callable[[], float | None] = lambda: None,
         interval_s: float,
         code_version: str,
         release: str,
@@ -62,11 +63,11 @@ class Registrar:
         self._queues = queues
         self._concurrency = concurrency
         self._running = running
+        self._loop_lag_ms = loop_lag_ms
+        self._host = name.partition(":")[0]
         self._release = release
         self._alive_for = _beats(ALIVE_FOR_BEATS, interval_s)
         self._leaving_for = _beats(LEAVING_FOR_BEATS, interval_s)
-        self._late_s = 0.0
-        """How late the event loop was at most, since the last heartbeat."""
         self._start: Start | None = None
         """The start of this worker, which stays the same; None before the first registration."""
         self._beats = 1
@@ -101,10 +102,6 @@ class Registrar:
         )
         return self._start
 
-    def note_lag(self, seconds: float) -> None:
-        """Note how late the event loop has run something: the next heartbeat tells the worst."""
-        self._late_s = max(self._late_s, seconds)
-
     def drain(self) -> None:
         """Announce at once that this worker claims no more, so that ingest soon refuses jobs of its release."""
         self._is_draining = True
@@ -118,7 +115,6 @@ class Registrar:
     def _info(self, start: Start) -> WorkerInfo:
         started_at = moment(start.at_ms)
         running = sorted(self._running(), key=lambda one: one.begun_at)
-        late_s, self._late_s = self._late_s, 0.0
         return WorkerInfo(
             name=self._worker,
             types=[registration.type for registration in self._types],
@@ -129,8 +125,9 @@ class Registrar:
             seen_at=started_at,  # Redis notes when it was
             version=self._release,
             state="draining" if self._is_draining else "active",
+            host=self._host,
             rss_bytes=round(rss_bytes()),
-            loop_lag_s=round(late_s, 4),
+            loop_lag_ms=self._loop_lag_ms(),
         )
 
 

@@ -131,9 +131,7 @@ class Worker:
         while True:
             due = anyio.current_time() + LOOP_TICK_S
             await anyio.sleep(LOOP_TICK_S)
-            late_s = max(0.0, anyio.current_time() - due)
-            self.parts.metrics.observe_loop_lag(late_s)
-            self.parts.registrar.note_lag(late_s)
+            self.parts.metrics.observe_loop_lag(max(0.0, anyio.current_time() - due))
             self.parts.leases.tick()
 
     def live(self) -> Health:

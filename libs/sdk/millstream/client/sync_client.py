@@ -497,7 +497,8 @@ class SyncClient:
         """Have many dead jobs redriven or discarded: those of a search, of ids, or of a group.
 
         The service goes on with it by itself, `rate` jobs a second, also when it is restarted. With a `canary` it tries
-        some jobs first. `dry_run` only counts. The kind `patch` also changes their payloads, by a JSON Merge Patch.
+        some jobs first. `dry_run` only counts. The kind `patch` also changes their payloads, by a JSON Merge Patch;
+        `cancel` is about jobs that have not settled, and `erase` about jobs in any state.
         Raises: ApiError.
         """
         new = NewOperation(

@@ -16,7 +16,7 @@ from millstream_console.web.visit import Visit
 from millstream_contracts import RunningJob
 
 MOST_JOBS = 12
-LATE_S = 0.2
+LATE_MS = 200.0
 """An event loop that is later than this delays every job of its worker."""
 SILENT_S = 15.0
 """A worker that sends no heartbeat for so long is in trouble, or gone: a reaper takes it off the list."""
@@ -39,6 +39,7 @@ async def read_workers(client: Client) -> Content:
     return {
         "workers": workers,
         "slots": all_slots(workers),
+        "memory": sum(one.rss_bytes or 0 for one in workers),
         "draining": sum(one.state == "draining" for one in workers),
         "versions": Counter(one.version or "unknown" for one in workers).most_common(),
         "longest": _longest(workers)[:MOST_JOBS],
@@ -47,7 +48,7 @@ async def read_workers(client: Client) -> Content:
         "oldest_of": lambda one: min((job.started_at for job in one.running), default=None),
         "host_of": host_of,
         "percent_of": lambda one: min(100, round(100 * one.busy / one.concurrency)) if one.concurrency else 0,
-        "late_s": LATE_S,
+        "late_ms": LATE_MS,
     }
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from millstream_contracts import JobId, JobState, OperationKind, OperationState, limits
 from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
+from millstream_dispatcher.operations.job_canceller import JobCanceller
 from millstream_dispatcher.operations.job_eraser import JobEraser
 from millstream_dispatcher.operations.page_result import Actor
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
@@ -57,6 +58,7 @@ class Operator:
             "redrive": dead_jobs,
             "discard": dead_jobs,
             "patch": PayloadPatcher(broker, catalogue),
+            "cancel": JobCanceller(broker),
             "erase": JobEraser(broker, history),
         }
         self._metrics = metrics

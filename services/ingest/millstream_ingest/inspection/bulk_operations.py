@@ -16,7 +16,8 @@ _TRIED = frozenset({"redrive", "patch"})
 
 _ONE_OF = FieldError("", "expected one of `q`, `ids` and `group`")
 _NO_CANARY = FieldError("/canary", "only what runs jobs again can be tried out: `redrive` and `patch`")
-_EVERY_JOB = FieldError("/q", "is empty, which means every job: an erasure needs a search that says which")
+_EVERY_JOB = FieldError("/q", "is empty, which means every job: `erase` and `cancel` need a search that says which")
+_ALL_DEAD = FieldError("/group", "the jobs of a group are dead: there is nothing to cancel, and `discard` ends them")
 _PATCH_MISSING = FieldError("/patch", "missing: an operation of the kind `patch` needs one")
 _NO_PATCH = FieldError("/patch", "belongs to operations of the kind `patch` alone")
 
@@ -66,8 +67,10 @@ def _faults(asked: NewOperation) -> Iterator[FieldError]:
     """Yield what does not fit together in an operation."""
     if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
         yield _ONE_OF
-    if asked.kind == "erase" and asked.q is not None and not asked.q.strip():
+    if asked.kind in {"erase", "cancel"} and asked.q is not None and not asked.q.strip():
         yield _EVERY_JOB
+    if asked.kind == "cancel" and asked.group is not None:
+        yield _ALL_DEAD
     if asked.canary is not None and asked.kind not in _TRIED:
         yield _NO_CANARY
     if asked.patch is not None and asked.kind != "patch":

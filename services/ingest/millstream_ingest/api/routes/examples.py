@@ -315,8 +315,9 @@ _WORKER = WorkerInfo(
     started_at=_CREATED_AT,
     seen_at=_STARTED_AT,
     version="0.1.0",
-    rss_bytes=96_468_992,
-    loop_lag_s=0.004,
+    host="host",
+    rss_bytes=84 << 20,
+    loop_lag_ms=1.4,
 )
 QUEUE = {"queue": Example("Some jobs wait", _QUEUE)}
 QUEUES = {"page": Example("The only page", Listing([_QUEUE]))}
@@ -348,6 +349,10 @@ NEW_OPERATIONS = {
     "group": Example(
         "Count the jobs of a group",
         NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
+    ),
+    "cancel": Example(
+        "Cancel what waits of a type, and ask the workers of what runs",
+        NewOperation(kind="cancel", q="type:report.generate state:queued,scheduled,running", rate=500.0),
     ),
     "erase": Example(
         "Count the jobs of a customer that would be erased",
