@@ -139,6 +139,7 @@ VALUES: list[Struct] = [
     contracts.PayloadChange(pointer="/a", kind="changed", before=1, after="x"),
     contracts.OperationSample("a.b_1", [contracts.PayloadChange(pointer="", kind="removed")]),
     contracts.OperationRefusal("a.b_1", "it is not dead"),
+    contracts.ExportOptions(format="csv"),
     contracts.LiveEvent(id=ID, type="a", kind="started", state="running", version=2, at=NOW, worker="w"),
     Page([JOB], None),
     PROBLEM,

@@ -46,8 +46,11 @@ from millstream_contracts.job import (
 )
 from millstream_contracts.one_line import one_line
 from millstream_contracts.operation import (
+    MAX_EXPORTED_IDS,
     BulkOperation,
     Canary,
+    ExportFormat,
+    ExportOptions,
     NewOperation,
     OperationGroup,
     OperationKind,
@@ -91,6 +94,7 @@ __all__ = [
     "DEFAULT_TENANT",
     "ENDS",
     "LAST_EVENTS",
+    "MAX_EXPORTED_IDS",
     "MAX_URL_CHARS",
     "NAME_PATTERN",
     "NO_TIME",
@@ -122,6 +126,8 @@ __all__ = [
     "ErrorPlace",
     "Event",
     "EventKind",
+    "ExportFormat",
+    "ExportOptions",
     "Facet",
     "FacetValue",
     "Facets",

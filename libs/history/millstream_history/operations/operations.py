@@ -26,7 +26,7 @@ from millstream_history.search.searcher import Search
 from millstream_history.tables import OPERATIONS
 
 _COLUMNS = OPERATIONS.c
-OF_ANY_STATE = frozenset({"erase"})
+OF_ANY_STATE = frozenset({"erase", "export"})
 """Kinds of operations whose query finds jobs in any state, not dead ones alone."""
 
 _ACTIVE = (OperationState.PENDING, OperationState.CANARY, OperationState.WAITING, OperationState.RUNNING)
@@ -127,6 +127,7 @@ class Operations:
             "canary_ids": list(step.canary_ids),
             "samples": msgspec.to_builtins(step.samples),
             "refusals": msgspec.to_builtins(step.refusals),
+            "job_id": _COLUMNS.job_id if step.job_id is None else step.job_id,
             "next_at": func.now() + soon(step.pause_s),
             "updated_at": func.now(),
             "lease": None,

@@ -11,13 +11,14 @@ from msgspec.structs import replace
 
 from millstream_contracts import JobId, JobState, OperationKind, OperationState, limits
 from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
+from millstream_dispatcher.operations.exporter import Exporter
 from millstream_dispatcher.operations.job_eraser import JobEraser
 from millstream_dispatcher.operations.page_result import Actor
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
 from millstream_history import Advance, History, QueryError, SearchCursorError, StoredOperation
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, StoreError
-from millstream_submission import TypeCatalogue
+from millstream_submission import SystemSubmitter, TypeCatalogue
 from millstream_telemetry import OperationMetrics
 
 LEASE_S = 60.0
@@ -49,7 +50,15 @@ class Operator:
     name = "operator"
     interval_s = 1.0
 
-    def __init__(self, history: History, broker: Broker, catalogue: TypeCatalogue, metrics: OperationMetrics) -> None:
+    def __init__(
+        self,
+        history: History,
+        broker: Broker,
+        metrics: OperationMetrics,
+        *,
+        catalogue: TypeCatalogue,
+        submitter: SystemSubmitter,
+    ) -> None:
         self._operations = history.operations
         self._search = history.search
         self._dead_jobs = dead_jobs = DeadJobActor(broker)
@@ -59,6 +68,7 @@ class Operator:
             "patch": PayloadPatcher(broker, catalogue),
             "erase": JobEraser(broker, history),
         }
+        self._exporter = Exporter(broker, history, submitter)
         self._metrics = metrics
 
     async def run_once(self) -> Steps:
@@ -78,9 +88,21 @@ class Operator:
             # It was accepted by another release, which reads queries in another way.
             step = Advance(state=OperationState.FAILED, detail=str(error), refusals=taken.shown.refusals)
         await self._operations.advance(taken, step)
+        if step.job_id is not None:
+            await self._cancel_export_of(taken)
         return Steps(more=True, jobs=step.found)
 
+    async def _cancel_export_of(self, taken: StoredOperation) -> None:
+        """Cancel a job that was submitted while a person cancelled its operation."""
+        found = await self._operations.find(taken.tenant, taken.shown.id)
+        if found is not None and found.shown.state is OperationState.CANCELLED:
+            await self._exporter.cancel(found)
+
     async def _step(self, taken: StoredOperation) -> Advance:
+        if taken.asked.kind == "export":
+            step = await self._exporter.step(taken)
+            self._metrics.count("export", done=step.done, refused=0)
+            return step
         if taken.shown.state is OperationState.WAITING:
             return await self._judge_canary(taken)
         page = await self._page(taken)

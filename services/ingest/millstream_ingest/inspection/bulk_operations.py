@@ -4,7 +4,15 @@ import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from millstream_contracts import BulkOperation, FieldError, NewOperation, Tenant
+from millstream_contracts import (
+    MAX_EXPORTED_IDS,
+    BulkOperation,
+    FieldError,
+    JobId,
+    NewOperation,
+    Tenant,
+    queue_of,
+)
 from millstream_history import History, StoredOperation
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INVALID_REQUEST, NOT_FOUND, WRONG_STATE
@@ -17,6 +25,9 @@ _TRIED = frozenset({"redrive", "patch"})
 _ONE_OF = FieldError("", "expected one of `q`, `ids` and `group`")
 _NO_CANARY = FieldError("/canary", "only what runs jobs again can be tried out: `redrive` and `patch`")
 _EVERY_JOB = FieldError("/q", "is empty, which means every job: an erasure needs a search that says which")
+_NO_EXPORT = FieldError("/export", "belongs to operations of the kind `export` alone")
+_NO_DRY_EXPORT = FieldError("/dry_run", "an export changes nothing: a search with `count=1` counts its jobs")
+_TOO_MANY_IDS = FieldError("/ids", f"an export takes {MAX_EXPORTED_IDS:,} ids at most: use a search for more")
 _PATCH_MISSING = FieldError("/patch", "missing: an operation of the kind `patch` needs one")
 _NO_PATCH = FieldError("/patch", "belongs to operations of the kind `patch` alone")
 
@@ -48,11 +59,20 @@ class BulkOperations:
             "resume": history.operations.resume,
             "cancel": history.operations.cancel,
         }[verb]
+        if verb == "pause" and (await self._found(history, tenant, operation_id)).shown.kind == "export":
+            raise IngestError(WRONG_STATE, "an export is one job, which cannot be paused: cancel it")
         changed = await steer(tenant, operation_id)
         if changed is None:
             found = await self._found(history, tenant, operation_id)
             raise IngestError(WRONG_STATE, f"the operation is {found.shown.state}: there is nothing to {verb}")
+        if verb == "cancel":
+            await self._cancel_job(tenant, changed.shown)
         return changed.shown
+
+    async def _cancel_job(self, tenant: Tenant, operation: BulkOperation) -> None:
+        job_id = JobId(operation.job_id or "")
+        if queue := queue_of(tenant, job_id):
+            await self._broker.store.cancel(queue, [job_id])
 
     @staticmethod
     async def _found(history: History, tenant: Tenant, operation_id: str) -> StoredOperation:
@@ -70,12 +90,23 @@ def _faults(asked: NewOperation) -> Iterator[FieldError]:
         yield _EVERY_JOB
     if asked.canary is not None and asked.kind not in _TRIED:
         yield _NO_CANARY
+    if asked.kind == "export":
+        yield from _export_faults(asked)
+    elif asked.export is not None:
+        yield _NO_EXPORT
     if asked.patch is not None and asked.kind != "patch":
         yield _NO_PATCH
     elif asked.patch is None and asked.kind == "patch":
         yield _PATCH_MISSING
     elif asked.patch is not None and (fault := value_fault(asked.patch, "/patch")):
         yield fault
+
+
+def _export_faults(asked: NewOperation) -> Iterator[FieldError]:
+    if asked.dry_run:
+        yield _NO_DRY_EXPORT
+    if asked.ids is not None and len(asked.ids) > MAX_EXPORTED_IDS:
+        yield _TOO_MANY_IDS
 
 
 def _new_id(now: datetime) -> str:

@@ -19,6 +19,7 @@ from millstream_contracts import (
     DeadSample,
     Demand,
     ErrorPlace,
+    ExportOptions,
     Facet,
     Facets,
     FacetValue,
@@ -334,6 +335,10 @@ NEW_OPERATIONS = {
     "group": Example(
         "Count the jobs of a group",
         NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
+    ),
+    "export": Example(
+        "Export the dead jobs of a week as CSV",
+        NewOperation(kind="export", q="state:dead since:7d", export=ExportOptions(format="csv", name="dead")),
     ),
     "erase": Example(
         "Count the jobs of a customer that would be erased",
