@@ -11,11 +11,11 @@ import pytest
 from cli.commands import refused, run
 from click.testing import Result
 
-from millstream_cli.doctor.services_section import NEEDED, living, section_of
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import ServiceInfo
 from millstream_history.migrating import current_revision
 from millstream_runtime import ServiceSettings, beating
+from millstream_runtime.examination.services_section import NEEDED, living, section_of
 from millstream_streams import open_broker
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

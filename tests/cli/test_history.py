@@ -16,10 +16,10 @@ from topologies.postgres import find_postgres, local_postgres
 from waiting import wait_until
 from written import whole_lines
 
-from millstream_cli.doctor.history_section import examine_history
 from millstream_cli.embedded import free_ports
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_history import open_history
+from millstream_runtime.examination.history_section import examine_history
 from millstream_streams import Broker
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"))

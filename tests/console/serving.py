@@ -9,9 +9,12 @@ import httpx2
 from bs4 import BeautifulSoup, Tag
 from msgspec.structs import replace
 
+from millstream_console.app import create_app
 from millstream_console.service import open_desk, serve
 from millstream_console.settings import ConsoleSettings
+from millstream_console.web.observation import Observation
 from millstream_console.web.visit import Desk
+from millstream_telemetry import ConsoleMetrics, JobTracer, MetricRegistry
 
 
 class Page:
@@ -88,7 +91,8 @@ async def running_console(settings: ConsoleSettings) -> AsyncIterator[Browser]:
     async with open_desk(settings) as (desk, assets), anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await serve(desk, assets, stop, on_listening=note)
+            app = create_app(desk, assets, Observation(JobTracer(None), ConsoleMetrics(MetricRegistry())))
+            await serve(app, settings, desk.hub, stop, on_listening=note)
 
         tasks.start_soon(run)
         await listening.wait()

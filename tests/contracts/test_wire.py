@@ -105,7 +105,24 @@ FACET = contracts.FacetValue(
 OF_TYPE = contracts.TypeStats(
     type="a", dead=1, run_p95_ms=1.5, submitted_by_step=[1], ended_by_step=[1], failed_by_step=[1]
 )
+SERVER = contracts.RedisServer(address="a:1", role="primary", server="redis", version="8.2", used_bytes=7)
+REDIS = contracts.RedisStatus(mode="single", is_suitable=True, servers=[SERVER], round_trip_ms=0.2)
+CHECK = contracts.SystemCheck(name="redis", status="warn", detail="appendonly is off", fix="CONFIG SET appendonly yes")
+DUTY = contracts.DutyInfo(name="sweep", last_success_at=NOW, failures=2, last_error="away", last_error_at=NOW)
+PROCESS = contracts.ProcessStatus(
+    name="h:1:a", service="reaper", version="1", settings={"A": "1"}, started_at=NOW, seen_at=NOW, duties=[DUTY]
+)
+HISTORY = contracts.HistoryStatus(
+    revision="0003", release_revision="0003", lag_s=0.5, oldest_day=NOW.date(), newest_day=NOW.date(), size_bytes=9
+)
 VALUES: list[Struct] = [
+    SERVER,
+    REDIS,
+    CHECK,
+    DUTY,
+    HISTORY,
+    PROCESS,
+    contracts.System(looked_at=NOW, checks=[CHECK], redis=REDIS, history=HISTORY, processes=[PROCESS]),
     FACET,
     FACET.place,
     contracts.Facet(field="fingerprint", values=[FACET]),
@@ -182,6 +199,7 @@ VALUES: list[Struct] = [
         started_at=NOW,
         sent_at=NOW,
         seen_at=NOW,
+        duties=[DUTY],
     ),
     WorkerInfo(name="w", types=["a"], concurrency=4, running=[RunningJob(ID, NOW)], started_at=NOW, seen_at=NOW),
 ]

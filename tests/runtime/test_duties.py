@@ -519,3 +519,18 @@ def test_failure_that_ended_is_told_again_when_it_comes_back():
             log.failed(AwayError("silent"))
             log.succeeded()
     assert [line["event"] for line in lines] == ["duty failed", "duty works again"] * 2
+
+
+async def test_a_duty_tells_its_last_success_and_its_last_failure(metrics):
+    """A duty tells how often it has failed in a row, and keeps the text of its last failure after a success."""
+    quick = Backoff(kind="constant", base_s=0.0, cap_s=0.0, jitter=False)
+    duty = Recorded(ConnectionError("away"), ConnectionError("still away"))
+    runner = DutyRunner([duty], metrics, retry=quick)
+    [before] = runner.duties()
+    async with running(runner):
+        await duty.until(passes=3)
+        await settled()
+        [after] = runner.duties()
+    assert (before.last_success_at, before.failures, before.last_error) == (None, 0, "")
+    assert (after.failures, after.last_error) == (0, "ConnectionError: still away")
+    assert after.last_error_at <= after.last_success_at

@@ -3,6 +3,7 @@
 import anyio
 from waiting import wait_until
 
+from millstream_contracts import DutyInfo
 from millstream_reaper.settings import ReaperSettings
 from millstream_runtime import ServiceSettings, beating
 from millstream_streams import Broker, open_broker
@@ -44,6 +45,21 @@ async def test_heartbeats_go_on(broker: Broker) -> None:
             return again.sent_at > first.sent_at and again.name == first.name
 
         await wait_until(is_seen_again, "another heartbeat")
+
+
+async def test_heartbeats_tell_how_duties_fare(broker: Broker) -> None:
+    """Each heartbeat has what is known of the duties at its time."""
+    settings = ServiceSettings(redis_url="redis://127.0.0.1")
+    duties = [DutyInfo(name="sweep")]
+    async with beating("reaper", settings, broker.registry, every_s=0.01, duties=lambda: list(duties)):
+        await wait_until(lambda: names(broker), "it is listed")
+        duties[0] = DutyInfo(name="sweep", failures=2, last_error="no")
+
+        async def is_told() -> bool:
+            (found,) = await broker.registry.services()
+            return found.duties == duties
+
+        await wait_until(is_told, "the failure is told")
 
 
 async def test_what_has_to_agree_is_told_and_no_secret(broker: Broker) -> None:

@@ -11,10 +11,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from system.running import System
 from waiting import wait_until
 
-from millstream_telemetry.names import HISTORY_DAYS_AHEAD, HISTORY_GAPS, HISTORY_LAG, METRICS, OPERATION_JOBS
+from millstream_telemetry.names import (
+    CONSOLE_PAGE,
+    CONSOLE_VIEWERS,
+    CONSOLE_VIEWS,
+    HISTORY_DAYS_AHEAD,
+    HISTORY_GAPS,
+    HISTORY_LAG,
+    METRICS,
+    OPERATION_JOBS,
+)
 
 OF_HISTORY = (HISTORY_DAYS_AHEAD, HISTORY_GAPS, HISTORY_LAG, OPERATION_JOBS)
 """The metrics of what is only done with a history database."""
+OF_CONSOLE = (CONSOLE_PAGE, CONSOLE_VIEWERS, CONSOLE_VIEWS)
+"""The metrics of the console, which does not run here."""
 EVERY_PROCESS = ("ingest", "dispatcher", "reaper", "worker-1", "worker-2")
 
 
@@ -67,7 +78,9 @@ async def test_all_metrics_are_shown_and_no_others(shown):
     for text in shown.values():
         kinds |= {name: kind for name, (kind, _) in families(text).items()}
     # The parser calls a counter by its name without `_total`.
-    assert kinds == {spec.name.removesuffix("_total"): spec.kind for spec in METRICS if spec not in OF_HISTORY}
+    assert kinds == {
+        spec.name.removesuffix("_total"): spec.kind for spec in METRICS if spec not in (*OF_HISTORY, *OF_CONSOLE)
+    }
 
 
 async def test_every_process_shows_how_it_talks_to_redis_and_what_its_duties_do(shown):

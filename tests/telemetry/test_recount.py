@@ -7,6 +7,7 @@ import pytest
 
 from millstream_contracts import Demand, JobState, JobType, QueueStatus
 from millstream_telemetry import (
+    ConsoleMetrics,
     DispatcherMetrics,
     DutyMetrics,
     HistoryMetrics,
@@ -68,6 +69,20 @@ def test_ingest_shows_what_was_submitted(registry):
         **histogram("millstream_enqueue_batch_size", [], 64, 3),
         ("millstream_live_listeners",): 3,
         ("millstream_live_gaps_total",): 1,
+    }
+
+
+def test_a_console_shows_its_pages_and_who_looks_at_them(registry):
+    """Answers are timed by route and status; viewers are counted at each scrape."""
+    console = ConsoleMetrics(registry)
+    console.observe_page("/jobs", 200, 0.25)
+    console.observe_page("/jobs", 503, 0.5)
+    console.watch_viewers(lambda: 500, lambda: 4)
+    assert shown(registry) == {
+        **histogram("millstream_console_page_seconds", ["/jobs", "200"], 0.25),
+        **histogram("millstream_console_page_seconds", ["/jobs", "503"], 0.5),
+        ("millstream_console_viewers",): 500,
+        ("millstream_console_views",): 4,
     }
 
 

@@ -13,7 +13,7 @@ from millstream_contracts.dead import (
 from millstream_contracts.decoding import UNDECODABLE
 from millstream_contracts.error_place import ErrorPlace, place_of
 from millstream_contracts.event import Event, EventKind, JobTransition, LiveEvent, QueueEvents
-from millstream_contracts.fleet import Demand, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
+from millstream_contracts.fleet import Demand, DutyInfo, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
 from millstream_contracts.foreseen import ForeseenError
 from millstream_contracts.ids import (
     DEFAULT_TENANT,
@@ -84,6 +84,15 @@ from millstream_contracts.search import (
 from millstream_contracts.statistics import StatGap, StatPoint, Stats, StatsByType, TypeStats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
+from millstream_contracts.system import (
+    CheckStatus,
+    HistoryStatus,
+    ProcessStatus,
+    RedisServer,
+    RedisStatus,
+    System,
+    SystemCheck,
+)
 from millstream_contracts.text_formats import BASE64_PATTERN, TEXT_FORMATS
 from millstream_contracts.timeline import Timeline, TimelineAttempt, TimelineItem
 from millstream_contracts.webhook import NewWebhook, SecretWebhook, Webhook, WebhookChange, WebhookSecret
@@ -113,6 +122,7 @@ __all__ = [
     "Callback",
     "Canary",
     "Cancelled",
+    "CheckStatus",
     "CountRelation",
     "Dead",
     "DeadGroup",
@@ -123,6 +133,7 @@ __all__ = [
     "DeadLetterPage",
     "DeadSample",
     "Demand",
+    "DutyInfo",
     "ErrorPlace",
     "Event",
     "EventKind",
@@ -134,6 +145,7 @@ __all__ = [
     "FieldError",
     "ForeseenError",
     "HandedBack",
+    "HistoryStatus",
     "Incident",
     "Job",
     "JobCount",
@@ -160,10 +172,13 @@ __all__ = [
     "PayloadChange",
     "Priority",
     "Problem",
+    "ProcessStatus",
     "Progress",
     "Queue",
     "QueueEvents",
     "QueueStatus",
+    "RedisServer",
+    "RedisStatus",
     "RetryAt",
     "RunningJob",
     "SearchHint",
@@ -177,6 +192,8 @@ __all__ = [
     "StatsByType",
     "Submission",
     "Succeeded",
+    "System",
+    "SystemCheck",
     "Tenant",
     "Timeline",
     "TimelineAttempt",

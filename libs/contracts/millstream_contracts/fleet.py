@@ -67,6 +67,19 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     """`active`, or `draining` after an order to stop."""
 
 
+class DutyInfo(Struct, kw_only=True, frozen=True):
+    """How a periodic duty of a process fares. Times are by the clock of the process."""
+
+    name: str
+    last_success_at: datetime | None = None
+    """When a pass last went well."""
+    failures: int = 0
+    """Passes that have failed in a row; 0 when the last one went well."""
+    last_error: str = ""
+    """Of the last pass that failed, in one line, also when later ones went well."""
+    last_error_at: datetime | None = None
+
+
 class ServiceInfo(Struct, kw_only=True, frozen=True):
     """A process of any service, as its last heartbeat described it."""
 
@@ -84,3 +97,5 @@ class ServiceInfo(Struct, kw_only=True, frozen=True):
     """When it sent its last heartbeat, by the clock of the process."""
     seen_at: datetime
     """When Redis took its last heartbeat, by the clock of Redis."""
+    duties: list[DutyInfo] = []
+    """Those of a dispatcher or a reaper; none of an older release."""

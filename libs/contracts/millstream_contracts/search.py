@@ -46,6 +46,15 @@ class DeadGroup(Struct, kw_only=True, frozen=True):
     last_seen: datetime
     """When the newest of them was submitted."""
     sample: DeadSample
+    error_type: str | None = None
+    """Of the sample's error, as the two below."""
+    message: str | None = None
+    place: ErrorPlace | None = None
+    last_died_at: datetime | None = None
+    """When one of them last died, as far as that is known."""
+    trend: list[int] | None = None
+    """How many of them died in each of the last 24 hours, the present one last; of those that were submitted in the
+    last two days. None when there was no time to count."""
 
 
 class DeadGroups(Struct, kw_only=True, frozen=True):

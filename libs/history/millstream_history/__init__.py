@@ -11,11 +11,12 @@ from millstream_history.errors import (
     SearchCursorError,
 )
 from millstream_history.history import History, open_history
-from millstream_history.migrating import Schema, migrate
+from millstream_history.migrating import Schema, current_revision, migrate
 from millstream_history.operations import Advance, Operations, StoredOperation
 from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.rows import Rows, rows_of
+from millstream_history.queries.state import HistoryState
 from millstream_history.repair.repairer import UNSETTLED_AT_ONCE
 from millstream_history.search.hints.hinter import hints_at, type_in
 from millstream_history.search.language.query_parser import MAX_QUERY_CHARS
@@ -41,6 +42,7 @@ __all__ = [
     "HistoryError",
     "HistoryFileError",
     "HistorySchemaError",
+    "HistoryState",
     "HistoryUnavailableError",
     "HistoryUrlError",
     "JobQuery",
@@ -57,6 +59,7 @@ __all__ = [
     "StoredOperation",
     "TooManyEndpointsError",
     "Transition",
+    "current_revision",
     "hints_at",
     "migrate",
     "open_history",

@@ -23,6 +23,7 @@ from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, 
 from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
 from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.queries.state import HistoryState, find_state
 from millstream_history.repair.gaps import Gaps
 from millstream_history.repair.repairer import Repairer
 from millstream_history.search.searcher import Search
@@ -94,6 +95,10 @@ class History:
             for loader in LOADERS:
                 await loader.load_nothing(connection)
         return schema
+
+    async def state(self) -> HistoryState:
+        """Return how the tables are, by reads alone. Raises: HistoryError."""
+        return await self._reader.read(find_state)
 
     async def optional_indexes(self) -> OptionalIndexes:
         """Return which optional indexes the database has. Raises: HistoryError."""

@@ -6,13 +6,15 @@ A dispatcher or a reaper is a list of duties under one runner. A duty that fails
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 import anyio
 import anyio.lowlevel
 from msgspec import Struct
+from msgspec.structs import replace
 
-from millstream_contracts import Backoff
+from millstream_contracts import Backoff, DutyInfo
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, Pulse
 from millstream_runtime.wake import Wake
@@ -108,6 +110,10 @@ class DutyRunner:
         others = [check() for check in self._checks]
         return Health.of([*needs, *others, *(keeper.check() for keeper in self._keepers)])
 
+    def duties(self) -> list[DutyInfo]:
+        """Return how each duty fares, for heartbeats."""
+        return [keeper.told() for keeper in self._keepers]
+
     def _check_need(self, name: str, error: type[Exception]) -> HealthCheck:
         missed = [keeper.failures.last_error for keeper in self._keepers if isinstance(keeper.failures.error, error)]
         return HealthCheck(name, not missed, missed[0] if missed else "")
@@ -129,6 +135,7 @@ class DutyKeeper:
         self._retry = retry
         self.failures = FailureLog(duty.name)
         self._has_passed = False
+        self._told = DutyInfo(name=duty.name)
         metrics.begin(duty.name)
 
     async def run(self, stop: anyio.Event) -> None:
@@ -151,6 +158,10 @@ class DutyKeeper:
             return HealthCheck(self.name, ok=False, detail="no pass has ended yet")
         return HealthCheck(self.name, not self.failures.failures, self.failures.last_error)
 
+    def told(self) -> DutyInfo:
+        """Return how the duty fares."""
+        return replace(self._told, failures=self.failures.failures)
+
     def sleep_s(self, result: DutyResult) -> float:
         """Return how long to sleep after a pass that went well: at most the interval, and less if it asks for that."""
         interval_s = self._duty.interval_s * random.uniform(*_JITTER)
@@ -165,8 +176,10 @@ class DutyKeeper:
             result = await self._duty.run_once()
         except Exception as error:  # noqa: BLE001 - the one place: a duty outlives every failure of a pass
             self.failures.failed(error)
+            self._told = replace(self._told, last_error=self.failures.last_error, last_error_at=datetime.now(UTC))
         else:
             self.failures.succeeded()
+            self._told = replace(self._told, last_success_at=datetime.now(UTC))
         self._has_passed = True
         self.pulse.beat()
         self._metrics.observe_pass(self.name, time.perf_counter() - started, ok=result is not None)

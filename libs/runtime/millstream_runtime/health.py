@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
+from millstream_contracts import DutyInfo
+
 
 class HealthCheck(Struct, frozen=True, omit_defaults=True):
     """The result of one check."""
@@ -51,6 +53,7 @@ class HealthReport:
         self.service = service
         self.live = live
         self.ready = ready
+        self._duties: Callable[[], list[DutyInfo]] = list
         self._started_at = time.monotonic()
 
     @classmethod
@@ -65,9 +68,19 @@ class HealthReport:
 
         return cls(service, live=lambda: Health.of([]), ready=ready)
 
-    def take_over(self, *, live: Callable[[], Health], ready: Callable[[], Health]) -> None:
+    def take_over(
+        self,
+        *,
+        live: Callable[[], Health],
+        ready: Callable[[], Health],
+        duties: Callable[[], list[DutyInfo]] = list,
+    ) -> None:
         """Ask these functions from now on: the service has begun."""
-        self.live, self.ready = live, ready
+        self.live, self.ready, self._duties = live, ready, duties
+
+    def told_duties(self) -> list[DutyInfo]:
+        """Return how the duties fare; none before the service has begun, or where it has none."""
+        return self._duties()
 
     def overview(self) -> HealthOverview:
         """Return all checks at once."""

@@ -153,7 +153,7 @@ async def suitable_redis(service: Service[R], needs: Needs, *, patience_s: float
             raise StoppedEarlyError
         was_waited_for = failures.failures > 0
         failures.succeeded()
-        async with beating(service.name, settings, broker.registry):
+        async with beating(service.name, settings, broker.registry, duties=service.report.told_duties):
             yield SuitableRedis(broker, was_waited_for, found.uptime_s)
 
 

@@ -64,6 +64,7 @@ from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
 from millstream_streams.suitability.rights import Rights
 from millstream_streams.suitability.topology import Server, Topology
+from millstream_streams.suitability.vitals import Vitals
 
 __all__ = [
     "ALIVE_FOR",
@@ -136,6 +137,7 @@ __all__ = [
     "TlsFiles",
     "Topology",
     "UnsuitableRedisError",
+    "Vitals",
     "WrongServerError",
     "assemble",
     "available",

@@ -6,6 +6,7 @@ from millstream_telemetry.logs.job_fields import JobFields, current_job
 from millstream_telemetry.logs.setup import Level, LogSettings, configure_logs, configured_logs
 from millstream_telemetry.metrics.every_service import DutyMetrics, RedisMetrics, ServiceMetrics
 from millstream_telemetry.metrics.groups import (
+    ConsoleMetrics,
     DispatcherMetrics,
     HistoryMetrics,
     IngestMetrics,
@@ -35,6 +36,7 @@ __all__ = [
     "NO_TRACE",
     "Attempt",
     "Attributes",
+    "ConsoleMetrics",
     "DispatcherMetrics",
     "DutyMetrics",
     "HistoryMetrics",

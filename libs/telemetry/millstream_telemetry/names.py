@@ -359,6 +359,17 @@ SEARCH_SECONDS = MetricSpec(
     f"{', '.join(SEARCH_OUTCOMES)}; a refused one came while too many were under way",
     CALL_SECONDS,
 )
+CONSOLE_PAGE = MetricSpec(
+    "millstream_console_page_seconds",
+    "histogram",
+    ("route", "status"),
+    "Pages and forms of the console, by route and status, until the answer begins",
+    CALL_SECONDS,
+)
+CONSOLE_VIEWERS = MetricSpec("millstream_console_viewers", "gauge", (), "Pages of the console that are kept fresh")
+CONSOLE_VIEWS = MetricSpec(
+    "millstream_console_views", "gauge", (), "Different pages among them: each is read once for all who look at it"
+)
 REDIS = MetricSpec(
     "millstream_redis_seconds", "histogram", ("script",), "Round trip of a script or command", CALL_SECONDS
 )
@@ -407,6 +418,9 @@ METRICS = (
     WEBHOOK_ENDPOINTS,
     INCIDENTS,
     NOTICES,
+    CONSOLE_PAGE,
+    CONSOLE_VIEWERS,
+    CONSOLE_VIEWS,
     REDIS,
     REDIS_RECONNECTS,
 )

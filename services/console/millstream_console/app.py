@@ -7,10 +7,11 @@ from litestar.di import Provide
 
 from millstream_console.pages import HANDLERS
 from millstream_console.web.assets import Assets, send_asset
+from millstream_console.web.observation import Observation
 from millstream_console.web.origin import is_for_us, is_from_us
 from millstream_console.web.policy import security_headers
 from millstream_console.web.problem_pages import ForeignRequestError, problem_page
-from millstream_console.web.visit import Desk, Visit
+from millstream_console.web.visit import Desk, PageRequest
 
 MAX_FORM_BYTES = 8 << 20
 """A payload that is edited comes as a field of a form."""
@@ -18,12 +19,12 @@ MAX_FORM_BYTES = 8 << 20
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def create_app(desk: Desk, assets: Assets) -> Litestar:
+def create_app(desk: Desk, assets: Assets, observation: Observation) -> Litestar:
     """Return the application."""
     allowed = desk.settings.allowed_hosts
 
-    def provide_visit(request: Request[Any, Any, Any]) -> Visit:
-        return Visit(request, desk)
+    def provide_visit(request: Request[Any, Any, Any]) -> PageRequest:
+        return PageRequest(request, desk)
 
     def provide_assets() -> Assets:
         return assets
@@ -44,6 +45,7 @@ def create_app(desk: Desk, assets: Assets) -> Litestar:
             "visit": Provide(provide_visit, sync_to_thread=False),
             "assets": Provide(provide_assets, sync_to_thread=False),
         },
+        middleware=[observation],
         before_request=refuse_foreign,
         after_request=_with_headers,
         exception_handlers={Exception: answer_error},

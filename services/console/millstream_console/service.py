@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import structlog
+from litestar import Litestar
 
 from millstream import Client
 from millstream_console.app import create_app
@@ -15,9 +16,11 @@ from millstream_console.settings import ConsoleSettings
 from millstream_console.web.assets import Assets
 from millstream_console.web.frame_facts import FrameReader
 from millstream_console.web.navigation import GROUPS, KEYS
+from millstream_console.web.observation import Observation
 from millstream_console.web.visit import Desk, address_in
 from millstream_runtime import Health, Service, announce, run_service, unwrapped
 from millstream_runtime.http_server import HttpServer
+from millstream_telemetry import ConsoleMetrics
 
 GRACE_S = 5.0
 """How long requests in hand may take once the port is closed."""
@@ -37,8 +40,11 @@ def run_console(settings: ConsoleSettings) -> None:
 
 async def _console(service: Service[ConsoleSettings]) -> None:
     service.report.take_over(live=lambda: Health.of([]), ready=lambda: Health.of([]))
+    metrics = ConsoleMetrics(service.metrics)
     async with open_desk(service.settings) as (desk, assets):
-        await serve(desk, assets, service.orders.stop)
+        metrics.watch_viewers(lambda: desk.hub.viewers, lambda: desk.hub.views)
+        app = create_app(desk, assets, Observation(service.tracer, metrics))
+        await serve(app, service.settings, desk.hub, service.orders.stop)
 
 
 @asynccontextmanager
@@ -63,11 +69,15 @@ async def open_desk(settings: ConsoleSettings) -> AsyncIterator[tuple[Desk, Asse
 
 
 async def serve(
-    desk: Desk, assets: Assets, stop: anyio.Event, *, on_listening: Callable[[str, int], None] | None = None
+    app: Litestar,
+    settings: ConsoleSettings,
+    hub: Hub,
+    stop: anyio.Event,
+    *,
+    on_listening: Callable[[str, int], None] | None = None,
 ) -> None:
     """Serve until `stop` is set. `on_listening` gets the host and the port. Raises: BindError."""
-    settings = desk.settings
-    server = HttpServer(create_app(desk, assets), settings.console_host, settings.console_port)
+    server = HttpServer(app, settings.console_host, settings.console_port)
     with unwrapped():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_run_until_stopped, server, stop)
@@ -76,7 +86,7 @@ async def serve(
             if on_listening:
                 on_listening(server.host, server.port)
             await stop.wait()
-            desk.hub.close()
+            hub.close()
             server.stop()
             await server.wait_ended(GRACE_S)
             tasks.cancel_scope.cancel()

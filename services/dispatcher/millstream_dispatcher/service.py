@@ -34,5 +34,5 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         made = await stack.enter_async_context(open_duties(service, broker, history, due))
         metrics, needs = DutyMetrics(service.metrics, "dispatcher"), {"redis": StoreUnavailableError}
         runner = DutyRunner(made.duties, metrics, needs=needs, checks=made.checks)
-        service.report.take_over(live=runner.live, ready=runner.ready)
+        service.report.take_over(live=runner.live, ready=runner.ready, duties=runner.duties)
         await run_duties(runner, service.orders, beside=lambda: broker.listen_due(due.check_now, due.check_all_now))

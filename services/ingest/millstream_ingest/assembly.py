@@ -18,6 +18,7 @@ from millstream_ingest.inspection.jobs import JobLister
 from millstream_ingest.inspection.past_jobs import PastJobs
 from millstream_ingest.inspection.queues import QueueStats
 from millstream_ingest.inspection.stacks import StackReader
+from millstream_ingest.inspection.system import SystemDesk
 from millstream_ingest.inspection.waiting import SettledWaiter
 from millstream_ingest.redis_watch import RedisWatch
 from millstream_ingest.settings import IngestSettings
@@ -67,6 +68,7 @@ class Services(Struct, frozen=True, kw_only=True):
     waiter: SettledWaiter
     events: EventHub
     stacks: StackReader
+    system: SystemDesk
     watch: RedisWatch
     refusals: RefusalLog
     tracer: JobTracer
@@ -160,6 +162,7 @@ def _assemble(
         waiter=SettledWaiter(broker),
         events=EventHub(broker, broker.live_feed(), metrics, max_listeners=settings.max_listeners),
         stacks=StackReader(broker),
+        system=SystemDesk(broker, history, lag),
         watch=watch,
         refusals=refusals,
         tracer=tracer,

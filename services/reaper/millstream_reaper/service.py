@@ -39,7 +39,7 @@ async def reap(service: Service[ReaperSettings]) -> None:
             has_just_started=redis.uptime_s < settings.lease_s,
         )
         runner = DutyRunner(duties, DutyMetrics(metrics, "reaper"), needs={"redis": StoreUnavailableError})
-        service.report.take_over(live=runner.live, ready=runner.ready)
+        service.report.take_over(live=runner.live, ready=runner.ready, duties=runner.duties)
         await run_duties(runner, service.orders)
 
 

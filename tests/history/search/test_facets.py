@@ -108,6 +108,13 @@ async def test_a_fingerprint_has_the_type_of_its_error(crowded, history):
     assert {value.label for value in facet.values} <= types
 
 
+async def test_a_tag_that_groups_nothing_is_left_out(crowded, history):
+    """A tag of which hardly two jobs have the same value is left out, unless it has few values in all."""
+    found = await facets_of(history, "payload.user.id:500..")
+    assert "tag.env" in {facet.field for facet in found.facets}
+    assert "tag.customer" not in {facet.field for facet in found.facets}
+
+
 async def test_facets_without_time_are_counted_in_what_was_seen(crowded, history):
     """With little time the facets are of fewer jobs, and no count is above the truth."""
     found = await facets_of(history, "payload.amount:>990", budget_s=0.3)

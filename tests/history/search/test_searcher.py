@@ -1,7 +1,7 @@
 """The searcher freezes queries, binds cursors to them, counts, and groups dead jobs."""
 
-from collections import Counter
-from datetime import timedelta
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -105,6 +105,25 @@ async def test_dead_jobs_are_grouped_by_what_they_died_of(crowded, history):
         )
         assert (first.last_seen, first.sample.error) == (newest.created_at, newest.error)
         assert [one.count for one in found.groups] == sorted((one.count for one in found.groups), reverse=True)
+
+
+async def test_groups_tell_when_their_jobs_died(crowded, history):
+    """A group has the deaths of each of the last 24 hours, the last of them, and what the error of its sample says."""
+    hour, found = timedelta(hours=1), await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
+    expected: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 24)
+    died: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    for job in crowded.jobs:
+        if job.state == "dead":
+            key = (job.type, job.error.fingerprint)
+            died[key].append(job.finished_at)
+            if job.created_at >= NOW - timedelta(days=2) and NOW - 24 * hour < job.finished_at:
+                expected[key][23 - max(0, (NOW - job.finished_at) // hour)] += 1
+    for one in found.groups:
+        key = (one.type, one.fingerprint)
+        assert one.trend == expected[key], key
+        assert one.last_died_at in died[key]
+        assert (one.error_type, one.message) == (one.sample.error.type, one.sample.error.message)
+    assert sum(map(sum, expected.values())) > 10
 
 
 async def test_a_tenant_sees_its_own_jobs(history):

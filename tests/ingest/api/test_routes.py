@@ -43,6 +43,7 @@ SCOPES = {
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
     ("/v1/incidents", "GET"): "queues:manage",
+    ("/v1/system", "GET"): "queues:manage",
     ("/v1/webhooks", "GET"): "webhooks:manage",
     ("/v1/webhooks", "POST"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}", "GET"): "webhooks:manage",

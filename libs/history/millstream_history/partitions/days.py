@@ -18,7 +18,7 @@ _MAKE = text("SELECT history_make_day(:day)")
 _DROP = text("SELECT history_drop_day(:day)")
 _SWEEP = text("SELECT history_sweep(:before, :most)")
 _FORGET_WORKERS = text("DELETE FROM worker_spans WHERE last_at < :before")
-_FIND = text(
+FIND_DAYS = text(
     "SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
     "WHERE inhparent = 'jobs'::regclass AND relname ~ '^jobs_[0-9]{8}$' ORDER BY 1"
 )
@@ -33,7 +33,7 @@ class Days:
     async def found(self) -> list[date]:
         """Return the days that have partitions, in order."""
         async with transaction(self._engine) as connection:
-            return list((await connection.execute(_FIND)).scalars())
+            return list((await connection.execute(FIND_DAYS)).scalars())
 
     async def ahead(self, today: date) -> int:
         """Return how many days from tomorrow on have partitions without a gap; -1 when today has none."""

@@ -39,6 +39,7 @@ from millstream_contracts import (
     SecretWebhook,
     Stats,
     StatsByType,
+    System,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -193,6 +194,10 @@ class Api:
         """Read the counts of every job type."""
         return self._listing("/v1/queues", ListPage[QueueStatus])
 
+    def queue(self, type: str) -> ApiFlow[QueueStatus]:
+        """Read the counts of one job type."""
+        return self._retrier.flow(Call(path=f"/v1/queues/{quote(type, safe='')}", returns=QueueStatus))
+
     def demand(self, types: Iterable[str] | None) -> ApiFlow[Demand]:
         """Read how many workers there should be."""
         if isinstance(types, str):
@@ -218,6 +223,10 @@ class Api:
         """Read what workers have registered of the types they handle."""
         return self._listing("/v1/types", ListPage[TypeRegistration])
 
+    def job_type(self, type: str) -> ApiFlow[TypeRegistration]:
+        """Read what workers have registered of one type."""
+        return self._retrier.flow(Call(path=f"/v1/types/{quote(type, safe='')}", returns=TypeRegistration))
+
     def workers(self) -> ApiFlow[list[WorkerInfo]]:
         """Read the workers that are alive."""
         return self._listing("/v1/workers", ListPage[WorkerInfo])
@@ -229,6 +238,10 @@ class Api:
     def incidents(self) -> ApiFlow[list[OpenIncident]]:
         """Read what is wrong for so long that people are told."""
         return self._listing("/v1/incidents", ListPage[OpenIncident])
+
+    def system(self) -> ApiFlow[System]:
+        """Read how the installation fares."""
+        return self._retrier.flow(Call(path="/v1/system", returns=System))
 
     def webhooks(self) -> ApiFlow[list[Webhook]]:
         """Read all endpoints."""

@@ -41,6 +41,7 @@ from millstream_contracts import (
     SecretWebhook,
     Stats,
     StatsByType,
+    System,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -326,6 +327,10 @@ class Client:
         """Return the counts of every job type. Raises: ApiError."""
         return await self._transport.run(self._api.queues())
 
+    async def queue(self, type: str) -> QueueStatus:
+        """Return the counts of one job type. Raises: ApiError."""
+        return await self._transport.run(self._api.queue(type))
+
     async def demand(self, types: Iterable[str] | None = None) -> Demand:
         """Return how many workers there should be for some job types, which may be patterns, or for all.
 
@@ -364,6 +369,10 @@ class Client:
     async def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
         return await self._transport.run(self._api.types())
+
+    async def job_type(self, type: str) -> TypeRegistration:
+        """Return what workers have registered of one type. Raises: ApiError."""
+        return await self._transport.run(self._api.job_type(type))
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""
@@ -404,6 +413,13 @@ class Client:
     async def incidents(self) -> list[OpenIncident]:
         """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
         return await self._transport.run(self._api.incidents())
+
+    async def system(self) -> System:
+        """Return how the installation fares: Redis, the history, the processes of services, and what needs a look.
+
+        Raises: ApiError.
+        """
+        return await self._transport.run(self._api.system())
 
     async def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""

@@ -41,6 +41,7 @@ from millstream_contracts import (
     SecretWebhook,
     Stats,
     StatsByType,
+    System,
     Timeline,
     TypeRegistration,
     Webhook,
@@ -319,6 +320,10 @@ class SyncClient:
         """Return the counts of every job type. Raises: ApiError."""
         return self._transport.run(self._api.queues())
 
+    def queue(self, type: str) -> QueueStatus:
+        """Return the counts of one job type. Raises: ApiError."""
+        return self._transport.run(self._api.queue(type))
+
     def demand(self, types: Iterable[str] | None = None) -> Demand:
         """Return how many workers there should be for some job types, which may be patterns, or for all.
 
@@ -357,6 +362,10 @@ class SyncClient:
     def types(self) -> list[TypeRegistration]:
         """Return what workers have registered of the types they handle. Raises: ApiError."""
         return self._transport.run(self._api.types())
+
+    def job_type(self, type: str) -> TypeRegistration:
+        """Return what workers have registered of one type. Raises: ApiError."""
+        return self._transport.run(self._api.job_type(type))
 
     def workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive. Raises: ApiError."""
@@ -397,6 +406,13 @@ class SyncClient:
     def incidents(self) -> list[OpenIncident]:
         """Return what is wrong for so long that people are told, oldest first. Raises: ApiError."""
         return self._transport.run(self._api.incidents())
+
+    def system(self) -> System:
+        """Return how the installation fares: Redis, the history, the processes of services, and what needs a look.
+
+        Raises: ApiError.
+        """
+        return self._transport.run(self._api.system())
 
     def webhooks(self) -> list[Webhook]:
         """Return the endpoints of webhooks, oldest first. Raises: ApiError."""

@@ -42,7 +42,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     replicas: tuple[str, ...] = ()
     """The addresses of the replicas of this server."""
     vitals: Vitals | None = None
-    """The state of the server; None where only its suitability was probed."""
+    """The state of the server; of settings that INFO lacks only what a thorough probe has read."""
 
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here."""
@@ -112,7 +112,7 @@ async def examine(client: Client, mode: str, *, thorough: bool) -> Capabilities:
         listpack_value=_number(listpack),
         node_entries=_number(settings.get("stream-node-max-entries")),
         replicas=tuple(_replicas(info)),
-        vitals=vitals_of(info, settings) if thorough else None,
+        vitals=vitals_of(info, settings),
     )
 
 

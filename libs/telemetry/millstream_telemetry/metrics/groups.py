@@ -279,6 +279,29 @@ class ReaperMetrics:
         self._events_lost.inc(n)
 
 
+class ConsoleMetrics:
+    """Pages, and those that are kept fresh."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._registry = registry
+        self._pages = registry.histogram(names.CONSOLE_PAGE)
+        self._viewers = registry.gauge(names.CONSOLE_VIEWERS)
+        self._views = registry.gauge(names.CONSOLE_VIEWS)
+
+    def observe_page(self, route: str, status: int, seconds: float) -> None:
+        """Observe one answer; the route is a template of paths, of which there are few."""
+        self._pages.labels(route, str(status)).observe(seconds)
+
+    def watch_viewers(self, viewers: Callable[[], int], views: Callable[[], int]) -> None:
+        """Show what is kept fresh; the functions are called at each scrape, by any thread."""
+
+        def show() -> None:
+            self._viewers.set(viewers())
+            self._views.set(views())
+
+        self._registry.before_scrape(show)
+
+
 def rss_bytes() -> float:
     """Return the resident memory of this process; its peak where the system does not tell the present."""
     if _STATM.exists():

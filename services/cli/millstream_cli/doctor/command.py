@@ -7,13 +7,13 @@ import anyio
 import click
 from msgspec.structs import asdict
 
-from millstream_cli.doctor.history_section import examine_history
-from millstream_cli.doctor.redis_section import examine_redis
 from millstream_cli.doctor.report import Report
-from millstream_cli.doctor.services_section import examine_services, not_seen
 from millstream_cli.output import json_option, one_line_errors, print_json
 from millstream_cli.settings import DoctorSettings, load
 from millstream_history import HistoryUrlError
+from millstream_runtime.examination.history_section import examine_history
+from millstream_runtime.examination.redis_section import examine_redis
+from millstream_runtime.examination.services_section import examine_services, not_seen
 from millstream_streams import NEEDS, StoreError, StoreUnavailableError, Topology, open_broker
 
 ASK_EVERY_S = 1.0
@@ -73,14 +73,14 @@ async def _examine_within(
 
 async def _examine(settings: DoctorSettings, service: str | None, must_live: bool) -> tuple[Topology, Report]:
     async with open_broker(settings.redis, namespace=settings.namespace, patience_s=0.5) as broker:
-        found, redis = await examine_redis(broker, service)
-        sections = [redis]
+        redis = await examine_redis(broker, service, vitals=service is None)
+        found, sections = redis.topology, [redis.section]
         if settings.history_url:
             sections.append(await examine_history(settings.history_url))
         if service is None:
-            sections.append(
+            sections += (
                 await examine_services(broker, must_live=must_live)
                 if found.can_be_used
-                else not_seen("a node of the cluster does not answer", must_live=must_live)
+                else [not_seen("a node of the cluster does not answer", must_live=must_live)]
             )
     return found, Report(sections)

@@ -1,21 +1,11 @@
-"""What the doctor found, part by part, and how it is shown."""
+"""What the doctor found in all parts of the system, and how it is shown."""
 
 from collections.abc import Sequence
 
 import click
 from msgspec import Struct
 
-
-class Section(Struct, frozen=True, kw_only=True):
-    """What was found out about one part of the system."""
-
-    name: str
-    """`redis`, `history` or `services`."""
-    headline: str
-    objections: list[str] = []
-    """What must change."""
-    advice: list[str] = []
-    """What could be better."""
+from millstream_runtime.examination.section import Section
 
 
 class Report(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Literal
 from markupsafe import Markup
 from msgspec import Struct
 
-from millstream_console.drawing.numbers import grouped
+from millstream_console.drawing.numbers import brief, grouped
 
 Look = Literal["", "dash", "area"]
 """A line, a dashed line for what is compared with, or a line above a filled area."""
@@ -59,7 +59,7 @@ def chart(
     ).format(
         title=title,
         keys=Markup("").join(_key(one) for one in series),
-        ticks=_spans(f"{top * k / _TICKS:g}" if top < 10 else grouped(top * k / _TICKS) for k in range(_TICKS, -1, -1)),
+        ticks=_spans(_tick(top, k, series) for k in range(_TICKS, -1, -1)),
         steps=steps,
         say=say,
         grid=grid,
@@ -88,6 +88,13 @@ def nice_top(highest: float) -> float:
         return 4
     power = 10.0 ** floor(log10(highest))
     return next((step * power for step in (1, 2, 4, 8) if step * power >= highest * 1.02), 10 * power)
+
+
+def _tick(top: float, number: int, series: Sequence[Series]) -> str:
+    """Return a label of the axis of values; the highest has the unit where that is a word of its own."""
+    value = top * number / _TICKS
+    unit = series[0].unit if number == _TICKS and series and series[0].unit.startswith(" ") else ""
+    return f"{value:g}{unit}" if top < 10 else f"{grouped(value)}{unit}"
 
 
 def _line(series: Series, top: float) -> Markup:
@@ -123,7 +130,7 @@ def _key(series: Series) -> Markup:
     look = " dash" if series.look == "dash" else ""
     every = ",".join("" if value is None else f"{value:.4g}" for value in series.values)
     return Markup('<li class="{}{}" data-v="{}" data-u="{}"><span>{}</span> <b>{}{}</b></li>').format(
-        series.tone, look, every, series.unit, series.word, grouped(last), series.unit if last is not None else ""
+        series.tone, look, every, series.unit, series.word, brief(last), series.unit if last is not None else ""
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from jinja2.runtime import Context
 
-from millstream_console.drawing import moments, numbers, user_text
+from millstream_console.drawing import moments, numbers, rates, user_text
 from millstream_console.drawing.chart import spark
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -41,7 +41,9 @@ class Renderer:
             "length": numbers.length,
             "milliseconds": numbers.milliseconds,
             "size": numbers.size,
+            "paced": rates.paced,
             "ago": moments.ago,
+            "long_ago": moments.long_ago,
             "at": moments.at,
         }
         # As a global, since blocks that are rendered alone do not see what their page imports.

@@ -21,6 +21,14 @@ def ago(moment: datetime | None, now: datetime | None = None) -> Markup:
     return _MARKUP.format(iso=moment.isoformat(timespec="milliseconds"), full=absolute(moment), text=text)
 
 
+def long_ago(moment: datetime | None, now: datetime | None = None) -> Markup:
+    """Return the same with its word, as a sentence has it: `4 m ago`, `just now`."""
+    if moment is None:
+        return escape(UNKNOWN)
+    is_now = abs(((now or datetime.now(UTC)) - moment).total_seconds()) < 1
+    return _words(moment, "just now") if is_now else ago(moment, now) + " ago"
+
+
 def at(moment: datetime | None) -> Markup:
     """Return a `time` element that shows the time of day, and the date where it is not that of today."""
     if moment is None:
@@ -28,6 +36,11 @@ def at(moment: datetime | None) -> Markup:
     moment = moment.astimezone(UTC)
     is_today = moment.date() == datetime.now(UTC).date()
     text = f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M:%S}"
+    return _MARKUP.format(iso=moment.isoformat(timespec="milliseconds"), full=absolute(moment), text=text)
+
+
+def _words(moment: datetime, text: str) -> Markup:
+    moment = moment.astimezone(UTC)
     return _MARKUP.format(iso=moment.isoformat(timespec="milliseconds"), full=absolute(moment), text=text)
 
 

@@ -18,6 +18,13 @@ def grouped(value: float | None) -> str:
     return f"{value:,.{digits}f}"
 
 
+def brief(value: float | None) -> str:
+    """Return a number with three figures that count at most, and no zeros after them: `1.5`, `0.031`, `1,204`."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{float(f'{value:.3g}'):g}"
+
+
 def rate(per_s: float | None) -> str:
     """Return a number of jobs a second, such as `212` or `0.25`."""
     if per_s is None:

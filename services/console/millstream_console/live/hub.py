@@ -33,13 +33,13 @@ class Hub:
         self._is_closed = False
 
     @property
-    def listeners(self) -> int:
-        """Return how many pages are followed."""
-        return sum(len(topic.listeners) for topic in self._topics.values())
+    def viewers(self) -> int:
+        """Return how many pages are kept fresh."""
+        return sum(len(topic.listeners) for topic in list(self._topics.values()))
 
     @property
-    def topics(self) -> int:
-        """Return how many different pages are read."""
+    def views(self) -> int:
+        """Return how many different pages they are."""
         return len(self._topics)
 
     async def follow(self, view: View, arguments: Arguments) -> AsyncIterator[bytes]:

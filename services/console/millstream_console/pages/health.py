@@ -2,8 +2,10 @@
 
 from litestar import MediaType, get
 
+from millstream_console.web.observation import UNOBSERVED
 
-@get(["/livez", "/readyz"], media_type=MediaType.TEXT)
+
+@get(["/livez", "/readyz"], media_type=MediaType.TEXT, opt={UNOBSERVED: True})
 async def answer_probe() -> str:
     """Say that the console serves."""
     return "ok\n"

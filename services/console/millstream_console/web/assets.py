@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from msgspec import Struct
+
+from millstream_console.web.observation import UNOBSERVED
 
 STATIC = Path(__file__).parent.parent / "static"
 KINDS = frozenset({".css", ".js", ".svg"})
@@ -48,8 +52,10 @@ class Assets:
         return asset if asset and asset.address == address else None
 
 
-@get("/static/{path:path}")
-async def send_asset(request: Request[Any, Any, Any], assets: Assets, path: str) -> Response[bytes]:
+@get("/static/{path:path}", opt={UNOBSERVED: True})
+async def send_asset(
+    request: Request[Any, Any, Any], assets: NamedDependency[Assets], path: FromPath[str]
+) -> Response[bytes]:
     """Send a file."""
     asset = assets.find(f"static/{path.lstrip('/')}")
     if asset is None:

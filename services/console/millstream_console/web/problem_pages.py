@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 
 from millstream import ApiError, UnavailableError
 from millstream.errors import describe
-from millstream_console.web.visit import Desk, Visit
+from millstream_console.web.visit import Desk, PageRequest
 
 _NOT_FOUND = 404
 _UNAVAILABLE = 503
@@ -21,7 +21,7 @@ class ForeignRequestError(Exception):
 
 def problem_page(request: Request[Any, Any, Any], error: Exception, desk: Desk) -> Response[bytes]:
     """Return the page of an error."""
-    visit = Visit(request, desk)
+    visit = PageRequest(request, desk)
     match error:
         case UnavailableError():
             wait_s = max(1, round(error.retry_after_s or _TRY_AGAIN_S))

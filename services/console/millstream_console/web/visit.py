@@ -1,12 +1,13 @@
 """One request and what answers it."""
 
 import gzip
-from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from litestar import Request, Response
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
 from litestar.response import Stream
 
 from millstream import ApiError, Client, UnavailableError
@@ -37,7 +38,7 @@ class Desk:
         self.read = read
 
 
-class Visit:
+class PageRequest:
     """A request. Pages are functions of it."""
 
     def __init__(self, request: Request[None, None, Any], desk: Desk) -> None:
@@ -95,18 +96,23 @@ class Visit:
         cookies: list[Cookie] = [toast_cookie(toast, self._base)] if toast else []
         return Response(b"", status_code=303, headers={"Location": self.at(path, **query)}, cookies=cookies)
 
-    async def act(self, doing: Awaitable[T], *, back: str, done: str | Toast) -> Response[bytes]:
+    async def act(
+        self, doing: Awaitable[T], *, back: str, done: str | Toast | Callable[[T], str | Toast]
+    ) -> Response[bytes]:
         """Do what a form asks for, and lead back with what came of it: `done`, or why it was refused.
+
+        `done` may be a function of what was answered.
 
         Raises: UnavailableError, so that the person learns that nothing is known to have been done.
         """
         try:
-            await doing
+            answer = await doing
         except UnavailableError:
             raise
         except ApiError as error:
             return self.go(back, Toast(describe(error.problem), "b"))
-        return self.go(back, done if isinstance(done, Toast) else Toast(done))
+        told = done(answer) if callable(done) else done
+        return self.go(back, told if isinstance(told, Toast) else Toast(told))
 
     @property
     def is_embedded(self) -> bool:
@@ -126,6 +132,10 @@ class Visit:
             "theme": theme if theme in THEMES else "",
             "live": (f"{self.request.url.path}?{query}" if query else self.request.url.path) if is_live else "",
         }
+
+
+Visit: TypeAlias = NamedDependency[PageRequest]
+"""The request as the argument `visit` of a function that answers it."""
 
 
 class Form:

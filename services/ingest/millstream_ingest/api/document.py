@@ -34,6 +34,7 @@ _TAGS = {
     "Dead letters": "Decide about jobs that failed for good.",
     "Operations": "Decide about many dead jobs at once.",
     "Queues": "How much of each job type waits and runs.",
+    "System": "How the installation fares",
     "Statistics": "How many jobs came and ended, and how long they took.",
     "Types": "What the workers handle.",
     "Workers": "Who runs the jobs.",

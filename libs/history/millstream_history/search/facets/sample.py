@@ -14,6 +14,9 @@ MAX_VALUES = 10
 MAX_TAGS = 5
 """The most frequent tags."""
 
+LEAST_SHARE = 0.05
+"""Of the jobs that have a tag, so many have one of the values that are shown; else the tag is left out."""
+
 _TAG = "tag"
 _STATE = "CASE WHEN outcome = 'unknown' THEN outcome ELSE state END"
 """The state as queries know it."""
@@ -54,12 +57,15 @@ async def count_values(session: TimedSession, tenant: Tenant, ids: Sequence[Foun
         "CROSS JOIN LATERAL jsonb_each_text(CASE jsonb_typeof(tags) WHEN 'object' THEN tags END) AS one), "
         "counted AS (SELECT field, key, value, count(*) AS n, max(created_at) AS newest_at, "
         "(array_agg(id ORDER BY created_at DESC, id DESC) FILTER (WHERE field = 'fingerprint'))[1] AS newest_id, "
-        "sum(count(*)) OVER (PARTITION BY field, key) AS of_key, max(count(*)) OVER (PARTITION BY field, key) AS top, "
+        "sum(count(*)) OVER (PARTITION BY field, key) AS of_key, "
+        "count(*) OVER (PARTITION BY field, key) AS values_of_key, "
         "row_number() OVER (PARTITION BY field, key ORDER BY count(*) DESC, value) AS place "
         "FROM facts GROUP BY field, key, value), "
-        # A tag whose values are all different, such as the number of an order, groups nothing.
+        f"ranked AS (SELECT *, sum(n) FILTER (WHERE place <= {values}) OVER (PARTITION BY field, key) AS of_shown "
+        "FROM counted), "
+        # A tag of which hardly two jobs have the same value, such as the number of an order, groups nothing.
         "shown AS (SELECT *, dense_rank() OVER (PARTITION BY field ORDER BY of_key DESC, key) AS key_place "
-        f"FROM counted WHERE field <> '{_TAG}' OR top > 1 OR of_key <= {values}) "
+        f"FROM ranked WHERE field <> '{_TAG}' OR values_of_key <= {values} OR of_shown >= {LEAST_SHARE} * of_key) "
         f"SELECT field, key, value, n, newest_at, newest_id FROM shown WHERE place <= {values} AND key_place <= {tags} "
         "ORDER BY field, key_place, place"
     )

@@ -1,6 +1,6 @@
 """Values that the API document shows. The requests are of job types that `make up` runs as it comes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,12 +18,14 @@ from millstream_contracts import (
     DeadLetterPage,
     DeadSample,
     Demand,
+    DutyInfo,
     ErrorPlace,
     ExportOptions,
     Facet,
     Facets,
     FacetValue,
     FieldError,
+    HistoryStatus,
     Job,
     JobCount,
     JobError,
@@ -41,8 +43,11 @@ from millstream_contracts import (
     Page,
     PayloadChange,
     Priority,
+    ProcessStatus,
     Progress,
     QueueStatus,
+    RedisServer,
+    RedisStatus,
     RunningJob,
     SearchHint,
     SearchHints,
@@ -50,6 +55,8 @@ from millstream_contracts import (
     StatPoint,
     Stats,
     StatsByType,
+    System,
+    SystemCheck,
     Timeline,
     TimelineAttempt,
     TimelineItem,
@@ -217,6 +224,11 @@ DEAD_GROUPS = {
                     first_seen=_CREATED_AT,
                     last_seen=_STARTED_AT,
                     sample=DeadSample(_DEAD_ID, _ERROR),
+                    error_type=_ERROR.type,
+                    message=_ERROR.message,
+                    place=ErrorPlace("shop/mail.py", 88, "send_invoice"),
+                    last_died_at=_STARTED_AT,
+                    trend=[*[0] * 22, 1, 1],
                 )
             ],
             history_lag_s=0.2,
@@ -426,6 +438,65 @@ STATS = {
     )
 }
 
+SYSTEM = {
+    "nearly-well": Example(
+        "Redis lacks persistence",
+        System(
+            looked_at=_CREATED_AT,
+            checks=[
+                SystemCheck(
+                    name="redis",
+                    status="warn",
+                    detail="appendonly is off: a restart of Redis loses jobs; set appendonly yes",
+                    fix="CONFIG SET appendonly yes",
+                ),
+                SystemCheck(name="redis", status="ok", detail="maxmemory-policy is noeviction"),
+            ],
+            redis=RedisStatus(
+                mode="single",
+                is_suitable=True,
+                servers=[
+                    RedisServer(
+                        address="127.0.0.1:6379",
+                        role="primary",
+                        server="redis",
+                        version="8.2.1",
+                        uptime_s=86_400,
+                        used_bytes=96 << 20,
+                        max_bytes=1 << 30,
+                        maxmemory_policy="noeviction",
+                        evicted_keys=0,
+                        appendonly=False,
+                        snapshot_ok=True,
+                        online_replicas=0,
+                    )
+                ],
+                round_trip_ms=0.2,
+                clock_ahead_ms=0.0,
+            ),
+            history=HistoryStatus(
+                revision="0003",
+                release_revision="0003",
+                lag_s=0.2,
+                oldest_day=date(2026, 8, 28),
+                newest_day=date(2026, 12, 10),
+                size_bytes=3 << 30,
+                kept_days=90,
+            ),
+            processes=[
+                ProcessStatus(
+                    name="host:18:41ab",
+                    service="dispatcher",
+                    version="0.1.0",
+                    settings={"MILLSTREAM_HISTORY_DAYS": "90"},
+                    started_at=_CREATED_AT,
+                    seen_at=_STARTED_AT,
+                    duties=[DutyInfo(name="promoter", last_success_at=_STARTED_AT)],
+                )
+            ],
+        ),
+    )
+}
 STATS_BY_TYPE = {
     "one-type": Example(
         "One type, in three minutes",

@@ -1,11 +1,12 @@
-"""What the doctor says of the services: which live, of which releases, and whether their settings agree."""
+"""What is to be said of the services: which live, of which releases, and whether their settings agree."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from millstream_cli.doctor.report import Section
 from millstream_contracts import ServiceInfo
+from millstream_runtime.examination.duties_section import section_of_duties
+from millstream_runtime.examination.section import Section
 from millstream_streams import ALIVE_FOR, Broker, MissingRightError
 
 NEEDED = {
@@ -20,16 +21,20 @@ CLOCK_TOLERANCE_S = 2.0
 """How far a heartbeat may be from its own time: a slow network explains less."""
 
 
-async def examine_services(broker: Broker, *, must_live: bool) -> Section:
-    """Compare the heartbeats of all processes. A service without any is an objection where every one `must_live`.
+async def examine_services(broker: Broker, *, must_live: bool) -> list[Section]:
+    """Compare the heartbeats of all processes, and say how their duties fare.
+
+    A service without any process is an objection where every one `must_live`.
 
     Raises: StoreUnavailableError.
     """
     try:
         known = await broker.registry.services()
     except MissingRightError as error:
-        return not_seen(str(error), must_live=must_live)
-    return section_of(living(known, await broker.now()), must_live=must_live)
+        return [not_seen(str(error), must_live=must_live)]
+    found = living(known, await broker.now())
+    duties = section_of_duties(found)
+    return [section_of(found, must_live=must_live), *([duties] if duties.objections else [])]
 
 
 def not_seen(why: str, *, must_live: bool) -> Section:
@@ -47,12 +52,19 @@ def living(known: Iterable[ServiceInfo], now: datetime) -> list[ServiceInfo]:
 def section_of(found: Sequence[ServiceInfo], *, must_live: bool) -> Section:
     """Return what is to be said of these processes."""
     counts = {service: sum(one.service == service for one in found) for service in NEEDED}
+    disagreements, releases, clocks = _disagreements(found), _releases(found), _clocks(found)
     absent = [f"no {service} lives: {loss}" for service, loss in NEEDED.items() if not counts[service]]
     return Section(
         name="services",
         headline="services: " + ", ".join(f"{count} {service}" for service, count in counts.items()),
-        objections=[*_disagreements(found), *(absent if must_live else ())],
-        advice=[*(() if must_live else absent), *_releases(found), *_clocks(found)],
+        objections=[*disagreements, *(absent if must_live else ())],
+        advice=[*(() if must_live else absent), *releases, *clocks],
+        passed=[
+            *(f"{count} {service} {'lives' if count == 1 else 'live'}" for service, count in counts.items() if count),
+            *([] if disagreements or not found else ["all processes agree in their settings"]),
+            *([] if releases or not found else [f"all processes are of release {found[0].version}"]),
+            *([] if clocks or not found else ["the clocks of all processes agree with that of Redis"]),
+        ],
     )
 
 

@@ -1,0 +1,252 @@
+"""Says what needs a person: each need a sentence with cause and number, and one thing to do about it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from millstream import OpenIncident
+from millstream_console.drawing.moments import long_ago
+from millstream_console.drawing.numbers import brief, length
+from millstream_console.drawing.rates import pace_for, paced
+from millstream_console.drawing.sentence import counted, sentence
+from millstream_console.drawing.user_text import shortened
+from millstream_console.pages.queues.condition import LATE_S, ready
+from millstream_console.reading.errors import error_of, message_of
+from millstream_console.reading.fleet import NO_SLOTS, Slots
+from millstream_console.reading.past import Absence
+from millstream_console.reading.statistics import NO_FLOW, TypeFlow
+from millstream_contracts import BulkOperation, DeadGroup, DeadGroups, JobType, OperationState, QueueStatus
+
+MOST_NEEDS = 5
+MOST_GROUPS = 2
+"""Groups of dead jobs that have a sentence of their own."""
+
+_QUOTED_CHARS = 120
+_HEAVY = 1 << 40
+"""Comes before all that is weighed by a number of jobs."""
+
+_TOLD_ELSEWHERE = frozenset({"dead-letters", "no-worker"})
+"""Rules of incidents whose queues have sentences here."""
+
+
+class Need(Struct, frozen=True, kw_only=True):
+    """Something that needs a person."""
+
+    tone: str
+    """`b` something went wrong, `w` something wants a look."""
+    icon: str
+    says: Markup
+    note: Markup
+    word: str
+    """What the button says."""
+    path: str
+    query: Mapping[str, str] = {}
+    weight: float
+    """The heavier of one tone comes first; mostly a number of jobs."""
+
+
+class Scene(Struct, frozen=True, kw_only=True):
+    """What is known, to judge by."""
+
+    queues: Sequence[QueueStatus]
+    slots: Mapping[str, Slots]
+    flows: Mapping[JobType, TypeFlow]
+    incidents: Sequence[OpenIncident]
+    groups: DeadGroups | Absence
+    operations: Sequence[BulkOperation]
+
+
+def needs_of(scene: Scene) -> list[Need]:
+    """Return what needs a person, the worst first."""
+    found = [
+        *_of_queues(scene),
+        *_of_the_dead(scene),
+        *_of_operations(scene.operations),
+        *_of_incidents(scene.incidents),
+        *_of_the_history(scene.groups),
+    ]
+    return sorted(found, key=lambda need: (need.tone != "b", -need.weight))
+
+
+def _of_queues(scene: Scene) -> Iterator[Need]:
+    for queue in scene.queues:
+        waiting = ready(queue)
+        slots = scene.slots.get(queue.type, NO_SLOTS)
+        if not waiting or queue.paused:
+            continue
+        if not slots.workers:
+            yield _without_worker(queue, waiting)
+        elif queue.oldest_ready_age_s > LATE_S:
+            yield _late(queue, waiting, slots, scene.flows.get(queue.type, NO_FLOW))
+
+
+def _without_worker(queue: QueueStatus, waiting: int) -> Need:
+    waits = "waits" if waiting == 1 else "wait"
+    return Need(
+        tone="b",
+        icon="s-lost",
+        says=sentence(
+            f"<b>{{}}</b> has no worker: {{}} {waits}, the oldest for {{}}.",
+            queue.type,
+            counted(waiting, "job"),
+            length(queue.oldest_ready_age_s),
+        ),
+        note=Markup("No worker that is alive has a handler of this type; jobs keep their place until one starts"),
+        word="Open queue",
+        path=f"/queues/{queue.type}",
+        weight=waiting,
+    )
+
+
+def _late(queue: QueueStatus, waiting: int, slots: Slots, flow: TypeFlow) -> Need:
+    cause = (
+        sentence("all {} are busy", counted(slots.slots, "slot"))
+        if slots.is_full
+        else sentence("though {} of {} are free", slots.slots - slots.busy, counted(slots.slots, "slot"))
+    )
+    return Need(
+        tone="w",
+        icon="s-stalled",
+        says=sentence(
+            "<b>{}</b> is late: the oldest of {} waits {}, {}.",
+            queue.type,
+            counted(waiting, "job"),
+            length(queue.oldest_ready_age_s),
+            cause,
+        ),
+        note=pressure(waiting, flow),
+        word="Open queue",
+        path=f"/queues/{queue.type}",
+        weight=waiting,
+    )
+
+
+def pressure(waiting: int, flow: TypeFlow) -> Markup:
+    """Say how fast jobs come in and go out, and what that does to those that wait."""
+    if not (flow.in_per_s or flow.out_per_s):
+        return Markup("Nothing came in or went out in the last minutes")
+    told = sentence("In {}, out {}", paced(flow.in_per_s), paced(flow.out_per_s))
+    growth = flow.in_per_s - flow.out_per_s
+    if growth > max(0.05 * flow.in_per_s, 1e-6):
+        pace = pace_for(growth)
+        return told + sentence("; the backlog of {} grows by {} {}", waiting, brief(pace.of(growth)), pace.words)
+    if growth < 0 and waiting / -growth < 7 * 86_400:
+        return told + sentence("; at this pace it is empty in {}", length(waiting / -growth))
+    return told + sentence("; the backlog of {} stays", waiting)
+
+
+def _of_the_dead(scene: Scene) -> Iterator[Need]:
+    if isinstance(scene.groups, Absence):
+        yield from (_dead_of_queue(queue) for queue in scene.queues if queue.dead)
+        return
+    groups = scene.groups.items
+    yield from map(_dead_group, groups[:MOST_GROUPS])
+    if rest := groups[MOST_GROUPS:]:
+        jobs = sum(group.count for group in rest)
+        yield Need(
+            tone="w",
+            icon="s-dead",
+            says=sentence("<b>{} died</b> of {}.", counted(jobs, "job"), counted(len(rest), "other error")),
+            note=sentence("{} and others", error_of(rest[0])) if len(rest) > 1 else sentence("{}", error_of(rest[0])),
+            word="Review errors",
+            path="/errors",
+            weight=jobs,
+        )
+
+
+def _dead_group(group: DeadGroup) -> Need:
+    message = message_of(group)
+    said = sentence(": {}", shortened(message, _QUOTED_CHARS)) if message else Markup("")
+    seen = (
+        sentence("First submitted {}, last {}", long_ago(group.first_seen), long_ago(group.last_seen))
+        if group.count > 1
+        else sentence("Submitted {}", long_ago(group.last_seen))
+    )
+    return Need(
+        tone="b",
+        icon="s-dead",
+        says=sentence(
+            "<b>{} died</b> of <code>{}</code> in {}{}",
+            counted(group.count, "job"),
+            error_of(group),
+            group.type,
+            said,
+        ),
+        note=seen,
+        word="Review and redrive",
+        path="/errors/group",
+        query={"type": group.type, "fingerprint": group.fingerprint},
+        weight=group.count,
+    )
+
+
+def _dead_of_queue(queue: QueueStatus) -> Need:
+    return Need(
+        tone="b",
+        icon="s-dead",
+        says=sentence("<b>{} of {} died</b> and wait for a decision.", counted(queue.dead, "job"), queue.type),
+        note=sentence("The oldest died {} ago", length(queue.oldest_dead_age_s)),
+        word="Open queue",
+        path=f"/queues/{queue.type}",
+        weight=queue.dead,
+    )
+
+
+def _of_operations(operations: Iterable[BulkOperation]) -> Iterator[Need]:
+    for operation in operations:
+        if operation.state is OperationState.PAUSED:
+            detail = sentence(": {}", operation.detail) if operation.detail else Markup("")
+            yield Need(
+                tone="w",
+                icon="s-paused",
+                says=sentence("<b>{}</b> is paused{}", subject_of(operation), detail),
+                note=sentence(
+                    "{} done, and the others wait for a decision. Paused {}",
+                    counted(operation.done, "job"),
+                    long_ago(operation.updated_at),
+                ),
+                word="Open operation",
+                path=f"/operations/{operation.id}",
+                weight=operation.done + operation.failed,
+            )
+
+
+def subject_of(operation: BulkOperation) -> Markup:
+    """Say what an operation is about: `Redrive of 12 jobs`."""
+    verb = operation.kind.capitalize()
+    if operation.group is not None:
+        return sentence("{} of {}, {}", verb, operation.group.type, operation.group.fingerprint)
+    if operation.q is not None:
+        return sentence("{} of <code>{}</code>", verb, operation.q or "all")
+    return sentence("{} of {}", verb, counted(operation.jobs or 0, "job"))
+
+
+def _of_incidents(incidents: Iterable[OpenIncident]) -> Iterator[Need]:
+    for incident in incidents:
+        if incident.rule in _TOLD_ELSEWHERE:
+            continue
+        is_endpoint = incident.rule == "webhook-disabled"
+        summary = incident.summary[:1].upper() + incident.summary[1:]
+        yield Need(
+            tone="w" if is_endpoint else "b",
+            icon="webhooks" if is_endpoint else "s-warn",
+            says=sentence("{}.", summary.rstrip(".")),
+            note=sentence("First seen {}", long_ago(incident.opened_at)),
+            word="Open endpoint" if is_endpoint else "Open system",
+            path=f"/webhooks/{incident.about}" if is_endpoint and incident.about else "/system",
+            weight=1 if is_endpoint else _HEAVY,
+        )
+
+
+def _of_the_history(groups: DeadGroups | Absence) -> Iterator[Need]:
+    if groups is Absence.AWAY:
+        yield Need(
+            tone="b",
+            icon="s-warn",
+            says=Markup("<b>The history is away</b>: its PostgreSQL does not answer."),
+            note=Markup("Jobs still run; what they do is written later. Searches, charts and old jobs cannot be shown"),
+            word="Open system",
+            path="/system",
+            weight=_HEAVY,
+        )

@@ -1,0 +1,44 @@
+"""What a new installation shows: the command that submits its first job, and a button that does it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from millstream import Client, TypeRegistration
+from millstream_console.pages.queues.condition import held
+from millstream_console.reading.kept import is_remembered, kept, remember
+from millstream_console.reading.past import Absence, unless_absent
+from millstream_contracts import Page, QueueStatus, Stats
+
+FIRST_CHOICE = "demo.hello"
+EVER_S = 5.0
+
+_HAD_ONE = "has had a job"
+_ANY_JOB = "created:>2000-01-01"
+
+
+async def is_first_run(client: Client, queues: Sequence[QueueStatus], stats: Stats | Absence) -> bool:
+    """Return whether no job was ever submitted. Without a history: since the console started."""
+    if any(held(queue) or queue.dead for queue in queues) or _has_submitted(stats) or await _has_any(client):
+        remember(client, _HAD_ONE)
+    return not is_remembered(client, _HAD_ONE)
+
+
+def typed_for_first_job(types: Sequence[TypeRegistration]) -> str | None:
+    """Return a type whose jobs need no payload; None where there is none."""
+    fitting = [one.type for one in types if _takes_nothing(one.payload_schema)]
+    return FIRST_CHOICE if FIRST_CHOICE in fitting else next(iter(fitting), None)
+
+
+def _takes_nothing(schema: Mapping[str, Any] | None) -> bool:
+    return schema is None or schema.get("type") == "null"
+
+
+def _has_submitted(stats: Stats | Absence) -> bool:
+    return not isinstance(stats, Absence) and any(point.submitted for point in stats.points)
+
+
+async def _has_any(client: Client) -> bool:
+    if is_remembered(client, _HAD_ONE):
+        return True
+    found = await kept(client, "any job", EVER_S, lambda: unless_absent(client.jobs(_ANY_JOB, limit=1)))
+    return isinstance(found, Page) and bool(found.items)

@@ -1,0 +1,124 @@
+"""The overview: what needs a person, six numbers, charts, queues, errors, operations; and the first run."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Response, get, post
+from markupsafe import Markup
+
+from millstream import Client
+from millstream_console.live.view import Content, View
+from millstream_console.pages.overview.attention import MOST_NEEDS, Scene, needs_of, subject_of
+from millstream_console.pages.overview.first_run import is_first_run, typed_for_first_job
+from millstream_console.pages.overview.numbers import live_figures, past_figures
+from millstream_console.pages.queues.condition import LATE_S, held, ready
+from millstream_console.reading.at_once import AtOnce
+from millstream_console.reading.errors import error_of, message_of
+from millstream_console.reading.fleet import all_slots, slots_by_type
+from millstream_console.reading.flow import throughput_chart, waiting_chart
+from millstream_console.reading.past import Absence, absence_of, unless_absent
+from millstream_console.reading.ranges import CHOICES, DEFAULT_RANGE, RANGES, Range
+from millstream_console.reading.statistics import NO_FLOW, flows, read_by_type, read_day, read_dead_groups, read_stats
+from millstream_console.web.visit import Visit
+from millstream_contracts import BulkOperation, DeadGroups, Stats
+
+MOST_QUEUES, MOST_GROUPS, MOST_OPERATIONS = 7, 5, 5
+
+
+async def read_overview(client: Client, *, span: str) -> Content:
+    """Return what the overview shows, with charts of a range."""
+    chosen, now = RANGES[span], datetime.now(UTC)
+    async with AtOnce() as reads:
+        queues = reads.begin(client.queues())
+        workers = reads.begin(client.workers())
+        incidents = reads.begin(client.incidents())
+        hour = reads.begin(read_stats(client, RANGES[DEFAULT_RANGE]))
+        ranged = reads.begin(read_stats(client, chosen))
+        day = reads.begin(read_day(client))
+        by_type = reads.begin(read_by_type(client))
+        groups = reads.begin(read_dead_groups(client))
+        operations = reads.begin(unless_absent(client.operations(limit=MOST_OPERATIONS)))
+    if await is_first_run(client, queues.value, hour.value):
+        return await _first_run(client, span, all_slots(workers.value), hour.value)
+    flow = flows(by_type.value, now)
+    listed: list[BulkOperation] = [] if isinstance(operations.value, Absence) else operations.value
+    scene = Scene(
+        queues=queues.value,
+        slots=slots_by_type(workers.value),
+        flows=flow,
+        incidents=incidents.value,
+        groups=groups.value,
+        operations=listed,
+    )
+    needs = needs_of(scene)
+    shown = sorted((queue for queue in queues.value if held(queue)), key=lambda one: -one.oldest_ready_age_s)
+    return {
+        "is_first_run": False,
+        "needs": needs[:MOST_NEEDS],
+        "more_needs": len(needs) - MOST_NEEDS,
+        "figures": _figures(hour.value, day.value, queues.value, all_slots(workers.value)),
+        "charts": _charts(ranged.value, chosen, now),
+        "queues": shown[:MOST_QUEUES],
+        "queue_count": len(queues.value),
+        "flow_of": lambda queue: flow.get(queue.type, NO_FLOW),
+        "groups": groups.value.items[:MOST_GROUPS] if isinstance(groups.value, DeadGroups) else None,
+        "group_count": len(groups.value.items) if isinstance(groups.value, DeadGroups) else 0,
+        "dead_queues": [queue for queue in queues.value if queue.dead],
+        "operations": listed,
+        "absence": absence_of(hour.value, groups.value, operations.value),
+        "span": span,
+        "spans": CHOICES,
+        **_WORDS,
+    }
+
+
+OVERVIEW = View("overview.html", read_overview, "overview")
+
+_WORDS: Content = {
+    "ready": ready,
+    "late_s": LATE_S,
+    "error_of": error_of,
+    "message_of": message_of,
+    "subject_of": subject_of,
+}
+
+
+@get("/")
+async def show_overview(visit: Visit) -> Response[Any]:
+    """Show the overview."""
+    return await visit.show(OVERVIEW, span=visit.choice("range", tuple(RANGES), DEFAULT_RANGE))
+
+
+@post("/first-job")
+async def submit_first_job(visit: Visit) -> Response[bytes]:
+    """Submit a job of a type that needs no payload."""
+    job_type = (await visit.form()).text("type")
+    return await visit.act(visit.client.submit(job_type), back="/", done=lambda job: f"{job.id} is queued.")
+
+
+async def _first_run(client: Client, span: str, slots: object, stats: Stats | Absence) -> Content:
+    types = await client.types()
+    return {
+        "is_first_run": True,
+        "slots": slots,
+        "types": [one.type for one in types],
+        "first_type": typed_for_first_job(types),
+        "absence": absence_of(stats),
+        "span": span,
+        "spans": CHOICES,
+    }
+
+
+def _figures(hour: Stats | Absence, day: Stats | Absence, queues: Any, slots: Any) -> object:
+    if isinstance(hour, Absence) or isinstance(day, Absence):
+        return live_figures(queues, slots)
+    return past_figures(hour, day, queues)
+
+
+def _charts(stats: Stats | Absence, span: Range, now: datetime) -> list[Markup]:
+    if isinstance(stats, Absence):
+        return []
+    return [throughput_chart("Throughput", stats, span, now), waiting_chart("Waiting and running", stats, span, now)]
+
+
+HANDLERS = (show_overview, submit_first_job)
