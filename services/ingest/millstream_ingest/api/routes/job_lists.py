@@ -42,8 +42,8 @@ LIST = Operation(
     summary="List jobs that have not ended, or search for any",
     description="Jobs that have not ended, from Redis, by state, queue, priority and age. With `q`, `created_after`, "
     "`created_before`, `as_of`, a parameter `tag.<name>`, `count`, or a state that is an end: a search in the history, "
-    "newest first. Both without payloads and results. A page of a search whose time was over has `complete: false`: it may "
-    "even be empty, and the next one goes on.",
+    "newest first. Both without payloads and results. A page of a search whose time was over has `complete: false`: it "
+    "may even be empty, and the next one goes on.",
     query=listing(
         *_FILTERING,
         Parameter("as_of", "Search as at this time: relative times count from it, and later jobs are not found", _TIME),
