@@ -1,5 +1,6 @@
 """The history database: tables, migrations, and the only code that speaks SQL."""
 
+from millstream_history.by_hand import BY_HAND
 from millstream_history.erasure.blanks import REASON as ERASED_REASON
 from millstream_history.errors import (
     HistoryError,
@@ -28,6 +29,7 @@ from millstream_history.statistics.windows import HOURS_KEPT, MINUTES_KEPT
 from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
+    "BY_HAND",
     "DAYS_AHEAD",
     "ERASED_REASON",
     "HOURS_KEPT",

@@ -61,7 +61,7 @@ async def open_duties(
             projector = await stack.enter_async_context(open_projector(history, broker, shown))
             made.duties.extend((projector, *history_duties(service, broker, submitter, history, shown)))
             made.checks.append(projector.check)
-            view = HistoryView(lambda: shown.lag_s, history.days, book)
+            view = HistoryView(lambda: shown.lag_s, history, book)
         made.duties.append(await stack.enter_async_context(open_herald(service, broker, submitter, book, history)))
         made.duties.append(watchman_of(service, broker, submitter, board, view))
         yield made
@@ -79,7 +79,14 @@ def history_duties(
     return [
         Partitioner(history, broker, shown, kept_days=service.settings.history_days),
         Resyncer(history, broker, shown),
-        Operator(history, broker, OperationMetrics(service.metrics), catalogue=catalogue, submitter=submitter),
+        Operator(
+            history,
+            broker,
+            OperationMetrics(service.metrics),
+            catalogue=catalogue,
+            submitter=submitter,
+            tracer=service.tracer,
+        ),
     ]
 
 

@@ -27,12 +27,19 @@ def queue(queues: list[Queue]) -> Queue:
 
 
 @pytest.fixture
-def operator(history: History, broker: Broker, metrics: MetricRegistry) -> Operator:
+def tracer() -> JobTracer:
+    """Return a tracer that makes no spans."""
+    return JobTracer(None)
+
+
+@pytest.fixture
+def operator(history: History, broker: Broker, metrics: MetricRegistry, tracer: JobTracer) -> Operator:
     """Return the duty."""
     catalogue = TypeCatalogue(broker.registry, metrics)
     queues = KnownQueues(broker.registry)
-    submitter = SystemSubmitter(broker.store, queues, catalogue, JobTracer(None), clock=broker.clock.now_s)
-    return Operator(history, broker, OperationMetrics(metrics), catalogue=catalogue, submitter=submitter)
+    submitter = SystemSubmitter(broker.store, queues, catalogue, tracer, clock=broker.clock.now_s)
+    shown = OperationMetrics(metrics)
+    return Operator(history, broker, shown, catalogue=catalogue, submitter=submitter, tracer=tracer)
 
 
 @pytest.fixture

@@ -101,7 +101,10 @@ async def test_an_export_that_is_cancelled_while_its_job_is_submitted_leaves_no_
     operation = await scene.add("export", q="")
     submitter = Interrupted(scene, metrics)
     shown = OperationMetrics(metrics)
-    duty = Operator(scene.history, scene.broker, shown, catalogue=submitter.catalogue, submitter=submitter)
+    catalogue = submitter.catalogue
+    duty = Operator(
+        scene.history, scene.broker, shown, catalogue=catalogue, submitter=submitter, tracer=JobTracer(None)
+    )
     await duty.run_once()
     assert (await scene.shown(operation)).state is OperationState.CANCELLED
     _, job = await export_of(scene, operation)

@@ -13,13 +13,13 @@ from millstream_contracts import JobId, JobState, OperationKind, OperationState,
 from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
 from millstream_dispatcher.operations.exporter import Exporter
 from millstream_dispatcher.operations.job_eraser import JobEraser
-from millstream_dispatcher.operations.page_result import Actor
+from millstream_dispatcher.operations.page_result import Actor, PageResult
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
 from millstream_history import Advance, History, QueryError, SearchCursorError, StoredOperation
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, StoreError
-from millstream_submission import SystemSubmitter, TypeCatalogue
-from millstream_telemetry import OperationMetrics
+from millstream_submission import Redriver, SystemSubmitter, TypeCatalogue
+from millstream_telemetry import NO_TRACE, JobTracer, OperationMetrics, ServerSpan
 
 LEASE_S = 60.0
 """How long a dispatcher that vanishes in the middle of a step delays its operation."""
@@ -28,6 +28,8 @@ CANARY_WITHIN_S = 600.0
 CANARY_LOOK_EVERY_S = 1.0
 AGAIN_S = 5.0
 """When a step is due again that Redis has refused."""
+
+NO_SPAN = ServerSpan(NO_TRACE)
 
 MAX_REFUSALS, MAX_SAMPLES = 20, 5
 """Of how many single jobs an operation tells."""
@@ -58,18 +60,21 @@ class Operator:
         *,
         catalogue: TypeCatalogue,
         submitter: SystemSubmitter,
+        tracer: JobTracer,
     ) -> None:
         self._operations = history.operations
         self._search = history.search
-        self._dead_jobs = dead_jobs = DeadJobActor(broker)
+        redriver = Redriver(broker.store, broker.views, tracer)
+        self._dead_jobs = dead_jobs = DeadJobActor(broker, redriver)
         self._actors: Mapping[OperationKind, Actor] = {
             "redrive": dead_jobs,
             "discard": dead_jobs,
-            "patch": PayloadPatcher(broker, catalogue),
+            "patch": PayloadPatcher(broker, catalogue, redriver),
             "erase": JobEraser(broker, history),
         }
         self._exporter = Exporter(broker, history, submitter)
         self._metrics = metrics
+        self._tracer = tracer
 
     async def run_once(self) -> Steps:
         """Take one step of the operation that has waited for longest, if one is due.
@@ -106,7 +111,7 @@ class Operator:
         if taken.shown.state is OperationState.WAITING:
             return await self._judge_canary(taken)
         page = await self._page(taken)
-        result = await self._actors[taken.asked.kind].act(taken, page.ids)
+        result = await self._act(taken, page)
         if not taken.asked.dry_run:
             self._metrics.count(taken.asked.kind, done=len(result.done), refused=len(result.refusals))
         is_trial = self._is_trial(taken)
@@ -125,6 +130,14 @@ class Operator:
             canary_within_s=CANARY_WITHIN_S if state is OperationState.WAITING else None,
             pause_s=len(page.ids) / taken.asked.rate,
         )
+
+    async def _act(self, taken: StoredOperation, page: _Page) -> PageResult:
+        actor = self._actors[taken.asked.kind]
+        if taken.asked.dry_run or not page.ids:
+            return await actor.act(taken, page.ids, NO_SPAN)
+        with self._tracer.operation(taken.asked.kind, taken.shown.id) as span:
+            span.carries(len(page.ids))
+            return await actor.act(taken, page.ids, span)
 
     @staticmethod
     def _is_trial(taken: StoredOperation) -> bool:
