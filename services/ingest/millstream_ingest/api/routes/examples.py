@@ -229,6 +229,7 @@ DEAD_GROUPS = {
                     place=ErrorPlace("shop/mail.py", 88, "send_invoice"),
                     last_died_at=_STARTED_AT,
                     trend=[*[0] * 22, 1, 1],
+                    live=3,
                 )
             ],
             history_lag_s=0.2,
