@@ -188,7 +188,7 @@ VALUES: list[Struct] = [
     ATTEMPT,
     Timeline(id=ID, items=[STEP], attempts=[ATTEMPT], complete=True),
     Snoozed(5),
-    TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4, delays_s=(1.0, 10.0), on_dead="b"),
+    TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4, delays_s=(1.0, 10.0), on_dead="b", keeps="failures"),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
     Demand(queued=7, running=2, due_soon=1, oldest_ready_age_s=1.5, slots=4, wanted_workers=3),
     ServiceInfo(

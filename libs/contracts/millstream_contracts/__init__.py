@@ -68,7 +68,14 @@ from millstream_contracts.outcome import (
     Snoozed,
     Succeeded,
 )
-from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
+from millstream_contracts.policy import (
+    DEFAULT_MAX_ATTEMPTS,
+    Backoff,
+    BackoffOptions,
+    Keeps,
+    TypePolicy,
+    TypeRegistration,
+)
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.search import (
@@ -158,6 +165,7 @@ __all__ = [
     "JobState",
     "JobTransition",
     "JobType",
+    "Keeps",
     "LiveEvent",
     "NewOperation",
     "NewWebhook",

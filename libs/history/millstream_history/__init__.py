@@ -16,6 +16,7 @@ from millstream_history.migrating import Schema, current_revision, migrate
 from millstream_history.operations import Advance, Operations, StoredOperation
 from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
+from millstream_history.projection.keeping import as_kept, kept_jobs
 from millstream_history.projection.rows import Rows, rows_of
 from millstream_history.queries.state import HistoryState
 from millstream_history.repair.repairer import UNSETTLED_AT_ONCE
@@ -61,8 +62,10 @@ __all__ = [
     "StoredOperation",
     "TooManyEndpointsError",
     "Transition",
+    "as_kept",
     "current_revision",
     "hints_at",
+    "kept_jobs",
     "migrate",
     "open_history",
     "rows_of",

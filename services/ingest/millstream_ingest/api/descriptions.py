@@ -544,6 +544,7 @@ MODELS: Mapping[str, Model] = {
             "on_dead": "Type of the job that is submitted for each dead letter of the type; null without one",
             "result_ttl_s": "For how many seconds a finished job can be read",
             "partitions": "Over how many queues the jobs are spread",
+            "keeps": "What the history stores of the jobs; `failures` are those that failed, from the first failure on",
         },
     ),
     "Backoff": Model(
