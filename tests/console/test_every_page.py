@@ -6,7 +6,20 @@ from console.town import Town
 from console.townsfolk import LONG_TYPE
 
 PAGES = {
+    "overview": "/",
     "queues": "/queues",
+    "queue": "/queues/town.die",
+    "queue with a long name": "/queues/{type}",
+    "workers": "/workers",
+    "jobs": "/jobs",
+    "jobs that were searched for": "/jobs?q=state:dead",
+    "a query that is wrong": "/jobs?q=state:failed",
+    "dead": "/jobs/{dead}",
+    "running": "/jobs/{running}",
+    "scheduled": "/jobs/{scheduled}",
+    "succeeded": "/jobs/{succeeded}",
+    "errors": "/errors",
+    "operations": "/operations",
 }
 """The pages by name; `{state}` is the id of a job in that state."""
 

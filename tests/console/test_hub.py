@@ -82,7 +82,7 @@ async def test_one_page_is_read_once_for_all_who_look_at_it(hub: Hub, reader: Re
             for stream in streams:
                 await anext(stream)
         assert reader.reads - before <= ENOUGH_FRAMES + 3
-    await wait_until(lambda: hub.views == 0, "nothing is read for nobody")
+    await wait_until(lambda: hub.views == 0, "nothing is read that no page shows")
 
 
 async def test_pages_of_other_arguments_are_other_pages(hub: Hub) -> None:

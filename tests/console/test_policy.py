@@ -1,4 +1,4 @@
-"""What a browser may load, from whom requests are taken, and under which path the console is."""
+"""What a browser may load, whose requests are taken, and under which path the console is."""
 
 import gzip
 import re

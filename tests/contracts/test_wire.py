@@ -201,7 +201,16 @@ VALUES: list[Struct] = [
         seen_at=NOW,
         duties=[DUTY],
     ),
-    WorkerInfo(name="w", types=["a"], concurrency=4, running=[RunningJob(ID, NOW)], started_at=NOW, seen_at=NOW),
+    WorkerInfo(
+        name="w",
+        types=["a"],
+        concurrency=4,
+        running=[RunningJob(ID, NOW)],
+        started_at=NOW,
+        seen_at=NOW,
+        rss_bytes=9,
+        loop_lag_ms=0.5,
+    ),
 ]
 # These hold a value that stays undecoded, which is equal to nothing: they have tests of their own.
 RAW = {Batch, JobSpec, Submission, Succeeded}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cli.commands import run
-from cli.terminals import run_on_terminal
+from cli.terminals import on_terminal, run_on_terminal
 from system.running import System, notes
 from waiting import wait_until
 
@@ -212,6 +212,23 @@ async def test_workers_are_listed_with_what_they_are(do, ask):
     _, _, *rows = do("workers").splitlines()
     assert {row.split()[0] for row in rows} == {worker["name"] for worker in found}
     assert all(" of 100 " in row and "chore.closed, chore.count" in row for row in rows)
+
+
+def test_top_shows_queues_and_workers(do, ask, system):
+    """`top` prints its tables once in a pipe, and on a terminal shows them until `q`, which leaves it as it was."""
+    printed = do("top")
+    assert "Queues" in printed
+    assert "chore.count" in printed
+    assert {one["name"] for one in ask("top")["workers"]} == {one["name"] for one in ask("workers")}
+    with on_terminal("top", "--url", system.url, columns=120) as terminal:
+        terminal.read_until("j k move")
+        terminal.type("\r")
+        terminal.read_until("jobs that wait, run or are dead")
+        terminal.type("\x1b")
+        terminal.type("q")
+        seen = terminal.read_to_the_end()
+    assert seen.code == 0
+    assert seen.text.rindex("\x1b[?1049l") > seen.text.index("\x1b[?1049h")
 
 
 def test_types_are_listed_and_told_one_by_one(do, ask):

@@ -7,6 +7,7 @@ import pytest
 
 from millstream_contracts import Demand
 from millstream_telemetry import (
+    ConsoleMetrics,
     DispatcherMetrics,
     DutyMetrics,
     HistoryMetrics,
@@ -63,6 +64,7 @@ def test_metric_groups_make_all_metrics_and_no_others():
         NoticeMetrics,
         WebhookMetrics,
         ReaperMetrics,
+        ConsoleMetrics,
         RedisMetrics,
     ):
         group(registry)

@@ -105,3 +105,23 @@ async def test_nothing_is_told_where_the_loop_is_free_or_the_watch_is_off(floor:
         await floor.run("two")
         await wait_until(lambda: len(seen) == 2, "both have run")
     assert not blocked(lines)
+
+
+async def test_a_heartbeat_tells_memory_and_the_longest_lag(floor: Floor) -> None:
+    """A worker tells its host, its memory, and the longest time that its loop was blocked since the beat before."""
+    app = App("test")
+
+    @app.job("one")
+    async def one() -> None:
+        time.sleep(2 * LIMIT_S)  # noqa: ASYNC251 - the lag
+
+    await floor.hire(app, blocked_loop_s=LIMIT_S, beat_every_s=0.5)
+    await floor.run("one")
+
+    async def has_told() -> bool:
+        (found,) = await floor.broker.registry.workers()
+        assert found.host == found.name.partition(":")[0]
+        assert found.rss_bytes > 1 << 20
+        return (found.loop_lag_ms or 0.0) > 1000 * LIMIT_S / 2
+
+    await wait_until(has_told, "the lag is told")

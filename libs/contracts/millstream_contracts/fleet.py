@@ -65,6 +65,13 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     version: str = ""
     state: str = "active"
     """`active`, or `draining` after an order to stop."""
+    host: str = ""
+    """The machine or container that it runs on. This and what follows is missing of an older release."""
+    rss_bytes: int | None = None
+    """Resident memory of the worker itself, without its handler processes."""
+    loop_lag_ms: float | None = None
+    """The longest time since the heartbeat before for which its event loop did not get to what was due; None where the
+    loop is not watched."""
 
 
 class DutyInfo(Struct, kw_only=True, frozen=True):

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from millstream_contracts import limits
 from millstream_contracts.ids import NAME_PATTERN
 
-OperationKind = Literal["redrive", "discard", "patch", "erase", "export"]
+OperationKind = Literal["redrive", "discard", "patch", "cancel", "erase", "export"]
 
 ExportFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -82,7 +82,7 @@ class ExportOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
 
 
 class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What is to be done with which dead jobs: those of `q`, of `ids`, or of `group`."""
+    """What is to be done with which jobs: those of `q`, of `ids`, or of `group`."""
 
     kind: OperationKind
     q: Annotated[str, Meta(max_length=1_000)] | None = None
@@ -121,7 +121,7 @@ class BulkOperation(Struct, kw_only=True, frozen=True):
     """Jobs that it has looked at."""
     done: int = 0
     refused: int = 0
-    """Jobs that were not dead, or died after the operation was asked for."""
+    """Jobs that it has left alone; :attr:`refusals` says why."""
     failed: int = 0
     """Jobs of the canary that died again."""
     patch: dict[str, Any] | None = None

@@ -25,6 +25,7 @@ MODULES = {
     "jobs": "millstream_cli.client.jobs_commands",
     "stack": "millstream_cli.client.stack_command",
     "tail": "millstream_cli.client.tail_command",
+    "top": "millstream_cli.top.command",
     "dead": "millstream_cli.client.dead_commands",
     "incidents": "millstream_cli.client.incident_command",
     "webhooks": "millstream_cli.client.webhook_commands",

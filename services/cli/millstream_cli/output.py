@@ -1,6 +1,6 @@
 """How commands print: tables for people, JSON for programs, one clear line for an error."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -32,8 +32,15 @@ def print_json(value: Any) -> None:
     click.echo(msgspec.json.encode(value).decode())
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Print rows under a heading, numbers aligned to the right; without rows, print `empty`.
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    empty: str,
+    *,
+    numbers: Collection[str] = (),
+) -> None:
+    """Print rows under a heading, numbers and the columns `numbers` aligned to the right; without rows, print `empty`.
 
     A row is one line, and a cell is whole, so that an id can be copied. Only the last column is cut where the terminal
     ends; in a pipe nothing is.
@@ -43,7 +50,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         return
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, column in enumerate(columns):
-        is_number = all(isinstance(row[index], int | float) for row in rows)
+        is_number = column in numbers or all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         # As Text: rich would read brackets in the text of users as markup.

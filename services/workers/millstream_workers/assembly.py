@@ -113,7 +113,8 @@ class Assembly(Struct, frozen=True, kw_only=True):
             decline=pipeline.decline,
             count_expired=lambda queue, n: metrics.count_finished(queue.type, JobState.EXPIRED, n),
         )
-        registrar = self._registrar(name, queues, pipeline)
+        loop_watch = LoopWatch(settings.blocked_loop_s, pipeline.running, metrics)
+        registrar = self._registrar(name, queues, pipeline, loop_watch)
         return WorkerParts(
             name=name,
             slots=slots,
@@ -121,7 +122,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             reader=reader,
             fetcher=fetcher,
             leases=leases,
-            loop_watch=LoopWatch(settings.blocked_loop_s, pipeline.running, metrics),
+            loop_watch=loop_watch,
             executor=executor,
             pipeline=pipeline,
             processes=processes,
@@ -180,7 +181,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
         on_dead = {job_type: policy.on_dead for job_type, policy in policies.items() if policy.on_dead}
         return DeathAnnouncer(self.broker, *submission, tracer, DEFAULT_TENANT, on_dead=on_dead, known=queues)
 
-    def _registrar(self, name: str, queues: list[Queue], pipeline: Pipeline) -> Registrar:
+    def _registrar(self, name: str, queues: list[Queue], pipeline: Pipeline, loop_watch: LoopWatch) -> Registrar:
         settings = self.settings
         return Registrar(
             self.broker.registry,
@@ -190,6 +191,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
             queues=queues,
             concurrency=settings.concurrency,
             running=pipeline.running,
+            loop_lag_ms=loop_watch.worst_lag_ms,
             interval_s=settings.beat_every_s,
             code_version=settings.code_version,
             release=self.release,

@@ -14,6 +14,7 @@ from millstream.handler import Handler
 from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import Registry, Start, StoreError
+from millstream_telemetry.metrics.groups import rss_bytes
 from millstream_workers.attempt.running import Running
 
 SHOWN_JOBS = 100
@@ -49,6 +50,7 @@ class Registrar:
         queues: Sequence[Queue],
         concurrency: int,
         running: Callable[[], list[Running]],
+        loop_lag_ms: Callable[[], float | None] = lambda: None,
         interval_s: float,
         code_version: str,
         release: str,
@@ -61,6 +63,8 @@ class Registrar:
         self._queues = queues
         self._concurrency = concurrency
         self._running = running
+        self._loop_lag_ms = loop_lag_ms
+        self._host = name.partition(":")[0]
         self._release = release
         self._alive_for = _beats(ALIVE_FOR_BEATS, interval_s)
         self._leaving_for = _beats(LEAVING_FOR_BEATS, interval_s)
@@ -121,6 +125,9 @@ class Registrar:
             seen_at=started_at,  # Redis notes when it was
             version=self._release,
             state="draining" if self._is_draining else "active",
+            host=self._host,
+            rss_bytes=round(rss_bytes()),
+            loop_lag_ms=self._loop_lag_ms(),
         )
 
 

@@ -27,8 +27,10 @@ from millstream_history.search.searcher import Search
 from millstream_history.tables import OPERATIONS
 
 _COLUMNS = OPERATIONS.c
+OF_OPEN_JOBS = frozenset({"cancel"})
+"""Kinds of operations whose query finds jobs that have not settled."""
 OF_ANY_STATE = frozenset({"erase", "export"})
-"""Kinds of operations whose query finds jobs in any state, not dead ones alone."""
+"""Kinds of operations whose query finds jobs in any state; that of all others finds dead ones."""
 
 MAX_PAUSED = 100
 
@@ -51,10 +53,13 @@ class Operations:
         if asked.ids is not None:
             return None
         q, job_type = asked.q or "", None
-        state: str | None = None if asked.kind in OF_ANY_STATE else JobState.DEAD.value
+        is_open = asked.kind in OF_OPEN_JOBS
+        state: str | None = None if is_open or asked.kind in OF_ANY_STATE else JobState.DEAD.value
         if asked.group is not None:
             q, job_type, state = f'fingerprint:"{asked.group.fingerprint}"', asked.group.type, JobState.DEAD.value
-        query = Search.freeze(JobQuery(tenant=tenant, asked_at=asked_at, q=q, type=job_type, state=state))
+        query = Search.freeze(
+            JobQuery(tenant=tenant, asked_at=asked_at, q=q, type=job_type, state=state, is_open=is_open)
+        )
         plan_of(query)
         return query
 

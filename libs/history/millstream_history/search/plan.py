@@ -22,6 +22,12 @@ from millstream_history.search.statement import Fragment
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """No job is older: ids count from here."""
 
+OPEN = Fragment(
+    "state <> ALL({}::text[]) AND outcome IS DISTINCT FROM 'unknown'",
+    (sorted(state.value for state in JobState if state.is_settled),),
+)
+"""The condition on jobs that have not settled."""
+
 MAX_COMBINATIONS = 200
 """Most values of all keys, each with each: a page asks an index for every one of them."""
 
@@ -35,6 +41,8 @@ class JobQuery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str | None = None
     state: str | None = None
     tags: Mapping[str, str] = {}
+    is_open: bool = False
+    """Whether only jobs are meant that have not settled, as far as the history knows."""
     created_after: datetime | None = None
     """The first moment of the range."""
     created_before: datetime | None = None
@@ -104,6 +112,8 @@ class _Planner:
         """Return the plan."""
         for term in (*parse_query(self._query.q), *_terms_of_parameters(self._query)):
             self._take(term)
+        if self._query.is_open:
+            self._add(Filter(OPEN))
         self._spread_keys()
         if self._end is not None and self._end <= self._begin:
             self._is_empty, self._hint = True, self._hint or "the range of time is empty"

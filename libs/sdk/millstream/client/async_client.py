@@ -38,6 +38,7 @@ from millstream_contracts import (
     OperationKind,
     Page,
     QueueStatus,
+    SearchHints,
     SecretWebhook,
     Stats,
     StatsByType,
@@ -281,6 +282,13 @@ class Client:
             if cursor is None:
                 return
 
+    async def search_hints(self, q: str, at: int | None = None) -> SearchHints:
+        """Return how a query can go on at a place in it, counted in characters; by default at its end.
+
+        It needs a history. Raises: ApiError.
+        """
+        return await self._transport.run(self._api.search_hints(q, at))
+
     async def facets(
         self,
         q: str = "",
@@ -507,7 +515,8 @@ class Client:
         """Have many jobs redriven, patched, discarded, erased or exported: those of a search, of ids, or of a group.
 
         The service goes on with it by itself, `rate` jobs a second, also when it is restarted. With a `canary` it tries
-        some jobs first. `dry_run` only counts. `patch` changes payloads, by a JSON Merge Patch. Raises: ApiError.
+        some jobs first. `dry_run` only counts. `patch` changes payloads, by a JSON Merge Patch. `cancel` is about jobs
+        that have not settled, `erase` and `export` about jobs in any state. Raises: ApiError.
         """
         new = NewOperation(
             kind=kind,

@@ -76,7 +76,7 @@ NEEDS: Mapping[str, Needs] = {
         | _commands("xreadgroup")
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
         registry=("queues", "types", "starts", "workers", "services", "callbacks", "incidents", "notices"),
-        tells=("due", "settled"),
+        tells=("due", "settled", "cancel:"),
         hears=("due",),
     ),
     "reaper": Needs(

@@ -56,6 +56,11 @@ client_errors = one_line_errors(MillstreamError, TypeError, ValueError, OSError,
 """The decorator of the commands of the API."""
 
 
+def address_of(url: str | None) -> str:
+    """Return the address of the option or the environment. Raises: ValueError."""
+    return checked_url(load(ClientSettings, os.environ, url=url).url)
+
+
 @contextmanager
 def connect(url: str | None, *, retry_for_s: float = RETRY_FOR_S) -> Iterator[SyncClient]:
     """Yield a client for the address of the option or the environment.
@@ -63,7 +68,7 @@ def connect(url: str | None, *, retry_for_s: float = RETRY_FOR_S) -> Iterator[Sy
     Its first request raises UnreachableError at once where no connection is made: most often the address is wrong or
     nothing runs there, and no repetition helps. Later ones are repeated for `retry_for_s`.
     """
-    address = checked_url(load(ClientSettings, os.environ, url=url).url)
+    address = address_of(url)
     with FirstContact(address) as http, SyncClient(address, retry_for_s=retry_for_s, http=http) as client:
         yield client
 

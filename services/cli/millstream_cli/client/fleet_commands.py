@@ -54,13 +54,16 @@ def workers(*, url: str | None, as_json: bool) -> None:
         print_json(found)
         return
     now = datetime.now(UTC)
-    columns = ("worker", "state", "busy", "started", "seen", "types")
+    columns = ("worker", "state", "busy", "memory", "loop lag", "started", "seen", "types")
     print_table("workers", columns, [_worker_row(one, now) for one in found], "no workers")
 
 
 def _worker_row(one: WorkerInfo, now: datetime) -> Sequence[object]:
     busy = f"{one.busy} of {one.concurrency}"
-    return one.name, one.state, busy, ago(one.started_at, now), ago(one.seen_at, now), ", ".join(sorted(one.types))
+    memory = "" if one.rss_bytes is None else f"{one.rss_bytes >> 20:,} MiB"
+    lag = "" if one.loop_lag_ms is None else lasting(one.loop_lag_ms / 1000)
+    seen = ago(one.started_at, now), ago(one.seen_at, now)
+    return one.name, one.state, busy, memory, lag, *seen, ", ".join(sorted(one.types))
 
 
 @click.command()

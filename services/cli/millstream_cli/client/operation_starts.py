@@ -117,6 +117,16 @@ def patch(chosen: Chosen, *, text: str, canary: int | None, max_failure: float) 
     chosen.start("patch", question, canary=_trial(canary, max_failure), patch=change)
 
 
+@click.command("cancel-jobs")
+@chosen_jobs
+def cancel_jobs(chosen: Chosen) -> None:
+    """Cancel many jobs that wait or run: those of IDS or of a query. It asks first.
+
+    Those that wait end at once; the workers of those that run are asked to stop them.
+    """
+    chosen.start("cancel", "Cancel {}?", "job that waits or runs")
+
+
 @click.command()
 @chosen_jobs
 def erase(chosen: Chosen) -> None:
@@ -164,4 +174,4 @@ def _patch(text: str) -> dict[str, Any]:
         raise click.BadParameter(f"it is no JSON object: {error}", param_hint="--patch") from None
 
 
-STARTS = (redrive, patch, discard, erase, export)
+STARTS = (redrive, patch, discard, cancel_jobs, erase, export)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from millstream_contracts import JobId, JobState, OperationKind, OperationState, limits
 from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
 from millstream_dispatcher.operations.exporter import Exporter
+from millstream_dispatcher.operations.job_canceller import JobCanceller
 from millstream_dispatcher.operations.job_eraser import JobEraser
 from millstream_dispatcher.operations.page_result import Actor, PageResult
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
@@ -70,6 +71,7 @@ class Operator:
             "redrive": dead_jobs,
             "discard": dead_jobs,
             "patch": PayloadPatcher(broker, catalogue, redriver),
+            "cancel": JobCanceller(broker),
             "erase": JobEraser(broker, history),
         }
         self._exporter = Exporter(broker, history, submitter)

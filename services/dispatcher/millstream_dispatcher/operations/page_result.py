@@ -12,6 +12,7 @@ from millstream_streams import ActionCode
 from millstream_telemetry import ServerSpan
 
 NO_JOB = "there is no such job"
+HAS_ENDED = "it has ended"
 NOT_DEAD = "it is not dead, or died after the operation was asked for"
 
 _REASONS: Mapping[ActionCode, str] = {
@@ -57,10 +58,12 @@ def by_queue(tenant: Tenant, ids: Sequence[JobId]) -> tuple[dict[Queue, list[Job
     return found, PageResult(refusals=refusals)
 
 
-def result_of(ids: Sequence[JobId], codes: Sequence[ActionCode]) -> PageResult:
-    """Return what a script has answered for jobs, in their order."""
+def result_of(
+    ids: Sequence[JobId], codes: Sequence[ActionCode], reasons: Mapping[ActionCode, str] = _REASONS
+) -> PageResult:
+    """Return what a script has answered for jobs, in their order; `reasons` has the words for each refusal."""
     pairs = list(zip(ids, codes, strict=True))
     return PageResult(
-        [job_id for job_id, code in pairs if code is ActionCode.DONE],
-        [OperationRefusal(job_id, _REASONS[code]) for job_id, code in pairs if code is not ActionCode.DONE],
+        [job_id for job_id, code in pairs if code not in reasons],
+        [OperationRefusal(job_id, reasons[code]) for job_id, code in pairs if code in reasons],
     )

@@ -107,9 +107,11 @@ MODELS: Mapping[str, Model] = {
         "What is to be done with many dead jobs. One of `q`, `ids` and `group` says which.",
         {
             "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good; "
-            "`patch`: change their payloads and run them again; `erase`: remove what is stored of jobs, also of those "
-            "that are not dead; `export`: write them to a file, by one job of `data.export`",
-            "q": "A search: its dead jobs are taken, by an erasure or an export all; relative times count from now",
+            "`patch`: change their payloads and run them again; `cancel`: end jobs that wait or run; `erase`: remove "
+            "what is stored of jobs, also of those that are not dead; `export`: write them to a file, by one job of "
+            "`data.export`",
+            "q": "A search: its dead jobs are taken, to be cancelled those that have not settled, and to be erased or "
+            "exported all; relative times count from now",
             "ids": "Ids of jobs",
             "group": "The jobs of a type that died in the same way",
             "rate": "Jobs a second",
@@ -568,6 +570,10 @@ MODELS: Mapping[str, Model] = {
             "seen_at": "When its last heartbeat came",
             "version": "Its release",
             "state": "`active`, or `draining` after an order to stop",
+            "host": "The machine or container that it runs on; empty of an older release",
+            "rss_bytes": "Memory of the worker itself, without its handler processes; null of an older release",
+            "loop_lag_ms": "The longest time since the heartbeat before for which its event loop did not get to what "
+            "was due; null where the loop is not watched (`MILLSTREAM_BLOCKED_LOOP_S=0`)",
         },
     ),
     "System": Model(

@@ -24,7 +24,8 @@ _TRIED = frozenset({"redrive", "patch"})
 
 _ONE_OF = FieldError("", "expected one of `q`, `ids` and `group`")
 _NO_CANARY = FieldError("/canary", "only what runs jobs again can be tried out: `redrive` and `patch`")
-_EVERY_JOB = FieldError("/q", "is empty, which means every job: an erasure needs a search that says which")
+_EVERY_JOB = FieldError("/q", "is empty, which means every job: `erase` and `cancel` need a search that says which")
+_ALL_DEAD = FieldError("/group", "the jobs of a group are dead: there is nothing to cancel, and `discard` ends them")
 _NO_EXPORT = FieldError("/export", "belongs to operations of the kind `export` alone")
 _NO_DRY_EXPORT = FieldError("/dry_run", "an export changes nothing: a search with `count=1` counts its jobs")
 _TOO_MANY_IDS = FieldError("/ids", f"an export takes {MAX_EXPORTED_IDS:,} ids at most: use a search for more")
@@ -84,22 +85,29 @@ class BulkOperations:
 
 def _faults(asked: NewOperation) -> Iterator[FieldError]:
     """Yield what does not fit together in an operation."""
-    if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
-        yield _ONE_OF
-    if asked.kind == "erase" and asked.q is not None and not asked.q.strip():
-        yield _EVERY_JOB
+    yield from _faults_of_choice(asked)
     if asked.canary is not None and asked.kind not in _TRIED:
         yield _NO_CANARY
     if asked.kind == "export":
         yield from _export_faults(asked)
     elif asked.export is not None:
         yield _NO_EXPORT
-    if asked.patch is not None and asked.kind != "patch":
-        yield _NO_PATCH
-    elif asked.patch is None and asked.kind == "patch":
-        yield _PATCH_MISSING
-    elif asked.patch is not None and (fault := value_fault(asked.patch, "/patch")):
+    if asked.kind == "patch":
+        fault = _PATCH_MISSING if asked.patch is None else value_fault(asked.patch, "/patch")
+    else:
+        fault = None if asked.patch is None else _NO_PATCH
+    if fault:
         yield fault
+
+
+def _faults_of_choice(asked: NewOperation) -> Iterator[FieldError]:
+    """Yield what is wrong with the jobs that are chosen."""
+    if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
+        yield _ONE_OF
+    if asked.kind in {"erase", "cancel"} and asked.q is not None and not asked.q.strip():
+        yield _EVERY_JOB
+    if asked.kind == "cancel" and asked.group is not None:
+        yield _ALL_DEAD
 
 
 def _export_faults(asked: NewOperation) -> Iterator[FieldError]:

@@ -6,6 +6,7 @@ nothing for it. Handlers with `isolation="process"` have a loop to themselves, w
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -33,6 +34,8 @@ class LoopWatch:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._closing, self._answered = threading.Event(), threading.Event()
+        self._worst_s: float | None = None
+        """The longest time until a sign of life since it was last asked for."""
         self._log = structlog.get_logger().bind()
         self._thread = threading.Thread(target=self._watch, name="loop-watch", daemon=True)
 
@@ -48,13 +51,26 @@ class LoopWatch:
         if self._limit_s:
             self._thread.join()
 
+    def worst_lag_ms(self) -> float | None:
+        """Return the longest time that the loop took for a sign of life since the last call; None without any.
+
+        Call it on the loop.
+        """
+        worst_s, self._worst_s = self._worst_s, None
+        return None if worst_s is None else round(worst_s * 1000, 1)
+
+    def _answer(self, asked_at: float) -> None:
+        """Give the sign of life, on the loop."""
+        self._worst_s = max(self._worst_s or 0.0, time.monotonic() - asked_at)
+        self._answered.set()
+
     def _watch(self) -> None:
         while not self._closing.wait(self._limit_s / ASKS_WITHIN_LIMIT):
             self._answered.clear()
             if self._closing.is_set():
                 return
             try:
-                self._loop.call_soon_threadsafe(self._answered.set)
+                self._loop.call_soon_threadsafe(self._answer, time.monotonic())
             except RuntimeError:  # the loop is closed
                 return
             if not self._answered.wait(self._limit_s):

@@ -317,6 +317,9 @@ _WORKER = WorkerInfo(
     started_at=_CREATED_AT,
     seen_at=_STARTED_AT,
     version="0.1.0",
+    host="host",
+    rss_bytes=84 << 20,
+    loop_lag_ms=1.4,
 )
 QUEUE = {"queue": Example("Some jobs wait", _QUEUE)}
 QUEUES = {"page": Example("The only page", Listing([_QUEUE]))}
@@ -352,6 +355,10 @@ NEW_OPERATIONS = {
     "export": Example(
         "Export the dead jobs of a week as CSV",
         NewOperation(kind="export", q="state:dead since:7d", export=ExportOptions(format="csv", name="dead")),
+    ),
+    "cancel": Example(
+        "Cancel what waits of a type, and ask the workers of what runs",
+        NewOperation(kind="cancel", q="type:report.generate state:queued,scheduled,running", rate=500.0),
     ),
     "erase": Example(
         "Count the jobs of a customer that would be erased",

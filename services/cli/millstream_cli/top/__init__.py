@@ -1,0 +1,1 @@
+"""`top`: a view of queues, workers and failures that is kept fresh."""
