@@ -69,3 +69,9 @@ def stage(operation: BulkOperation) -> str:
         OperationState.FAILED: "It has failed; what it has done stays done.",
     }
     return told.get(operation.state, "It is done.")
+
+
+def detail(operation: BulkOperation) -> str:
+    """Return why it is paused or has failed, as a sentence of its own; empty where there is no more to say."""
+    text = operation.detail.rstrip(".")
+    return f"{text[0].upper()}{text[1:]}." if text else ""
