@@ -3,7 +3,8 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from console.browsing import Chromium
+from console.browsing import MIDDLE, NARROW, THEMES, WIDE, Chromium
+from console.test_every_page import assert_sound
 from console.town import Town
 from playwright.async_api import expect
 
@@ -140,3 +141,15 @@ async def test_a_group_is_redriven_from_its_dialog(town: Town, chromium: Chromiu
         await page.wait_for_url("**/operations/op_*")
         await expect(page.locator(".toast")).to_contain_text("Its canary has started")
         assert tab.complaints == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_pages_that_are_not_kept_fresh_are_sound(town: Town, chromium: Chromium, theme: str) -> None:
+    """Forms and what is read once hold to the same rules as every page, at every width."""
+    paths = ["/jobs/new", "/jobs/{dead}/edit", "/jobs/{dead}/copy", "/jobs/{running}/stack", "/decide?id={dead}"]
+    paths += ["/decide?decision=patch&scope=match&frozen=state:dead", "/decide?decision=cancel&id={scheduled}"]
+    for width in (WIDE, MIDDLE, NARROW):
+        async with chromium.tab(town.url, width=width, theme=theme) as tab:
+            for path in paths:
+                await tab.open(path.format(**town.jobs))
+                await assert_sound(tab)
