@@ -22,7 +22,7 @@ BENCHMARKS = (
     "idle",
     "history",
 )
-LONG = ("soak", "scale", "capacity", "search", "live")
+LONG = ("soak", "scale", "capacity", "search", "live", "console")
 """Only run when named: they take minutes, or write into docs/."""
 
 

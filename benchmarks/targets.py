@@ -52,6 +52,8 @@ _TABLE = (
     Target("history_rate", "history projection, jobs/s per dispatcher", 10_000, "at least", "history"),
     Target("history_lag", "history projection, lag at 5,000 jobs/s, s", 1, "at most", "history"),
     Target("search_p95", "search in 8 million jobs, slowest indexed kind, p95 ms", 50, "at most", "search"),
+    Target("console_p95", "console over 200 queues, slowest page, p95 ms", 50, "at most", "console"),
+    Target("console_fan_out", "CPU of ingest for 500 open pages, times that for 5", 1.5, "at most", "console"),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _TABLE}
 

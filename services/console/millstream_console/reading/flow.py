@@ -16,18 +16,20 @@ _FLOWS: dict[str, tuple[str, Look, Callable[[StatPoint], int]]] = {
     "submitted": ("c0", "dash", lambda point: point.submitted),
     "succeeded": ("c1", "area", lambda point: point.succeeded),
     "died": ("c3", "", lambda point: point.dead),
+    "failed attempts": ("c3", "", lambda point: point.retried + point.dead),
 }
 _WAITS: dict[str, tuple[str, Look]] = {"wait p50": ("c2", "dash"), "wait p95": ("c1", ""), "run p95": ("c0", "dash")}
 
 
-def throughput_chart(title: str, stats: Stats, span: Range, now: datetime) -> Markup:
-    """Draw how many jobs came, succeeded and died."""
+def throughput_chart(title: str, stats: Stats, span: Range, now: datetime, *, shows_failures: bool = False) -> Markup:
+    """Draw how many jobs came, succeeded and died; or how many attempts failed, of which most are tried again."""
     points = told_points(stats, now)
-    rates = {word: _rates(points, stats, now, count) for word, (_, _, count) in _FLOWS.items()}
+    left_out = "died" if shows_failures else "failed attempts"
+    rates = {word: _rates(points, stats, now, count) for word, (_, _, count) in _FLOWS.items() if word != left_out}
     pace = pace_for(max((rate for series in rates.values() for rate in series), default=0.0))
     series = [
-        Series(tone, word, [pace.of(rate) for rate in rates[word]], pace.unit, look=look)
-        for word, (tone, look, _) in _FLOWS.items()
+        Series(_FLOWS[word][0], word, [pace.of(rate) for rate in found], pace.unit, look=_FLOWS[word][1])
+        for word, found in rates.items()
     ]
     last = ", ".join(f"{brief(one.values[-1] if one.values else None)} {one.word}" for one in series)
     say = f"{title} of the last {span.word}, at its end {pace.words}: {last}"

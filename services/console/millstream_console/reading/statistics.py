@@ -16,7 +16,7 @@ SHARE_OF_STEP = 0.1
 HOUR_S, DAY_S, GROUPS_S = 6.0, 120.0, 6.0
 
 _BY_TYPE_STEP = timedelta(minutes=2)
-_RECENT_STEPS = 3
+_RECENT_STEPS, _RECENT_MINUTES = 3, 6
 """What comes in and goes out now is that of the last steps, the one that is not over among them."""
 
 
@@ -68,6 +68,20 @@ async def read_dead_groups(client: Client, job_type: str | None = None) -> DeadG
     """Return the dead jobs by what they died of, the largest groups first."""
     return await kept(
         client, ("dead groups", job_type), GROUPS_S, lambda: unless_absent(client.dead_groups(type=job_type))
+    )
+
+
+def recent_flow(stats: Stats | Absence, now: datetime) -> TypeFlow:
+    """Return what comes in and goes out now, of statistics by the minute."""
+    if isinstance(stats, Absence) or not stats.points:
+        return NO_FLOW
+    recent = stats.points[-_RECENT_MINUTES:]
+    recent_s = max(1.0, (now - recent[0].at).total_seconds())
+    return TypeFlow(
+        in_per_s=sum(point.submitted for point in recent) / recent_s,
+        out_per_s=sum(point.succeeded + point.dead for point in recent) / recent_s,
+        ended=[float(point.succeeded + point.dead) for point in stats.points],
+        failed=sum(point.retried + point.dead for point in stats.points),
     )
 
 

@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from millstream import OpenIncident
 from millstream_console.drawing.moments import long_ago
-from millstream_console.drawing.numbers import brief, length
-from millstream_console.drawing.rates import pace_for, paced
+from millstream_console.drawing.numbers import length
 from millstream_console.drawing.sentence import counted, sentence
 from millstream_console.drawing.user_text import shortened
-from millstream_console.pages.queues.condition import LATE_S, ready
-from millstream_console.reading.errors import error_of, message_of
+from millstream_console.pages.queues.condition import ready
+from millstream_console.pages.queues.trouble import trouble_of
+from millstream_console.reading.errors import error_of, message_of, place_of
 from millstream_console.reading.fleet import NO_SLOTS, Slots
 from millstream_console.reading.past import Absence
 from millstream_console.reading.statistics import NO_FLOW, TypeFlow
@@ -71,69 +71,17 @@ def needs_of(scene: Scene) -> list[Need]:
 
 def _of_queues(scene: Scene) -> Iterator[Need]:
     for queue in scene.queues:
-        waiting = ready(queue)
         slots = scene.slots.get(queue.type, NO_SLOTS)
-        if not waiting or queue.paused:
-            continue
-        if not slots.workers:
-            yield _without_worker(queue, waiting)
-        elif queue.oldest_ready_age_s > LATE_S:
-            yield _late(queue, waiting, slots, scene.flows.get(queue.type, NO_FLOW))
-
-
-def _without_worker(queue: QueueStatus, waiting: int) -> Need:
-    waits = "waits" if waiting == 1 else "wait"
-    return Need(
-        tone="b",
-        icon="s-lost",
-        says=sentence(
-            f"<b>{{}}</b> has no worker: {{}} {waits}, the oldest for {{}}.",
-            queue.type,
-            counted(waiting, "job"),
-            length(queue.oldest_ready_age_s),
-        ),
-        note=Markup("No worker that is alive has a handler of this type; jobs keep their place until one starts"),
-        word="Open queue",
-        path=f"/queues/{queue.type}",
-        weight=waiting,
-    )
-
-
-def _late(queue: QueueStatus, waiting: int, slots: Slots, flow: TypeFlow) -> Need:
-    cause = (
-        sentence("all {} are busy", counted(slots.slots, "slot"))
-        if slots.is_full
-        else sentence("though {} of {} are free", slots.slots - slots.busy, counted(slots.slots, "slot"))
-    )
-    return Need(
-        tone="w",
-        icon="s-stalled",
-        says=sentence(
-            "<b>{}</b> is late: the oldest of {} waits {}, {}.",
-            queue.type,
-            counted(waiting, "job"),
-            length(queue.oldest_ready_age_s),
-            cause,
-        ),
-        note=pressure(waiting, flow),
-        word="Open queue",
-        path=f"/queues/{queue.type}",
-        weight=waiting,
-    )
-
-
-def pressure(waiting: int, flow: TypeFlow) -> Markup:
-    """Say how fast jobs come in and go out, and what that does to those that wait."""
-    if not (flow.in_per_s or flow.out_per_s):
-        return Markup("Nothing came in or went out in the last minutes")
-    told = sentence("In {}, out {}", paced(flow.in_per_s), paced(flow.out_per_s))
-    growth = flow.in_per_s - flow.out_per_s
-    if growth > max(0.05 * flow.in_per_s, 1e-6):
-        pace = pace_for(growth)
-        return told + sentence("; the backlog of {} grows by {} {}", waiting, brief(pace.of(growth)), pace.words)
-    if growth < 0 and waiting / -growth < 7 * 86_400:
-        return told + sentence("; at this pace it is empty in {}", length(waiting / -growth))
-    return told + sentence("; the backlog of {} stays", waiting)
+        if trouble := trouble_of(queue, slots, scene.flows.get(queue.type, NO_FLOW)):
+            yield Need(
+                tone=trouble.tone,
+                icon=trouble.icon,
+                says=trouble.says,
+                note=trouble.note,
+                word="Open queue",
+                path=f"/queues/{queue.type}",
+                weight=ready(queue),
+            )
 
 
 def _of_the_dead(scene: Scene) -> Iterator[Need]:
@@ -156,24 +104,21 @@ def _of_the_dead(scene: Scene) -> Iterator[Need]:
 
 
 def _dead_group(group: DeadGroup) -> Need:
-    message = message_of(group)
-    said = sentence(": {}", shortened(message, _QUOTED_CHARS)) if message else Markup("")
-    seen = (
-        sentence("First submitted {}, last {}", long_ago(group.first_seen), long_ago(group.last_seen))
-        if group.count > 1
-        else sentence("Submitted {}", long_ago(group.last_seen))
+    message, place = message_of(group), place_of(group)
+    says = sentence(
+        "<b>{} died</b> of <code>{}</code> in {}{}",
+        counted(group.count, "job"),
+        error_of(group),
+        group.type,
+        sentence(": {}", shortened(message, _QUOTED_CHARS)) if message else Markup("."),
     )
+    raised = sentence("Raised in <code>{}</code> · ", place) if place else Markup("")
+    died = sentence(", last died {}", long_ago(group.last_died_at)) if group.last_died_at else Markup("")
     return Need(
         tone="b",
         icon="s-dead",
-        says=sentence(
-            "<b>{} died</b> of <code>{}</code> in {}{}",
-            counted(group.count, "job"),
-            error_of(group),
-            group.type,
-            said,
-        ),
-        note=seen,
+        says=says,
+        note=raised + sentence("first submitted {}{}", long_ago(group.first_seen), died),
         word="Review and redrive",
         path="/errors/group",
         query={"type": group.type, "fingerprint": group.fingerprint},
