@@ -21,7 +21,7 @@ def process(*duties: DutyInfo) -> ServiceInfo:
     [(1, False, "1 time: away"), (FAILS_FROM - 1, False, "in a row: away"), (FAILS_FROM, True, "in a row: away")],
 )
 def test_a_duty_that_fails_is_told_with_its_error(failures: int, is_bad: bool, words: str) -> None:
-    """One bad moment is advice, and FAILS_FROM failures in a row are an objection, each with duty, process and error."""
+    """One bad moment is advice, and FAILS_FROM failures in a row are an objection: with duty, process and error."""
     section = section_of_duties([process(DutyInfo(name="sweeper", failures=failures, last_error="away"))])
     assert (len(section.objections), len(section.advice)) == (int(is_bad), int(not is_bad))
     [line] = [*section.objections, *section.advice]
