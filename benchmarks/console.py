@@ -8,6 +8,7 @@ import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -152,8 +153,7 @@ async def _view(one: Rig, supervisor: Supervisor, url: str, count: int, seconds:
     """Have pages open for a while."""
     loop, port = asyncio.get_running_loop(), int(url.rpartition(":")[2])
     opened = [
-        await loop.create_connection(lambda path=VIEWED[n % len(VIEWED)]: Viewer(path), "127.0.0.1", port)
-        for n in range(count)
+        await loop.create_connection(partial(Viewer, VIEWED[n % len(VIEWED)]), "127.0.0.1", port) for n in range(count)
     ]
     await anyio.sleep(SETTLE_S)
     before, ticks = await _spent(one, supervisor), sum(viewer.ticks for _, viewer in opened)

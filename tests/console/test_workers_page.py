@@ -34,12 +34,12 @@ async def test_each_worker_tells_how_it_is(console: Browser, broker: Broker) -> 
 
 async def test_running_jobs_are_shown_the_oldest_first(console: Browser, broker: Broker) -> None:
     """The jobs that have run longest lead to their pages."""
-    jobs = [RunningJob("email.send_young", NOW), RunningJob("email.send_old", NOW - timedelta(minutes=9))]
+    jobs = [RunningJob("email.send_young", NOW), RunningJob("email.send_old", NOW - timedelta(hours=9, minutes=30))]
     await broker.registry.beat(worker("a:1:x", busy=2, running=jobs))
     page = await console.get("/workers")
     links = [str(one["href"]) for one in page.all("#live_more .mono a")]
     assert links == ["/jobs/email.send_old", "/jobs/email.send_young"]
-    assert "9 m" in page.rows("#live_more tbody")[0]
+    assert "9 h" in page.rows("#live_more tbody")[0]
 
 
 async def test_releases_stand_side_by_side(console: Browser, broker: Broker) -> None:

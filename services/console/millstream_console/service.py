@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import anyio
 import structlog
@@ -109,4 +110,16 @@ def shared_names(settings: ConsoleSettings, assets: Assets) -> dict[str, object]
     def asset(name: str) -> str:
         return f"{base}/{addresses[name]}"
 
-    return {"at": at, "asset": asset, "base": base, "navigation": GROUPS, "keys": KEYS, "api_url": settings.url}
+    def trace_at(trace_id: str) -> str:
+        """Return where a trace is shown; nothing where that is not known."""
+        return settings.console_trace_url.replace("{trace_id}", quote(trace_id, safe=""))
+
+    return {
+        "at": at,
+        "asset": asset,
+        "trace_at": trace_at,
+        "base": base,
+        "navigation": GROUPS,
+        "keys": KEYS,
+        "api_url": settings.url,
+    }

@@ -32,6 +32,11 @@ class ConsoleSettings(ProcessSettings, frozen=True, kw_only=True):
     console_frame_ancestors: tuple[Origin, ...] = ()
     """The origins, such as `https://grafana.example.com`, that may show pages with `?embed=1` in a frame. Empty:
     none."""
+    console_trace_url: Annotated[str, Meta(pattern=r"^$|^https?://[^\s{}]+\{trace_id\}[^\s{}]*$", max_length=2_000)] = (
+        ""
+    )
+    """Where a trace is shown, such as `https://tempo.example.com/trace/{trace_id}`: ids of traces lead there. Empty:
+    they are only shown."""
     console_refresh_s: Annotated[float, Meta(ge=0.5, le=60.0)] = 2.0
     """How often what pages show is read anew while they are open, whatever their number."""
 

@@ -313,3 +313,13 @@ async def test_the_timeline_and_the_groups_are_decoded(connect: Connect, api: Sc
     [found] = (await connect().dead_groups(type="a", since=timedelta(days=1))).items
     assert (found.count, found.sample.id) == (2, "a_1")
     assert api.received[-1].query == {"type": ["a"], "since": ["86400s"]}
+
+
+async def test_hints_are_asked_for_at_a_place(connect: Connect, api: ScriptedApi) -> None:
+    """The place in the query goes along where it is given, and the hints come as their type."""
+    api.script.extend([Reply(200, {"replace": [6, 8], "items": [{"text": "dead", "note": "state"}]})] * 2)
+    hints = await connect().search_hints("state:de since:1d", 8)
+    assert (hints.replace, hints.items[0].text) == ([6, 8], "dead")
+    assert api.received[-1].query == {"q": ["state:de since:1d"], "at": ["8"]}
+    await connect().search_hints("state:de")
+    assert api.received[-1].query == {"q": ["state:de"]}

@@ -36,6 +36,7 @@ from millstream_contracts import (
     OpenIncident,
     Page,
     QueueStatus,
+    SearchHints,
     SecretWebhook,
     Stats,
     StatsByType,
@@ -162,6 +163,10 @@ class Api:
         """Read what the jobs of a search have in common."""
         filters = _filters(tags, created_after, created_before)
         return self._retrier.flow(Call(path="/v1/jobs/search/facets", returns=Facets, query={**query, **filters}))
+
+    def search_hints(self, q: str, at: int | None) -> ApiFlow[SearchHints]:
+        """Read how a query can go on."""
+        return self._retrier.flow(Call(path="/v1/jobs/search/hints", returns=SearchHints, query={"q": q, "at": at}))
 
     def timeline(self, job_id: str) -> ApiFlow[Timeline]:
         """Read what happened to a job."""

@@ -37,6 +37,7 @@ from millstream_contracts import (
     OperationKind,
     Page,
     QueueStatus,
+    SearchHints,
     SecretWebhook,
     Stats,
     StatsByType,
@@ -278,6 +279,13 @@ class Client:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    async def search_hints(self, q: str, at: int | None = None) -> SearchHints:
+        """Return how a query can go on at a place in it, counted in characters; by default at its end.
+
+        It needs a history. Raises: ApiError.
+        """
+        return await self._transport.run(self._api.search_hints(q, at))
 
     async def facets(
         self,

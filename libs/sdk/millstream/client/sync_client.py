@@ -37,6 +37,7 @@ from millstream_contracts import (
     OperationKind,
     Page,
     QueueStatus,
+    SearchHints,
     SecretWebhook,
     Stats,
     StatsByType,
@@ -277,6 +278,13 @@ class SyncClient:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def search_hints(self, q: str, at: int | None = None) -> SearchHints:
+        """Return how a query can go on at a place in it, counted in characters; by default at its end.
+
+        It needs a history. Raises: ApiError.
+        """
+        return self._transport.run(self._api.search_hints(q, at))
 
     def facets(
         self,

@@ -9,6 +9,8 @@ from jinja2.runtime import Context
 
 from millstream_console.drawing import moments, numbers, rates, user_text
 from millstream_console.drawing.chart import spark
+from millstream_console.drawing.json_tree import json_tree, one_line
+from millstream_console.drawing.tracebacks import libraries_of, own_place, read_traceback
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -35,7 +37,13 @@ class Renderer:
         self._environment.globals["spark"] = spark
         self._environment.filters |= {
             "plain": user_text.plain,
+            "coded": user_text.coded,
             "shortened": user_text.shortened,
+            "json_tree": json_tree,
+            "one_line": one_line,
+            "read_traceback": read_traceback,
+            "libraries_of": libraries_of,
+            "own_place": own_place,
             "grouped": numbers.grouped,
             "rate": numbers.rate,
             "length": numbers.length,

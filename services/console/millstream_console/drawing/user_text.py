@@ -18,6 +18,17 @@ def plain(text: object) -> Markup:
     return Markup("").join(_shown(character) for character in raw)
 
 
+def coded(text: object) -> Markup:
+    """Return a sentence whose parts in backticks are shown as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return plain(text)
+    shown = (
+        Markup("<code>{}</code>").format(plain(part)) if index % 2 else plain(part) for index, part in enumerate(parts)
+    )
+    return Markup("").join(shown)
+
+
 def shortened(text: object, room: int) -> str:
     """Return the beginning of a text, with an ellipsis where it is longer than the room."""
     raw = str(text)

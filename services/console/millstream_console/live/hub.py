@@ -83,7 +83,7 @@ class Hub:
 
     async def _read(self, topic: "_Topic") -> bytes:
         try:
-            content = await self._read_page(topic.view, topic.arguments)
+            content = await self._read_page(topic.view.while_open, topic.arguments)
             return topic.fragments.changed(self._renderer.blocks(topic.view.template, content))
         except ApiError:
             return AWAY

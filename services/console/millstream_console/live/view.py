@@ -21,6 +21,13 @@ class View(Struct, frozen=True):
     gather: Gather
     place: str
     """The entry of the navigation that is marked: `overview`, `queues` and so on."""
+    refresh: Gather | None = None
+    """What is read in place of `gather` while the page is open, where its live blocks show less than the page."""
+
+    @property
+    def while_open(self) -> "View":
+        """Return the view as it is read for the live blocks alone."""
+        return self if self.refresh is None else View(self.template, self.refresh, self.place)
 
 
 Read = Callable[[View, Arguments], Awaitable[Content]]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from litestar.types import ControllerRouterHandler
 
-from millstream_console.pages import health, places, workers
+from millstream_console.pages import decisions, errors, health, job, jobs, operations, places, workers
 from millstream_console.pages.overview import page as overview
 from millstream_console.pages.queues import one_queue, queue_list
 from millstream_console.pages.system import page as system
@@ -17,6 +17,11 @@ HANDLERS: Sequence[ControllerRouterHandler] = (
     *queue_list.HANDLERS,
     *one_queue.HANDLERS,
     *workers.HANDLERS,
+    *jobs.HANDLERS,
+    *job.HANDLERS,
+    *decisions.HANDLERS,
+    *errors.HANDLERS,
+    *operations.HANDLERS,
     *system.HANDLERS,
     *webhook_list.HANDLERS,
     *one_webhook.HANDLERS,

@@ -23,6 +23,7 @@ from millstream_console.web.toast import COOKIE, Toast, read_toast, toast_cookie
 HTML = "text/html"
 THEMES = frozenset({"light", "dark"})
 _SMALL_BYTES = 1_000
+_MOST_DIGITS = 9
 
 T = TypeVar("T")
 
@@ -56,6 +57,15 @@ class PageRequest:
         """Return a parameter that is one of several; any other is the default."""
         value = self.text(name)
         return value if value in allowed else default
+
+    def whole_number(self, name: str, default: int) -> int:
+        """Return a parameter that is a number from 0 on; any other is the default."""
+        value = self.text(name)
+        return int(value) if value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS else default
+
+    def texts(self, name: str) -> list[str]:
+        """Return the values of a parameter that may be there several times."""
+        return [value for value in self.request.query_params.getall(name, []) if isinstance(value, str)]
 
     async def form(self) -> "Form":
         """Return the fields of a submitted form."""
@@ -106,6 +116,17 @@ class PageRequest:
         cookies: list[Cookie] = [toast_cookie(toast, self._base)] if toast else []
         return Response(b"", status_code=303, headers={"Location": self.at(path, **query)}, cookies=cookies)
 
+    def go_back(self, address: str, default: str, toast: Toast | None = None) -> Response[bytes]:
+        """Answer a form: lead back to the address of the console that it came with."""
+        cookies: list[Cookie] = [toast_cookie(toast, self._base)] if toast else []
+        where = address if self.is_ours(address) else self.at(default)
+        return Response(b"", status_code=303, headers={"Location": where}, cookies=cookies)
+
+    def is_ours(self, address: str) -> bool:
+        """Whether an address that a request names is one of the console, and of no other site."""
+        inside = address.startswith(f"{self._base}/") and address.isprintable()
+        return inside and not address.startswith("//") and "\\" not in address
+
     async def act(
         self, doing: Awaitable[T], *, back: str, done: str | Toast | Callable[[T], str | Toast]
     ) -> Response[bytes]:
@@ -123,6 +144,11 @@ class PageRequest:
             return self.go(back, Toast(describe(error.problem), "b"))
         told = done(answer) if callable(done) else done
         return self.go(back, told if isinstance(told, Toast) else Toast(told))
+
+    @property
+    def api_url(self) -> str:
+        """Return the address of the API, as the console knows it."""
+        return self._desk.settings.url
 
     @property
     def is_embedded(self) -> bool:

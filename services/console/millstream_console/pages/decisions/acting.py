@@ -1,0 +1,80 @@
+"""Carries a decision out: few jobs at once, many by an operation."""
+
+from collections.abc import Sequence
+
+from millstream import ActionReport, ApiError, BulkOperation, Client, UnavailableError
+from millstream.errors import describe
+from millstream_console.pages.decisions.chosen import MAX_ONE_BY_ONE, Chosen
+from millstream_console.pages.decisions.confirmation import DEFAULT_RATE, Confirmation
+from millstream_console.pages.decisions.decision import Decision
+from millstream_console.web.toast import Toast
+from millstream_contracts import OperationKind
+
+_ACCEPTED = 202
+_NOT_FOUND = 404
+_TOLD_REASONS = 2
+
+
+async def start(client: Client, decision: Decision, chosen: Chosen, confirmation: Confirmation) -> BulkOperation:
+    """Have an operation carry out a decision about dead jobs. Raises: ApiError."""
+    kinds: dict[str, OperationKind] = {"redrive": "redrive", "discard": "discard", "patch": "patch"}
+    return await client.start_operation(
+        kinds[decision.name],
+        q=chosen.q,
+        ids=chosen.ids or None,
+        group=chosen.group,
+        rate=confirmation.rate_per_s or float(DEFAULT_RATE),
+        canary=None if confirmation.dry_run else confirmation.trial(decision),
+        dry_run=confirmation.dry_run,
+        patch=confirmation.patch_members if decision.name == "patch" else None,
+    )
+
+
+async def act_on_ids(client: Client, decision: Decision, ids: Sequence[str]) -> Toast:
+    """Carry out a decision about a few jobs now. Returns: what was done, and what was not. Raises: ApiError."""
+    if decision.name == "redrive":
+        return report_of(decision, await client.redrive(ids=ids))
+    if decision.name == "discard":
+        return report_of(decision, await client.discard(ids=ids))
+    return await _cancel(client, decision, ids)
+
+
+async def first_ids(client: Client, q: str) -> list[str]:
+    """Return the ids of the first jobs that a query finds. Raises: ApiError."""
+    return [job.id for job in (await client.jobs(q, limit=MAX_ONE_BY_ONE)).items]
+
+
+def report_of(decision: Decision, report: ActionReport) -> Toast:
+    """Return what came of an action, in a sentence."""
+    gone = sum(item.status == _NOT_FOUND for item in report.items)
+    reasons = [item.detail for item in report.items if item.status not in {_ACCEPTED, _NOT_FOUND} and item.detail]
+    return _toast(decision, report.done, report.refused - gone, gone, reasons)
+
+
+async def _cancel(client: Client, decision: Decision, ids: Sequence[str]) -> Toast:
+    done, gone, reasons = 0, 0, []
+    for job_id in ids[:MAX_ONE_BY_ONE]:
+        try:
+            await client.cancel(job_id)
+            done += 1
+        except UnavailableError:
+            raise
+        except ApiError as error:
+            if error.problem.status == _NOT_FOUND:
+                gone += 1
+            else:
+                reasons.append(error.problem.detail or describe(error.problem))
+    return _toast(decision, done, len(reasons), gone, reasons)
+
+
+def _toast(decision: Decision, done: int, refused: int, gone: int, reasons: Sequence[str]) -> Toast:
+    parts = [f"{done:,} {'job' if done == 1 else 'jobs'} {decision.done}"]
+    if refused:
+        why = "; ".join(list(dict.fromkeys(reasons))[:_TOLD_REASONS])
+        parts.append(f"{refused:,} left alone" + (f": {why}" if why else ""))
+    if gone:
+        parts.append(f"{gone:,} {'is' if gone == 1 else 'are'} gone")
+    text = "; ".join(parts).rstrip(".") + "."
+    if not refused and not gone:
+        return Toast(text)
+    return Toast(text, "w" if done else "b")

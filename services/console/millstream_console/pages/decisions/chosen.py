@@ -1,0 +1,69 @@
+"""Which jobs a decision is about: some ids, all that a frozen query finds, or a group of dead ones."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from millstream import Client, OperationGroup
+from millstream_console.pages.decisions.decision import Decision
+from millstream_contracts import JobCount, JobState
+
+MAX_ONE_BY_ONE = 100
+"""Jobs that are not dead are asked for one by one, and no more than this."""
+
+
+class Chosen(Struct, frozen=True):
+    """The jobs of a decision. One of the three is given."""
+
+    ids: tuple[str, ...] = ()
+    q: str | None = None
+    """Frozen: it means the same jobs for ever."""
+    group: OperationGroup | None = None
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """Return the hidden fields of a form by which it names the same jobs again."""
+        if self.q is not None:
+            return [("scope", "match"), ("frozen", self.q)]
+        if self.group is not None:
+            return [("type", self.group.type), ("fingerprint", self.group.fingerprint)]
+        return [("id", one) for one in self.ids]
+
+
+class Tally(Struct, frozen=True):
+    """How many jobs a decision is about."""
+
+    count: JobCount
+    """Those that it would act on."""
+    others: int = 0
+    """Those that were chosen too, and are not dead, as far as that is known."""
+
+
+def chosen_of(ids: Sequence[str], scope: str, frozen: str, job_type: str, fingerprint: str) -> Chosen | None:
+    """Return what a form or an address names; None for nothing."""
+    if job_type and fingerprint:
+        return Chosen(group=OperationGroup(job_type, fingerprint))
+    if scope == "match":
+        return Chosen(q=frozen)
+    return Chosen(ids=tuple(dict.fromkeys(ids))) if ids else None
+
+
+async def tally(client: Client, chosen: Chosen, decision: Decision) -> Tally:
+    """Count the jobs of a decision as they are now. Raises: ApiError."""
+    if chosen.group is not None:
+        groups = (await client.dead_groups(type=chosen.group.type)).items
+        found = next((group.count for group in groups if group.fingerprint == chosen.group.fingerprint), 0)
+        return Tally(JobCount(found, "exact"))
+    if chosen.q is None:
+        return Tally(JobCount(len(chosen.ids), "exact"))
+    every = await _count(client, chosen.q, None)
+    if not decision.is_of_dead:
+        return Tally(every)
+    dead = await _count(client, chosen.q, JobState.DEAD)
+    is_exact = every.relation == dead.relation == "exact"
+    return Tally(dead, every.value - dead.value if is_exact else 0)
+
+
+async def _count(client: Client, q: str, state: str | None) -> JobCount:
+    page = await client.jobs(q, state=state, count=True, limit=1)
+    return page.count or JobCount(len(page.items), "at_least")

@@ -1,0 +1,77 @@
+"""The decisions that can be taken about many jobs, and how they are said."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+DecisionName = Literal["redrive", "discard", "cancel", "patch"]
+
+
+class Decision(Struct, frozen=True):
+    """One decision, in words."""
+
+    name: DecisionName
+    verb: str
+    """As on the button."""
+    done: str
+    """As in `3 jobs redriven`."""
+    icon: str
+    is_of_dead: bool
+    """Whether it is about dead jobs, so that an operation can carry it out; else jobs are asked for one by one."""
+    can_be_undone: bool
+    consequence: str
+    keep: str
+    """What the way out says."""
+
+    @property
+    def redrives(self) -> bool:
+        """Whether jobs run again by it, so that a canary can be tried first."""
+        return self.name in {"redrive", "patch"}
+
+
+DECISIONS: dict[str, Decision] = {
+    "redrive": Decision(
+        name="redrive",
+        verb="Redrive",
+        done="redriven",
+        icon="retry",
+        is_of_dead=True,
+        can_be_undone=True,
+        consequence="Each starts again with fresh attempts, the same id and payload. "
+        "Jobs that are not dead any more are left alone and reported.",
+        keep="Not now",
+    ),
+    "patch": Decision(
+        name="patch",
+        verb="Patch and redrive",
+        done="patched and redriven",
+        icon="edit",
+        is_of_dead=True,
+        can_be_undone=False,
+        consequence="The payload of each is changed as below, and it starts again with fresh attempts and the same id. "
+        "A job whose changed payload is not allowed is left alone and reported.",
+        keep="Not now",
+    ),
+    "discard": Decision(
+        name="discard",
+        verb="Discard",
+        done="discarded",
+        icon="trash",
+        is_of_dead=True,
+        can_be_undone=False,
+        consequence="They leave the dead letters and will not run again. Their history stays. "
+        "Jobs that are not dead are left alone and reported.",
+        keep="Keep them",
+    ),
+    "cancel": Decision(
+        name="cancel",
+        verb="Cancel",
+        done="cancelled",
+        icon="x",
+        is_of_dead=False,
+        can_be_undone=False,
+        consequence="Those that wait end at once; those that run are asked to stop. "
+        "Jobs that have ended, or are dead, are left alone and reported.",
+        keep="Keep them running",
+    ),
+}

@@ -1,0 +1,59 @@
+"""Says what an operation is about and how far it is."""
+
+from millstream import BulkOperation, OperationState
+from millstream_console.drawing.numbers import grouped, length
+
+ENDED = frozenset({OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED})
+
+_VERBS = {"redrive": "Redrive", "discard": "Discard", "patch": "Patch and redrive"}
+_PAST = {"redrive": "redriven", "discard": "discarded", "patch": "patched and redriven"}
+
+
+def verb(operation: BulkOperation) -> str:
+    """Return what it does, as one begins a sentence."""
+    word = _VERBS.get(operation.kind, operation.kind.capitalize())
+    return f"{word}, only counted" if operation.dry_run else word
+
+
+def done_word(operation: BulkOperation) -> str:
+    """Return what has become of the jobs that it has done."""
+    return "would be acted on" if operation.dry_run else _PAST.get(operation.kind, "done")
+
+
+def about(operation: BulkOperation) -> str:
+    """Return which jobs it is about, as users' text."""
+    if operation.group is not None:
+        return f"{operation.group.type}, {operation.group.fingerprint}"
+    if operation.jobs is not None:
+        return f"{operation.jobs:,} {'job' if operation.jobs == 1 else 'jobs'} by id"
+    return operation.q or "every dead job"
+
+
+def percent(operation: BulkOperation) -> int | None:
+    """Return how far it is; None where it is not known how many jobs there are."""
+    if operation.state is OperationState.DONE:
+        return 100
+    if not operation.jobs:
+        return None
+    return min(round(100 * (operation.done + operation.refused) / operation.jobs), 100)
+
+
+def is_steerable(operation: BulkOperation) -> bool:
+    """Whether it can be paused, resumed or cancelled."""
+    return operation.state not in ENDED
+
+
+def stage(operation: BulkOperation) -> str:
+    """Return where it is, in a sentence."""
+    canary = f"{operation.canary.count if operation.canary else 0:,} jobs"
+    left = f", {length(operation.eta_s)} to go" if operation.eta_s is not None else ""
+    told = {
+        OperationState.PENDING: "It begins as soon as a dispatcher takes it.",
+        OperationState.CANARY: f"Its canary of {canary} is being redriven; the rest waits for it.",
+        OperationState.WAITING: f"It waits for its canary of {canary} to end.",
+        OperationState.RUNNING: f"It goes on, up to {grouped(operation.rate)} jobs a second{left}.",
+        OperationState.PAUSED: "It is paused, and goes on when it is resumed.",
+        OperationState.CANCELLED: "It was ended by hand; what it has done stays done.",
+        OperationState.FAILED: "It has failed; what it has done stays done.",
+    }
+    return told.get(operation.state, "It is done.")

@@ -1,0 +1,117 @@
+"""Decisions about jobs are shown with their number, confirmed by it above a hundred, and told when they are done."""
+
+import pytest
+from console.seeding import ERROR, MAIL, dead_jobs, past_job, remember
+from console.serving import Browser
+from ingest.serving import Ingest
+from streams.seeds import job_of, seed
+
+from millstream_contracts import Canary, JobState
+from millstream_streams import Broker
+
+
+async def test_a_few_dead_jobs_are_redriven_at_once(console: Browser, broker: Broker) -> None:
+    """What was done, what was left alone and what is gone is told; it needs no history."""
+    dead = await dead_jobs(broker, None, 2)
+    [waiting] = await seed(broker, MAIL)
+    ids = [*dead, waiting, f"{MAIL.type}_0000000000000000000000000000"]
+    asked = await console.get("/decide", decision="redrive", id=ids)
+    assert "Redrive 4 jobs?" in asked.main
+    assert asked.all("input[name=sure]") == []
+    page = await console.post("/decide", decision="redrive", id=ids)
+    assert page.toast.startswith("2 jobs redriven; 1 left alone")
+    assert page.toast.endswith("1 is gone.")
+    assert [(await job_of(broker, MAIL, one)).state for one in dead] == [JobState.QUEUED] * 2
+
+
+async def test_jobs_that_are_not_dead_are_cancelled_one_by_one(console: Browser, broker: Broker) -> None:
+    """Those that have ended are left alone, and the toast says why."""
+    waiting = await seed(broker, MAIL, 2)
+    [dead] = await dead_jobs(broker, None, 1, queue=MAIL.__class__(MAIL.tenant, MAIL.type.__class__("sms.send")))
+    page = await console.post("/decide", decision="cancel", id=[*waiting, dead])
+    assert page.toast.startswith("2 jobs cancelled; 1 left alone: ")
+    assert [(await job_of(broker, MAIL, one)).state for one in waiting] == [JobState.CANCELLED] * 2
+
+
+async def test_the_number_of_more_than_a_hundred_jobs_has_to_be_typed(
+    archive: Browser, remembering: Ingest, history_url
+) -> None:
+    """The server asks for it too: without it, or with another, nothing is started, and what was filled in is kept."""
+    for number in range(101):
+        await remember(history_url, past_job(number, state=JobState.DEAD))
+    asked = await archive.get("/decide", decision="discard", scope="match", frozen="state:dead")
+    assert asked.the("input[name=sure]")["data-confirm"] == "101"
+    form = {"decision": "discard", "scope": "match", "frozen": "state:dead", "told": "101", "rate": "7"}
+    for typed in ("", "100", "nonsense"):
+        page = await archive.post("/decide", **form, sure=typed)
+        assert (page.status, page.the("#sure-why").text) == (
+            422,
+            "Type 101 to confirm: that is how many jobs this is about.",
+        )
+        assert page.the("input[name=rate]")["value"] == "7"
+    # A page that is older than what it tells: it knew of fewer jobs than need a number.
+    page = await archive.post("/decide", **{**form, "told": "3"}, sure="3")
+    assert "There are 101 of them by now" in page.main
+    assert (await remembering.get("/v1/operations"))["items"] == []
+    page = await archive.post("/decide", **form, sure="101")
+    [operation] = (await remembering.get("/v1/operations"))["items"]
+    assert page.toast == "It has started."
+    assert str(page.response.url).endswith(f"/operations/{operation['id']}")
+    assert (operation["kind"], operation["q"], operation["rate"]) == ("discard", "state:dead", 7.0)
+
+
+async def test_a_redrive_of_a_group_has_a_canary(archive: Browser, remembering: Ingest, history_url) -> None:
+    """The canary, its limit and the rate are those of the form."""
+    await remember(
+        history_url, past_job(state=JobState.DEAD, error=ERROR), past_job(1, state=JobState.DEAD, error=ERROR)
+    )
+    group = await archive.get("/errors/group", type="email.send", fingerprint="v2:abc")
+    fields = {one["name"]: one["value"] for one in group.all("#redrive input[type=hidden]")}
+    page = await archive.post("/decide", **fields, how="canary", canary="1", stop_above="25", rate="2")
+    assert page.toast == "Its canary has started; the rest waits for it."
+    [operation] = (await remembering.get("/v1/operations"))["items"]
+    assert operation["group"] == {"type": "email.send", "fingerprint": "v2:abc"}
+    assert (
+        operation["canary"]
+        == {"count": 1, "max_failure": 0.25}
+        == {"count": Canary(1, 0.25).count, "max_failure": 0.25}
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "says"),
+    [
+        ("rate", "fast", "A rate is a number"),
+        ("rate", "0", "A rate is a number"),
+        ("canary", "0", "A canary has from 1"),
+    ],
+)
+async def test_numbers_that_mean_nothing_are_told(
+    archive: Browser, remembering: Ingest, history_url, field, typed, says
+) -> None:
+    """A wrong number is told, kept, and starts nothing."""
+    await remember(history_url, past_job(state=JobState.DEAD, error=ERROR))
+    page = await archive.post("/decide", decision="redrive", scope="match", frozen="state:dead", **{field: typed})
+    assert page.status == 422
+    assert says in page.main
+    assert page.the(f"input[name={field}]")["value"] == typed
+    assert (await remembering.get("/v1/operations"))["items"] == []
+
+
+async def test_a_patch_is_shown_before_it_is_done(archive: Browser, remembering: Ingest, history_url) -> None:
+    """A patch that is no object is refused at its field; a dry run changes nothing, and needs no number."""
+    await remember(history_url, past_job(state=JobState.DEAD, error=ERROR))
+    form = {"decision": "patch", "type": "email.send", "fingerprint": "v2:abc", "how": "all"}
+    page = await archive.post("/decide", **form, patch="[1]")
+    assert "A patch is a JSON object" in page.the("#patch-why").text
+    assert page.the("textarea[name=patch]").text.strip() == "[1]"
+    await archive.post("/decide", **form, patch='{"n": 9007199254740993}', dry_run="1")
+    [operation] = (await remembering.get("/v1/operations"))["items"]
+    assert (operation["kind"], operation["dry_run"], operation["patch"]) == ("patch", True, {"n": 9007199254740993})
+
+
+async def test_nothing_selected_is_told(console: Browser) -> None:
+    """A decision about no job leads back."""
+    page = await console.post("/decide", decision="redrive", back="/jobs?state=dead")
+    assert page.toast == "No job is selected."
+    assert str(page.response.url).endswith("/jobs?state=dead")

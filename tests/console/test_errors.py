@@ -1,0 +1,69 @@
+"""Errors: one row for what jobs have died of in one place, and the page of one group."""
+
+from console.seeding import ERROR, MAIL, dead_jobs, past_job, remember
+from console.serving import Browser
+from history_seeds import store_at
+from ingest.serving import Ingest
+from msgspec.structs import replace
+
+from millstream_contracts import JobState
+from millstream_streams import Broker
+
+OTHER = replace(ERROR, message="no answer")
+
+
+async def test_each_group_has_one_row(archive: Browser, history_url) -> None:
+    """A row has the type of the error, its own frame, and how many jobs have died of it."""
+    await remember(history_url, *(past_job(n, state=JobState.DEAD, error=ERROR) for n in range(3)))
+    page = await archive.get("/errors")
+    [row] = page.rows()
+    assert "MailError no route shop/app.py:13 in email" in row
+    assert page.the("tbody .bad").text == "3"
+    assert page.the("#live_total")["data-shown"] == "3"
+    assert "No error contains that" in (await archive.get("/errors", name="nothing")).main
+
+
+async def test_a_group_tells_its_wordings_and_where_it_falls(archive: Browser, history_url) -> None:
+    """Wordings are counted, tags and workers that its jobs have in common too, each a link to its jobs."""
+    jobs = [past_job(n, state=JobState.DEAD, error=ERROR, worker="w-1", tags={"customer": "acme"}) for n in range(3)]
+    await remember(history_url, *jobs, past_job(9, state=JobState.DEAD, error=OTHER, tags={"customer": "globex"}))
+    page = await archive.get("/errors/group", type="email.send", fingerprint="v2:abc")
+    assert "4 dead" in page.main
+    assert "no route 3 no answer 1" in page.main
+    assert "tag.customer acme 3 globex 1" in page.main
+    links = [link["href"] for link in page.all("aside a") if link.text == "acme"]
+    assert "tag.customer%3Aacme" in links[0]
+    assert "Type 4 to confirm" not in page.main
+
+
+async def test_a_fingerprint_can_be_any_text(archive: Browser, history_url) -> None:
+    """A group without an error is named by its reason, which a user may have written: quotes, slashes, markup."""
+    reason = 'no "key" at <b>hand</b>\\ / 100 %'
+    await store_at(history_url, MAIL, past_job(state=JobState.DEAD, reason=reason))
+    page = await archive.get("/errors")
+    group = await archive.get(page.the("tbody a b").parent["href"])
+    assert reason in group.main
+    assert "1 dead" in group.main
+    assert group.all("main b b") == []
+
+
+async def test_a_group_that_is_gone_says_so(archive: Browser) -> None:
+    """None of it is dead any more: there is nothing to redrive."""
+    page = await archive.get("/errors/group", type="email.send", fingerprint="v2:gone")
+    assert "None of this group is dead any more" in page.main
+    assert page.all("dialog#redrive") == []
+
+
+async def test_without_a_history_dead_letters_are_grouped(console: Browser, broker: Broker) -> None:
+    """The dead letters of Redis are shown in groups, which lead to the list of the dead."""
+    await dead_jobs(broker, None, 2)
+    page = await console.get("/errors")
+    assert "There is no history" in page.main
+    [row] = page.rows()
+    assert "ValueError no such address no frame email.send 2" in row
+    assert page.the("tbody a b").parent["href"] == "/jobs?type=email.send&state=dead"
+
+
+async def test_nothing_dead_is_good_news(archive: Browser, remembering: Ingest) -> None:
+    """An empty page says what it means."""
+    assert "Nothing is dead" in (await archive.get("/errors", range="all")).main

@@ -1,0 +1,163 @@
+"""The page of one job, what its buttons do, and the form by which it is submitted again."""
+
+import json
+
+from console.seeding import BIG, ERROR, HOSTILE, MAIL, dead_jobs, past_job, remember
+from console.serving import Browser, running_console
+from ingest.serving import Ingest
+from streams.seeds import job_of, seed, seed_running
+
+from millstream_console.settings import ConsoleSettings
+from millstream_contracts import DEFAULT_TENANT, JobState, TypePolicy, TypeRegistration
+from millstream_streams import Broker
+
+SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
+
+
+async def test_a_dead_job_says_why_and_shows_its_attempts(archive: Browser, history_url) -> None:
+    """The course, the reason, each attempt with its error, users' own frames, and folded ones of libraries."""
+    job = past_job(state=JobState.DEAD, error=ERROR, reason="attempts", attempts=2, payload={"n": BIG})
+    await remember(history_url, job)
+    page = await archive.get(f"/jobs/{job.id}")
+    assert [step.select_one("b").text for step in page.all(".path li")] == [
+        "queued, 2 times",
+        "running, 2 times",
+        "waited to retry",
+        "dead",
+    ]
+    assert "It will not run by itself: all 2 attempts failed, the last with MailError" in page.main
+    assert "from the history" in page.main
+    assert len(page.all(".try")) == 2
+    assert [frame.select_one("b").text for frame in page.all(".try[open] > div > .tb > .own")] == ["email"]
+    assert "2 frames of libraries" not in page.main
+    assert "2 frames of aiosmtplib, asyncio" in page.main
+    assert "Caused by TimeoutError in shop/mail.py:10" in page.main
+    assert str(BIG) in page.main
+
+
+async def test_a_waiting_job_says_what_it_waits_for(console: Browser, broker: Broker) -> None:
+    """A job that no worker handles says so; one of a paused queue names the queue; one that is due later says when."""
+    await broker.registry.add_queues([MAIL])
+    [waiting] = await seed(broker, MAIL)
+    assert "No live worker handles email.send" in (await console.get(f"/jobs/{waiting}")).main
+    await broker.client.hset(broker.keys.of(MAIL).settings, "paused", "1")
+    assert "Its queue is paused" in (await console.get(f"/jobs/{waiting}")).main
+    [later] = await seed(broker, MAIL, delay_ms=3_600_000)
+    page = await console.get(f"/jobs/{later}")
+    assert "It is not due yet: it becomes ready in 59 m" in page.main or "ready in 1 h" in page.main
+    assert page.the("#live_why .notice")
+
+
+async def test_a_job_that_there_is_not_is_told(console: Browser) -> None:
+    """A wrong id is answered with 404, in words."""
+    page = await console.get("/jobs/email.send_0000000000000000000000000000", 404)
+    assert "There is no such job" in page.text
+
+
+async def test_a_job_is_cancelled_redriven_and_discarded(console: Browser, broker: Broker) -> None:
+    """Each button does what it says, and the next page says what was done, or why it was not."""
+    [waiting] = await seed(broker, MAIL)
+    page = await console.post(f"/jobs/{waiting}/cancel")
+    assert "A job that waits has ended" in page.toast
+    assert (await job_of(broker, MAIL, waiting)).state is JobState.CANCELLED
+    page = await console.post(f"/jobs/{waiting}/redrive")
+    assert "only a dead one" in page.toast
+    [dead, other] = await dead_jobs(broker, None, 2)
+    page = await console.post(f"/jobs/{dead}/redrive")
+    assert page.toast == "It is queued again, with fresh attempts."
+    assert (await job_of(broker, MAIL, dead)).state is JobState.QUEUED
+    page = await console.post(f"/jobs/{other}/discard")
+    assert page.toast == "1 job discarded."
+    assert (await job_of(broker, MAIL, other)).state is JobState.CANCELLED
+
+
+async def test_requests_of_another_site_change_nothing(console: Browser, broker: Broker) -> None:
+    """A form that another site sends is refused before it does anything."""
+    [waiting] = await seed(broker, MAIL)
+    for path in (f"/jobs/{waiting}/cancel", "/jobs/new", "/decide"):
+        refused = await console.http.post(path, data={"id": waiting}, headers={"sec-fetch-site": "cross-site"})
+        assert refused.status_code == 403, path
+    assert (await job_of(broker, MAIL, waiting)).state is JobState.QUEUED
+
+
+async def test_a_job_is_edited_and_submitted_again(console: Browser, broker: Broker) -> None:
+    """The form has what the job was submitted with, to the last digit; what is changed makes a new job."""
+    await broker.registry.add_types(DEFAULT_TENANT, [TypeRegistration(type=MAIL.type, policy=TypePolicy())])
+    [source] = await seed(broker, MAIL, payload={"n": BIG, "to": HOSTILE})
+    form = await console.get(f"/jobs/{source}/edit")
+    text = form.the("textarea[name=payload]").text
+    assert str(BIG) in text
+    assert json.loads(text)["to"] == HOSTILE
+    page = await console.post("/jobs/new", source=source, type="email.send", payload=text, tags="a: b", delay="60")
+    assert page.toast == "Submitted."
+    new = str(page.response.url).rpartition("/")[2]
+    job = await job_of(broker, MAIL, new)
+    assert (job.payload, job.tags, job.state) == ({"n": BIG, "to": HOSTILE}, {"a": "b"}, JobState.SCHEDULED)
+    assert new != source
+
+
+async def test_what_is_wrong_is_told_at_its_field_and_nothing_is_lost(console: Browser, broker: Broker) -> None:
+    """The refusal of the API stands at the field that it is about, and what was typed is still there."""
+    registration = TypeRegistration(type=MAIL.type, policy=TypePolicy(), payload_schema=SCHEMA)
+    await broker.registry.add_types(DEFAULT_TENANT, [registration])
+    good = {"type": "email.send", "payload": '{"to": "x"}'}
+    for field, typed, says in (
+        ("payload", '{"to": 1}', "/to"),
+        ("payload", '{"to":', "This is no JSON"),
+        ("payload", "[" * 100_000, "nested too deeply"),
+        ("payload", '{"to": NaN}', "JSON has no NaN"),
+        ("type", "No Type", ""),
+        ("type", "", "A job has a type"),
+        ("delay", "soon", "Expected a number"),
+        ("delay", "-1", ""),
+        ("max_attempts", "0", ""),
+        ("max_attempts", "1.5", "Expected a whole number"),
+        ("timeout", "1e99", ""),
+        ("tags", "no colon", "Expected name: value"),
+    ):
+        page = await console.post("/jobs/new", **{**good, field: typed})
+        assert page.status == 422, (field, typed)
+        assert page.the(f"[name={field}]").get("aria-invalid") == "true", (field, typed, page.main[:500])
+        assert says in page.the(f"#{field}-why").text
+        shown = page.the(f"[name={field}]")
+        assert (shown.text.lstrip("\n") if shown.name == "textarea" else shown["value"]) == typed
+
+
+async def test_the_stack_of_a_job_that_does_not_run_is_explained(console: Browser, broker: Broker) -> None:
+    """Where nothing runs, the page says why there is no stack."""
+    [waiting] = await seed(broker, MAIL)
+    assert "That is not known" in (await console.get(f"/jobs/{waiting}/stack")).main
+
+
+async def test_a_job_is_copied_as_calls_that_would_submit_it(console: Browser, broker: Broker) -> None:
+    """The command and the lines of Python have the payload, quoted so that a shell and Python read it as it is."""
+    [job_id] = await seed(broker, MAIL, payload={"it's": HOSTILE, "n": BIG})
+    page = await console.get(f"/jobs/{job_id}/copy")
+    assert str(BIG) in page.the("#as-curl").text
+    namespace: dict[str, object] = {}
+    line = next(line for line in page.the("#as-python").text.splitlines() if "client.submit" in line)
+    exec("client = type('C', (), {'submit': staticmethod(lambda *a, **k: (a, k))})\n" + line.strip(), namespace)
+    assert namespace["job"] == (("email.send", {"it's": HOSTILE, "n": BIG}), {})
+
+
+async def test_a_trace_leads_to_where_traces_are_shown(broker: Broker, ingest: Ingest) -> None:
+    """The id of a trace is a link where an address is set."""
+    settings = ConsoleSettings(url=str(ingest.http.base_url), console_trace_url="https://tempo.example/{trace_id}?x=1")
+    await broker.registry.add_types(DEFAULT_TENANT, [TypeRegistration(type=MAIL.type, policy=TypePolicy())])
+    headers = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    response = await ingest.http.post("/v1/jobs", json={"type": "email.send"}, headers=headers)
+    job = response.json()
+    async with running_console(settings) as browser:
+        page = await browser.get(f"/jobs/{job['id']}")
+    links = [link["href"] for link in page.all("a[rel=noreferrer]")]
+    assert set(links) == {f"https://tempo.example/{job['trace_id']}?x=1"}
+
+
+async def test_a_running_job_shows_where_it_runs(console: Browser, broker: Broker) -> None:
+    """The worker is named, and cancelling asks it to stop."""
+    delivery = await seed_running(broker, MAIL, "w-9")
+    page = await console.get(f"/jobs/{delivery.id}")
+    assert "It is running" in page.main
+    assert "w-9" in page.main
+    await console.post(f"/jobs/{delivery.id}/cancel")
+    assert "It was asked to stop" in (await console.get(f"/jobs/{delivery.id}")).main

@@ -1,0 +1,51 @@
+"""Operations: how far each is, and what steers it."""
+
+from console.serving import Browser
+from history_databases import execute
+from ingest.serving import Ingest
+
+
+async def test_an_operation_is_paused_resumed_and_ended(archive: Browser, remembering: Ingest) -> None:
+    """Each button does what it says, and one that comes too late is told why."""
+    made = (await remembering.http.post("/v1/operations", json={"kind": "redrive", "ids": ["x", "y"]})).json()
+    path = f"/operations/{made['id']}"
+    assert (await archive.post(f"{path}/pause")).toast.startswith("Paused.")
+    page = await archive.get(path)
+    assert "It is paused" in page.main
+    assert "Resume" in page.the("#live_actions").text
+    assert (await archive.post(f"{path}/resume")).toast == "It goes on."
+    assert (await archive.post(f"{path}/cancel")).toast == "Ended. What it has done stays done."
+    late = await archive.post(f"{path}/pause")
+    assert "there is nothing to pause" in late.toast
+    assert late.the("#live_actions").text.strip() == ""
+
+
+async def test_operations_are_listed_newest_first(archive: Browser, remembering: Ingest) -> None:
+    """A row says what is done to which jobs."""
+    assert "No operation yet" in (await archive.get("/operations")).main
+    group = {"type": "a.b", "fingerprint": "<img src=x>"}
+    for body in ({"kind": "discard", "q": "state:dead <img>"}, {"kind": "redrive", "group": group}):
+        await remembering.http.post("/v1/operations", json=body)
+    page = await archive.get("/operations")
+    assert ["Redrive a.b, <img src=x>" in row for row in page.rows()] == [True, False]
+    assert page.all("main img") == []
+
+
+async def test_what_was_left_alone_is_told_with_why(archive: Browser, remembering: Ingest, history_url) -> None:
+    """The first jobs that were refused are named, each with its reason."""
+    made = (await remembering.http.post("/v1/operations", json={"kind": "redrive", "ids": ["x"]})).json()
+    refusals = """'[{"id": "a.b_1", "reason": "<b>died</b> later"}]'"""
+    await execute(history_url, f"UPDATE operations SET refused = 1, state = 'done', refusals = {refusals}")
+    page = await archive.get(f"/operations/{made['id']}")
+    assert page.rows() == ["a.b_1 <b>died</b> later"]
+    assert "100" in page.the("#live_progress meter, #live_progress .meter")["aria-label"]
+
+
+async def test_without_a_history_there_are_none(console: Browser) -> None:
+    """The page says what operations need, and what works without."""
+    assert "There is no history" in (await console.get("/operations")).main
+
+
+async def test_an_operation_that_there_is_not_is_told(archive: Browser) -> None:
+    """A wrong id is answered with 404."""
+    await archive.get("/operations/op_none", 404)
