@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from millstream import Client
 from millstream_console.live.view import Content, View
-from millstream_console.pages.overview.attention import MOST_NEEDS, Scene, needs_of, subject_of
+from millstream_console.pages.operations import telling
+from millstream_console.pages.overview.attention import MOST_NEEDS, Scene, needs_of
 from millstream_console.pages.overview.first_run import is_first_run, typed_for_first_job
 from millstream_console.pages.overview.numbers import live_figures, past_figures
 from millstream_console.pages.queues.condition import LATE_S, held, ready
@@ -80,7 +81,7 @@ _WORDS: Content = {
     "error_of": error_of,
     "message_of": message_of,
     "place_of": place_of,
-    "subject_of": subject_of,
+    "telling": telling,
 }
 
 
