@@ -77,8 +77,9 @@ async def test_the_first_run_ends_with_the_button_also_when_its_job_is_fast(arch
     """A job that ends before the page is read again, and that the history does not have yet, ends the first run."""
     await broker.registry.add_types(DEFAULT_TENANT, [HELLO])
     assert "Ready for the first job" in (await archive.get("/")).main
-    page = await archive.post("/first-job", type="demo.hello")
-    await archive.desk.client.cancel(page.toast.split()[0])
+    await archive.http.post("/first-job", data={"type": "demo.hello"}, headers={"sec-fetch-site": "same-origin"})
+    (job,) = (await archive.desk.client.jobs(type="demo.hello")).items
+    await archive.desk.client.cancel(job.id)
     assert "Ready for the first job" not in (await archive.get("/")).main
 
 
