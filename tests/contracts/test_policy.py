@@ -79,6 +79,7 @@ def test_a_backoff_in_a_request_is_strict() -> None:
         {"result_ttl_s": 0},
         {"result_ttl_s": limits.MIN_RESULT_TTL_S / 2},
         {"partitions": 0},
+        {"keeps": "some"},
         {"partitions": limits.MAX_PARTITIONS + 1},
         {"backoff": {"kind": "quadratic"}},
         {"backoff": {"base_s": -1}},

@@ -156,6 +156,7 @@ VALUES: list[Struct] = [
     contracts.PayloadChange(pointer="/a", kind="changed", before=1, after="x"),
     contracts.OperationSample("a.b_1", [contracts.PayloadChange(pointer="", kind="removed")]),
     contracts.OperationRefusal("a.b_1", "it is not dead"),
+    contracts.ExportOptions(format="csv"),
     contracts.LiveEvent(id=ID, type="a", kind="started", state="running", version=2, at=NOW, worker="w"),
     Page([JOB], None),
     PROBLEM,
@@ -187,7 +188,7 @@ VALUES: list[Struct] = [
     ATTEMPT,
     Timeline(id=ID, items=[STEP], attempts=[ATTEMPT], complete=True),
     Snoozed(5),
-    TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4, delays_s=(1.0, 10.0), on_dead="b"),
+    TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4, delays_s=(1.0, 10.0), on_dead="b", keeps="failures"),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
     Demand(queued=7, running=2, due_soon=1, oldest_ready_age_s=1.5, slots=4, wanted_workers=3),
     ServiceInfo(

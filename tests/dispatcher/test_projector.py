@@ -26,6 +26,8 @@ from millstream_contracts import (
     QueueEvents,
     Succeeded,
     Tenant,
+    TypePolicy,
+    TypeRegistration,
     new_job_id,
 )
 from millstream_dispatcher import event_reader
@@ -100,6 +102,22 @@ async def test_jobs_of_every_queue_are_stored(
         await until_stored(projector, 1)
     assert {row[0] for row in await query(history_url, STATES)} == set(ids)
     await audit(broker, new)
+
+
+async def test_what_is_stored_of_a_type_is_what_its_registration_says(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """A type whose history keeps nothing is stored from the moment on in which a worker registers that it does not."""
+    queue = queues[0]
+    policies = [TypePolicy(keeps="nothing"), TypePolicy(keeps="no_payload")]
+    for policy, count in zip(policies, (0, 1), strict=True):
+        await broker.registry.add_types(queue.tenant, [TypeRegistration(type=queue.type, policy=policy)])
+        [job_id] = await seed(broker, queue, payload={"to": "ann"})
+        async with projector_of(history_url, broker, metrics) as projector:
+            await until_stored(projector, 1)
+        assert [row[0] for row in await query(history_url, STATES)] == [job_id] * count
+        assert await held(broker, queue) == 0
+    assert await query(history_url, "SELECT payload FROM jobs") == [(None,)]
 
 
 async def test_a_dead_job_is_stored_with_its_error(

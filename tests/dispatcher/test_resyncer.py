@@ -168,7 +168,7 @@ async def test_a_walk_that_fails_begins_again(
     duty = Resyncer(history, broker, HistoryMetrics(MetricRegistry()))
     stored = history.repairer.resync
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **_options: object) -> None:
         monkeypatch.setattr(history.repairer, "resync", stored)
         raise HistoryUnavailableError("away")
 

@@ -37,7 +37,7 @@ def test_job_registers_a_function_that_stays_callable() -> None:
 
     retry = Retry(max_attempts=2, backoff="constant", base=1.5, cap=9, jitter=False)
 
-    @app.job("add", timeout=5, retry=retry, result_ttl=60, partitions=3)
+    @app.job("add", timeout=5, retry=retry, result_ttl=60, partitions=3, keeps="failures")
     def add(numbers: list[int]) -> int:
         """Add numbers."""
         return sum(numbers)
@@ -47,6 +47,7 @@ def test_job_registers_a_function_that_stays_callable() -> None:
     assert list(app) == [add]
     policy = add.policy
     assert (policy.max_attempts, policy.timeout_s, policy.result_ttl_s, policy.partitions) == (2, 5, 60, 3)
+    assert policy.keeps == "failures"
     assert (add.__name__, add.__doc__) == ("add", "Add numbers.")
     backoff = policy.backoff
     assert (backoff.kind, backoff.base_s, backoff.cap_s, backoff.jitter) == ("constant", 1.5, 9, False)
@@ -76,6 +77,7 @@ def test_job_suggests_the_option_when_it_is_misspelt() -> None:
         {"timeout": 0},
         {"timeout": "soon"},
         {"partitions": 0},
+        {"keeps": "some"},
         {"result_ttl": -1},
         {"retry": Retry(max_attempts=0)},
         {"retry": Retry(backoff="cubic")},

@@ -46,8 +46,11 @@ from millstream_contracts.job import (
 )
 from millstream_contracts.one_line import one_line
 from millstream_contracts.operation import (
+    MAX_EXPORTED_IDS,
     BulkOperation,
     Canary,
+    ExportFormat,
+    ExportOptions,
     NewOperation,
     OperationGroup,
     OperationKind,
@@ -65,7 +68,14 @@ from millstream_contracts.outcome import (
     Snoozed,
     Succeeded,
 )
-from millstream_contracts.policy import DEFAULT_MAX_ATTEMPTS, Backoff, BackoffOptions, TypePolicy, TypeRegistration
+from millstream_contracts.policy import (
+    DEFAULT_MAX_ATTEMPTS,
+    Backoff,
+    BackoffOptions,
+    Keeps,
+    TypePolicy,
+    TypeRegistration,
+)
 from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.search import (
@@ -100,6 +110,7 @@ __all__ = [
     "DEFAULT_TENANT",
     "ENDS",
     "LAST_EVENTS",
+    "MAX_EXPORTED_IDS",
     "MAX_URL_CHARS",
     "NAME_PATTERN",
     "NO_TIME",
@@ -133,6 +144,8 @@ __all__ = [
     "ErrorPlace",
     "Event",
     "EventKind",
+    "ExportFormat",
+    "ExportOptions",
     "Facet",
     "FacetValue",
     "Facets",
@@ -152,6 +165,7 @@ __all__ = [
     "JobState",
     "JobTransition",
     "JobType",
+    "Keeps",
     "LiveEvent",
     "NewOperation",
     "NewWebhook",

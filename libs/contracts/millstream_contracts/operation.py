@@ -9,7 +9,12 @@ from msgspec import Meta, Struct
 from millstream_contracts import limits
 from millstream_contracts.ids import NAME_PATTERN
 
-OperationKind = Literal["redrive", "discard", "patch", "cancel", "erase"]
+OperationKind = Literal["redrive", "discard", "patch", "cancel", "erase", "export"]
+
+ExportFormat = Literal["csv", "jsonl", "parquet"]
+
+MAX_EXPORTED_IDS = 2_000
+"""An export is a job, whose payload has the ids."""
 
 
 class OperationState(StrEnum):
@@ -66,6 +71,16 @@ class OperationRefusal(Struct, frozen=True):
     reason: str
 
 
+class ExportOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How an operation of the kind `export` writes the jobs."""
+
+    format: ExportFormat = "jsonl"
+    payloads: bool = False
+    """Whether payload and result are written too."""
+    name: Annotated[str, Meta(max_length=200)] = "export"
+    """Start of the file's name."""
+
+
 class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What is to be done with which jobs: those of `q`, of `ids`, or of `group`."""
 
@@ -80,6 +95,8 @@ class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     """Count, and do nothing."""
     patch: dict[str, Any] | None = None
     """Of the kind `patch`: what changes in each payload, as a JSON Merge Patch (RFC 7396)."""
+    export: ExportOptions | None = None
+    """Of the kind `export`: how the jobs are written."""
 
 
 class BulkOperation(Struct, kw_only=True, frozen=True):
@@ -89,7 +106,7 @@ class BulkOperation(Struct, kw_only=True, frozen=True):
     kind: OperationKind
     state: OperationState
     detail: str = ""
-    """Why it is paused or has failed."""
+    """Why it is paused or has failed; of an export how far it is, and then where its file lies."""
     q: str | None = None
     group: OperationGroup | None = None
     jobs: int | None = None
@@ -108,6 +125,9 @@ class BulkOperation(Struct, kw_only=True, frozen=True):
     failed: int = 0
     """Jobs of the canary that died again."""
     patch: dict[str, Any] | None = None
+    export: ExportOptions | None = None
+    job_id: str | None = None
+    """Of an export: the job that writes it."""
     samples: list[OperationSample] = []
     """Of a dry run of a patch: what would change in the first jobs."""
     refusals: list[OperationRefusal] = []

@@ -10,6 +10,9 @@ from millstream_contracts.ids import NAME_PATTERN, JobType
 
 DEFAULT_MAX_ATTEMPTS = 5
 
+Keeps = Literal["everything", "no_payload", "failures", "nothing"]
+"""What the history stores of the jobs of a type: with `failures` those that failed, from their first failure on."""
+
 Seconds = Annotated[float, Meta(ge=0.0, le=limits.MAX_DELAY_S)]
 
 
@@ -62,6 +65,8 @@ class TypePolicy(Struct, frozen=True):
     result_ttl_s: Annotated[float, Meta(ge=limits.MIN_RESULT_TTL_S, le=limits.MAX_DELAY_S)] = 3600.0
     """How long a finished job can be read."""
     partitions: Annotated[int, Meta(ge=1, le=limits.MAX_PARTITIONS)] = 1
+    keeps: Keeps = "everything"
+    """What the history stores of these jobs."""
 
 
 class TypeRegistration(Struct, frozen=True):

@@ -55,6 +55,9 @@ class DeadGroup(Struct, kw_only=True, frozen=True):
     trend: list[int] | None = None
     """How many of them died in each of the last 24 hours, the present one last; of those that were submitted in the
     last two days. None when there was no time to count."""
+    live: int | None = None
+    """Jobs that failed in the same way and have not ended: they are tried again, or were redriven. Of the newest 300 of
+    the last seven days that failed so. None when there was no time to count."""
 
 
 class DeadGroups(Struct, kw_only=True, frozen=True):

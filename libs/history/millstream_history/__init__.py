@@ -1,5 +1,6 @@
 """The history database: tables, migrations, and the only code that speaks SQL."""
 
+from millstream_history.by_hand import BY_HAND
 from millstream_history.erasure.blanks import REASON as ERASED_REASON
 from millstream_history.errors import (
     HistoryError,
@@ -15,6 +16,7 @@ from millstream_history.migrating import Schema, current_revision, migrate
 from millstream_history.operations import Advance, Operations, StoredOperation
 from millstream_history.partitions.days import DAYS_AHEAD, SWEPT_AT_ONCE, Days
 from millstream_history.projection.columns import StoredJob, Transition
+from millstream_history.projection.keeping import as_kept, kept_jobs
 from millstream_history.projection.rows import Rows, rows_of
 from millstream_history.queries.state import HistoryState
 from millstream_history.repair.repairer import UNSETTLED_AT_ONCE
@@ -28,6 +30,7 @@ from millstream_history.statistics.windows import HOURS_KEPT, MINUTES_KEPT
 from millstream_history.webhooks import TooManyEndpointsError
 
 __all__ = [
+    "BY_HAND",
     "DAYS_AHEAD",
     "ERASED_REASON",
     "HOURS_KEPT",
@@ -59,8 +62,10 @@ __all__ = [
     "StoredOperation",
     "TooManyEndpointsError",
     "Transition",
+    "as_kept",
     "current_revision",
     "hints_at",
+    "kept_jobs",
     "migrate",
     "open_history",
     "rows_of",

@@ -76,7 +76,8 @@ class History:
             await JOB_LOADER.load(connection, rows.jobs)
             await FORGOTTEN_LOADER.load(connection, rows.forgotten)
             inserted = await TRANSITION_LOADER.load(connection, rows.transitions)
-            await count(connection, rows.transitions, inserted=inserted, shard=self._shard)
+            shard, beside = self._shard, rows.counted
+            await count(connection, rows.transitions, inserted=inserted, shard=shard, beside=beside)
             await SPAN_LOADER.load(connection, spans)
 
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:

@@ -214,6 +214,7 @@ OPERATIONS = Table(
     Column("lease_until", DateTime(timezone=True)),
     Column("samples", JSONB, nullable=False, server_default=text("'[]'"), comment="what a patch would change"),
     Column("refusals", JSONB, nullable=False, server_default=text("'[]'"), comment="the first jobs that were refused"),
+    Column("job_id", Text, comment="the job that writes an export"),
     Index("operations_due", "next_at", postgresql_where=text("finished_at IS NULL")),
     comment="decisions about many jobs, carried out page by page",
 )

@@ -12,7 +12,7 @@ from millstream.jobs.job_ref import JobRef
 from millstream.payloads import DataType
 from millstream.seconds import Seconds, in_seconds
 from millstream.steering import Retry
-from millstream_contracts import DeadJob, JobError, JobId, JobType, TypePolicy, did_you_mean, moment
+from millstream_contracts import DeadJob, JobError, JobId, JobType, Keeps, TypePolicy, did_you_mean, moment
 
 Isolation = Literal["loop", "thread", "process"]
 """Where a handler runs: on the event loop, in a thread, or in a process that can be killed."""
@@ -33,6 +33,9 @@ class JobOptions(TypedDict, total=False):
     """The handler, or its contract, of which a job is submitted for each dead letter of this type."""
     partitions: int
     """Number of queues of the type, so that a busy type can span several nodes of a cluster; one by default."""
+    keeps: Keeps
+    """What the history stores of the jobs: `everything`, the default; `no_payload`: no payload, no result; `failures`:
+    only jobs that failed, from their first failure on; or `nothing`. All are counted in statistics."""
 
 
 def check_job_options(job_type: str, options: JobOptions) -> None:
@@ -57,6 +60,7 @@ def policy_of(job_type: str, options: JobOptions) -> TypePolicy:
             "result_ttl_s": in_seconds(options.get("result_ttl", TypePolicy(max_attempts=1).result_ttl_s)),
             "on_dead": _on_dead(job_type, options.get("on_dead")),
             "partitions": options.get("partitions", 1),
+            "keeps": options.get("keeps", "everything"),
         }
         return msgspec.convert(wanted, TypePolicy)
     except msgspec.ValidationError as error:

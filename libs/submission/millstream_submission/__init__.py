@@ -17,6 +17,7 @@ from millstream_submission.field_errors import MAX_QUOTED_CHARS, TOO_DEEP, decod
 from millstream_submission.group_commit import GroupCommitter
 from millstream_submission.known_queues import KnownQueues
 from millstream_submission.payloads import value_fault
+from millstream_submission.redriver import Redriver
 from millstream_submission.storing import store_jobs, tell_unconfirmed
 from millstream_submission.system_submitter import SystemSubmitter
 from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
@@ -39,6 +40,7 @@ __all__ = [
     "KnownType",
     "KnownTypes",
     "MalformedError",
+    "Redriver",
     "SubmissionError",
     "SystemSubmitter",
     "TooLargeError",

@@ -65,15 +65,21 @@ SPANS = (
     SpanSpec(
         "redrive",
         "INTERNAL",
-        "ingest",
-        "an operator redrove a dead job; links to its last delivery and, both ways, to the request",
+        "ingest, dispatcher",
+        "a dead job was redriven; links to its last delivery and, both ways, to the request or page of an operation",
     ),
+    SpanSpec("operation {kind}", "INTERNAL", "dispatcher", "one page of an operation on many jobs"),
 )
 
 SEARCH = "search"
 RECOVER = "recover"
 BURY = "bury"
 REDRIVE = "redrive"
+
+
+def operation_span(kind: str) -> str:
+    """Return the name of the span of a page of an operation."""
+    return f"operation {kind}"
 
 
 def server_span(method: str, route: str) -> str:
@@ -132,6 +138,7 @@ DELAY_S = "delay_s"
 SEARCH_WAY = "millstream.search.way"
 SEARCH_JOBS = "millstream.search.jobs"
 SEARCH_COMPLETE = "millstream.search.complete"
+OPERATION_ID = "millstream.operation.id"
 
 ATTRIBUTES = (
     FieldSpec(HTTP_METHOD, "method of the request"),
@@ -155,7 +162,7 @@ ATTRIBUTES = (
         "name of the worker that has the job, or had it, as `GET /v1/workers` shows it; on `send`, of the worker whose "
         "handler submits",
     ),
-    FieldSpec(BATCH_COUNT, "number of jobs in a batch request"),
+    FieldSpec(BATCH_COUNT, "number of jobs in a batch request, or on the page of an operation"),
     FieldSpec(CODE_FUNCTION, "qualified name of the handler function"),
     FieldSpec(
         ERROR_TYPE, "what failed: the type of an exception, `timeout`, `lost`, `crashed`, or a status of 500 or more"
@@ -171,6 +178,7 @@ ATTRIBUTES = (
     ),
     FieldSpec(JOB_REASON, "why a job was recovered or is dead"),
     FieldSpec(DELAY_S, "seconds until the next delivery, on the events `retry scheduled` and `snoozed`"),
+    FieldSpec(OPERATION_ID, "id of the operation on many jobs that a page belongs to, or that redrove a job"),
     FieldSpec(SEARCH_WAY, "how a search has found its page, as in `millstream_search_seconds`"),
     FieldSpec(SEARCH_JOBS, "number of jobs on the page of a search"),
     FieldSpec(SEARCH_COMPLETE, "false for a page of a search whose time was over"),

@@ -59,23 +59,34 @@ async def open_duties(
     async with AsyncExitStack() as stack:
         if history and shown:
             projector = await stack.enter_async_context(open_projector(history, broker, shown))
-            made.duties.extend((projector, *history_duties(service, broker, history, shown)))
+            made.duties.extend((projector, *history_duties(service, broker, submitter, history, shown)))
             made.checks.append(projector.check)
-            view = HistoryView(lambda: shown.lag_s, history.days, book)
+            view = HistoryView(lambda: shown.lag_s, history, book)
         made.duties.append(await stack.enter_async_context(open_herald(service, broker, submitter, book, history)))
         made.duties.append(watchman_of(service, broker, submitter, board, view))
         yield made
 
 
 def history_duties(
-    service: Service[DispatcherSettings], broker: Broker, history: History, shown: HistoryMetrics
+    service: Service[DispatcherSettings],
+    broker: Broker,
+    submitter: SystemSubmitter,
+    history: History,
+    shown: HistoryMetrics,
 ) -> list[Duty]:
     """Return the duties that keep a history whole and act on it; it is written by another."""
     catalogue = TypeCatalogue(broker.registry, service.metrics)
     return [
         Partitioner(history, broker, shown, kept_days=service.settings.history_days),
         Resyncer(history, broker, shown),
-        Operator(history, broker, catalogue, OperationMetrics(service.metrics)),
+        Operator(
+            history,
+            broker,
+            OperationMetrics(service.metrics),
+            catalogue=catalogue,
+            submitter=submitter,
+            tracer=service.tracer,
+        ),
     ]
 
 

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from millstream_contracts import Event, Queue, QueueEvents
 from millstream_dispatcher.event_reader import EventReader
-from millstream_history import History, HistoryError, Rows, Schema, rows_of
+from millstream_dispatcher.kept_parts import KeptParts
+from millstream_history import History, HistoryError, Rows, Schema, as_kept, rows_of
 from millstream_runtime import DutyResult, HealthCheck
 from millstream_streams import HISTORY_GROUP, Broker, EventFeed
 from millstream_telemetry import HistoryMetrics
@@ -57,6 +58,7 @@ class Projector:
 
     def __init__(self, feed: EventFeed, broker: Broker, history: History, metrics: HistoryMetrics) -> None:
         self._feed = feed
+        self._kept = KeptParts(broker.registry)
         self._events = EventReader(feed)
         self._broker = broker
         self._history = history
@@ -118,6 +120,7 @@ class Projector:
         by_queue = {batch.queue: one for batch, one in zip(batches, found, strict=True)}
         jobs = {queue: one.jobs for queue, one in by_queue.items()}
         rows = rows_of(batches, jobs, {queue: one.waited_ms for queue, one in by_queue.items()})
+        rows = as_kept(rows, batches, jobs, await self._kept.of(events))
         return Batch(batches, entries, moves, rows)
 
     async def _store(self, batch: Batch) -> Batch | None:

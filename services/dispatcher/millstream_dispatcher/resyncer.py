@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from millstream_contracts import JobId, Queue, moment
+from millstream_dispatcher.kept_parts import KeptParts
 from millstream_dispatcher.unrecorded_ends import unrecorded_ends
 from millstream_history import History
 from millstream_runtime import DutyResult
@@ -33,6 +34,7 @@ class Resyncer:
         self._history = history
         self._broker = broker
         self._metrics = metrics
+        self._kept = KeptParts(broker.registry)
         self._who = consumer_name()
         self._targets: dict[Queue, Gap] = {}
         """The gaps that the present walk is for."""
@@ -77,10 +79,10 @@ class Resyncer:
             self._walk = self._broker.stored_jobs.walk(self._targets)
 
     async def _store(self, found: dict[Queue, list[JobId]], now: datetime) -> int:
-        read = 0
+        read, kept = 0, await self._kept.of(found)
         for queue, ids in found.items():
             snapshots = await self._broker.stored_jobs.snapshots(queue, ids)
-            await self._history.repairer.resync(queue, snapshots.jobs, snapshots.waited_ms, now)
+            await self._history.repairer.resync(queue, snapshots.jobs, snapshots.waited_ms, now, kept=kept[queue])
             read += len(snapshots.jobs)
         return read
 

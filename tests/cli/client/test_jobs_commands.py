@@ -127,10 +127,10 @@ def test_a_timeline_has_attempts_with_their_tracebacks(api):
 def test_groups_of_dead_jobs_are_listed(api):
     """Groups of dead jobs are a table, with the search that finds the jobs of one."""
     error = {"type": "shop.MailError", "message": "refused"}
-    group = {"type": "a.b", "fingerprint": "v2:f", "count": 1200, "first_seen": MOMENT, "last_seen": MOMENT}
+    group = {"type": "a.b", "fingerprint": "v2:f", "count": 1200, "first_seen": MOMENT, "last_seen": MOMENT, "live": 3}
     api.script.append(Reply(200, {"items": [{**group, "sample": {"id": "x_1", "error": error}}], "complete": False}))
     output = said(api, "dead", "groups", "--since", "24")
-    assert "1,200  a.b   v2:f" in output
+    assert "1,200     3  a.b   v2:f" in output
     assert "MailError: refused" in output
     assert "counted in the last day only" in output
     assert "jobs search 'state:dead fingerprint:v2:f'" in output

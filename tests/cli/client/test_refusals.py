@@ -44,6 +44,7 @@ COMMANDS = [
     ("operations", "discard", JOB_ID, "--dry-run"),
     ("operations", "patch", JOB_ID, "-p", '{"a": 1}', "--yes"),
     ("operations", "erase", "-q", "tag.customer:c1", "--yes"),
+    ("operations", "export", "-q", "state:dead", "--format", "csv"),
     ("operations", "cancel-jobs", "-q", "type:a", "--yes"),
     ("operations", "show", "op_1"),
     ("operations", "pause", "op_1"),

@@ -5,16 +5,18 @@ from typing import Any
 
 import pytest
 
-from millstream_contracts import JobType, QueueStatus, Webhook, WorkerInfo
+from millstream_contracts import BulkOperation, JobType, OperationState, QueueStatus, Webhook, WorkerInfo
 from millstream_dispatcher.notices.conditions import (
-    BY_HAND,
     DAYS_AHEAD_LEAST,
+    OPERATION_PAUSED,
     Limits,
     history_condition,
+    operation_conditions,
     partition_condition,
     queue_conditions,
     webhook_conditions,
 )
+from millstream_history import BY_HAND
 
 LIMITS = Limits(dead_after_s=300, no_worker_after_s=60, history_behind_s=300)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,3 +76,15 @@ def test_endpoint_is_a_condition_when_deliveries_have_disabled_it() -> None:
         Webhook(id="off", **known, disabled_at=NOW, disabled_reason=BY_HAND),
     ]
     assert [one.key for one in webhook_conditions(webhooks)] == ["gone"]
+
+
+def test_operation_is_a_condition_when_its_trial_has_failed() -> None:
+    """An operation that its canary has paused waits for a person, and one that a person has paused is not told."""
+    known = {"kind": "redrive", "state": OperationState.PAUSED, "rate": 1.0, "created_at": NOW, "updated_at": NOW}
+    paused = [
+        BulkOperation(id="op_1", detail="of 20 jobs of the canary 9 died again", **known),
+        BulkOperation(id="op_2", detail=BY_HAND, **known),
+    ]
+    [found] = operation_conditions(paused)
+    assert (found.rule, found.key) == (OPERATION_PAUSED, "op_1")
+    assert "9 died again" in found.summary

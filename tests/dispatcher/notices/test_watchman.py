@@ -13,6 +13,7 @@ from millstream_dispatcher.notices import notice_desk, watchman
 from millstream_dispatcher.notices.channels import Channel, EmailChannel, NotifyChannel, WebhookChannel
 from millstream_dispatcher.notices.conditions import (
     HISTORY_BEHIND,
+    OPERATION_PAUSED,
     PARTITIONS_MISSING,
     WEBHOOK_DISABLED,
     Condition,
@@ -216,8 +217,11 @@ async def test_partitions_are_missed_only_after_a_while(
 ) -> None:
     """A history that is new has no partitions for a moment, of which people are not told."""
     async with open_history(history_url) as history:
-        view = HistoryView(lambda: 0.0, history.days, EndpointBook(None))
-        assert await view.conditions(LIMITS) == ([], {HISTORY_BEHIND, PARTITIONS_MISSING, WEBHOOK_DISABLED})
+        view = HistoryView(lambda: 0.0, history, EndpointBook(None))
+        assert await view.conditions(LIMITS) == (
+            [],
+            {HISTORY_BEHIND, PARTITIONS_MISSING, WEBHOOK_DISABLED, OPERATION_PAUSED},
+        )
         monkeypatch.setattr(watchman, "PARTITIONS_MISSING_FOR_S", 0.0)
         assert [one.rule for one in (await view.conditions(LIMITS))[0]] == [PARTITIONS_MISSING]
         await history.days.make(datetime.now(UTC).date())
@@ -227,6 +231,6 @@ async def test_partitions_are_missed_only_after_a_while(
 async def test_database_that_is_away_leaves_only_the_lag_to_be_seen(broker: Broker) -> None:
     """Without the database the lag is known, and nothing is said of partitions and endpoints."""
     async with open_history("postgresql://u:p@127.0.0.1:9/none") as history:
-        view = HistoryView(lambda: 400.0, history.days, EndpointBook(history.webhooks.every))
+        view = HistoryView(lambda: 400.0, history, EndpointBook(history.webhooks.every))
         found, seen = await view.conditions(LIMITS)
     assert ([one.rule for one in found], seen) == ([HISTORY_BEHIND], {HISTORY_BEHIND})

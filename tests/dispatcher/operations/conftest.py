@@ -9,8 +9,8 @@ from millstream_contracts import Queue
 from millstream_dispatcher.operations.operator import Operator
 from millstream_history import History, open_history
 from millstream_streams import Broker
-from millstream_submission import TypeCatalogue
-from millstream_telemetry import MetricRegistry, OperationMetrics
+from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
+from millstream_telemetry import JobTracer, MetricRegistry, OperationMetrics
 
 
 @pytest.fixture
@@ -27,9 +27,19 @@ def queue(queues: list[Queue]) -> Queue:
 
 
 @pytest.fixture
-def operator(history: History, broker: Broker, metrics: MetricRegistry) -> Operator:
+def tracer() -> JobTracer:
+    """Return a tracer that makes no spans."""
+    return JobTracer(None)
+
+
+@pytest.fixture
+def operator(history: History, broker: Broker, metrics: MetricRegistry, tracer: JobTracer) -> Operator:
     """Return the duty."""
-    return Operator(history, broker, TypeCatalogue(broker.registry, metrics), OperationMetrics(metrics))
+    catalogue = TypeCatalogue(broker.registry, metrics)
+    queues = KnownQueues(broker.registry)
+    submitter = SystemSubmitter(broker.store, queues, catalogue, tracer, clock=broker.clock.now_s)
+    shown = OperationMetrics(metrics)
+    return Operator(history, broker, shown, catalogue=catalogue, submitter=submitter, tracer=tracer)
 
 
 @pytest.fixture

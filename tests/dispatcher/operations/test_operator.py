@@ -106,6 +106,7 @@ async def test_a_canary_that_dies_stops_its_operation(scene: Scene) -> None:
     found = await scene.shown(operation)
     assert (found.state, found.failed) == (OperationState.PAUSED, 1)
     assert "1 died again" in found.detail
+    assert [one.id for one in await scene.history.operations.paused()] == [operation]
     await scene.history.operations.resume(scene.queue.tenant, operation)
     await scene.run()
     assert (await scene.shown(operation)).state is OperationState.DONE

@@ -4,9 +4,10 @@ from dispatcher.operations.scene import Scene
 from streams.seeds import job_of
 
 from millstream_contracts import OperationSample, OperationState, PayloadChange, TypePolicy, TypeRegistration
+from millstream_dispatcher.operations.operator import NO_SPAN
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
-from millstream_submission import TypeCatalogue
-from millstream_telemetry import MetricRegistry
+from millstream_submission import Redriver, TypeCatalogue
+from millstream_telemetry import JobTracer, MetricRegistry
 
 SCHEMA = {"type": "object", "properties": {"region": {"enum": ["eu", "us"]}}, "required": ["region"]}
 
@@ -73,7 +74,9 @@ async def test_a_job_that_was_patched_and_died_again_is_left_alone(scene: Scene)
     operation = await scene.add("patch", ids=[job_id], patch={"n": 2})
     taken = await scene.history.operations.take("a dispatcher that is killed", lease_s=60.0)
     assert taken is not None
-    await PayloadPatcher(scene.broker, TypeCatalogue(scene.broker.registry, MetricRegistry())).act(taken, [job_id])
+    redriver = Redriver(scene.broker.store, scene.broker.views, JobTracer(None))
+    patcher = PayloadPatcher(scene.broker, TypeCatalogue(scene.broker.registry, MetricRegistry()), redriver)
+    await patcher.act(taken, [job_id], NO_SPAN)
     await scene.die_again(job_id)
     await scene.make_due()
     await scene.run()

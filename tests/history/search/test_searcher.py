@@ -8,7 +8,7 @@ import pytest
 from history.search.crowd import NOW, OTHER_TENANT, TYPES
 from msgspec.structs import replace
 
-from millstream_contracts import DEFAULT_TENANT, JobCount
+from millstream_contracts import DEFAULT_TENANT, Job, JobCount
 from millstream_history import History, HistoryUnavailableError, JobQuery, SearchCursorError
 from millstream_history.connection.database import open_engine, transaction
 
@@ -124,6 +124,19 @@ async def test_groups_tell_when_their_jobs_died(crowded, history):
         assert one.last_died_at in died[key]
         assert (one.error_type, one.message) == (one.sample.error.type, one.sample.error.message)
     assert sum(map(sum, expected.values())) > 10
+
+
+async def test_groups_tell_how_many_may_die_next(crowded, history):
+    """A group has the number of jobs that failed in the same way and have not ended, of the newest of the last week."""
+    failed: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for job in crowded.jobs:
+        if job.error and job.created_at >= NOW - timedelta(days=7):
+            failed[job.type, job.error.fingerprint].append(job)
+    found = await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
+    for one in found.groups:
+        newest = sorted(failed[one.type, one.fingerprint], key=lambda job: job.created_at, reverse=True)[:300]
+        assert one.live == sum(not job.state.is_settled for job in newest), (one.type, one.fingerprint)
+    assert sum(one.live or 0 for one in found.groups) > 3
 
 
 async def test_a_tenant_sees_its_own_jobs(history):

@@ -124,7 +124,7 @@ async def test_redrive_that_was_refused_leaves_no_note(traced, broker, queue, ex
     delivery = await take_one(broker, queue)
     await commit(broker, delivery, Dead("attempts", ERROR))
 
-    async def refuse(_, ids):
+    async def refuse(_, ids, **_options):
         return [ActionCode.WRONG_STATE] * len(ids)
 
     monkeypatch.setattr(traced.services.broker.store, "redrive", refuse)

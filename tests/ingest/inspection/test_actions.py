@@ -170,11 +170,11 @@ async def test_redis_that_goes_away_in_the_middle_leaves_a_report_of_what_was_do
     store, calls = ingest.services.broker.store, []
     act = getattr(store, action)
 
-    async def failing(target, load):
+    async def failing(target, load, **options):
         calls.append(len(load))
         if len(calls) != 1:
             raise StoreUnavailableError("away")
-        return await act(target, load)
+        return await act(target, load, **options)
 
     monkeypatch.setattr(store, action, failing)
     response = await ingest.http.post(f"/v1/dead/{action}", json={"ids": ids})

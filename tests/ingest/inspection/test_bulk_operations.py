@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from history_databases import execute
 from ingest.serving import Ingest, remembering_ingest
 
 from millstream_ingest.api.routes.examples import NEW_OPERATIONS
@@ -52,6 +53,9 @@ async def test_an_operation_is_paused_resumed_and_cancelled(remembering: Ingest)
         ({"kind": "redrive", "q": "", "ids": ["x"]}, "expected one of `q`, `ids` and `group`"),
         ({"kind": "discard", "q": "", "canary": {}}, "only what runs jobs again can be tried out"),
         ({"kind": "explode", "q": ""}, "/kind"),
+        ({"kind": "export", "q": "", "dry_run": True}, "an export changes nothing"),
+        ({"kind": "export", "ids": ["x"] * 2_001}, "2,000 ids at most"),
+        ({"kind": "redrive", "q": "", "export": {}}, "belongs to operations of the kind `export` alone"),
         ({"kind": "erase", "q": " "}, "which means every job"),
         ({"kind": "cancel", "q": ""}, "which means every job"),
         ({"kind": "cancel", "group": {"type": "a", "fingerprint": "f"}}, "there is nothing to cancel"),
@@ -93,3 +97,17 @@ async def test_an_unknown_operation_is_not_found(remembering: Ingest) -> None:
     """Reading or steering what there is not is a 404."""
     assert (await remembering.http.get("/v1/operations/op_1")).status_code == 404
     assert (await remembering.http.post("/v1/operations/op_1/pause")).status_code == 404
+
+
+async def test_an_export_is_not_paused_and_its_job_ends_with_it(
+    remembering: Ingest, broker: Broker, history_url: str
+) -> None:
+    """An export is one job: it cannot be paused, and a person who cancels the operation cancels the job."""
+    made = (await remembering.http.post("/v1/operations", json={"kind": "export", "q": ""})).json()
+    refused = await remembering.http.post(f"/v1/operations/{made['id']}/pause")
+    assert (refused.status_code, "cannot be paused" in refused.text) == (409, True)
+    job = await remembering.submit()
+    await execute(history_url, f"UPDATE operations SET job_id = '{job['id']}'")
+    cancelled = await remembering.http.post(f"/v1/operations/{made['id']}/cancel")
+    assert (cancelled.json()["state"], cancelled.json()["job_id"]) == ("cancelled", job["id"])
+    assert (await remembering.get(f"/v1/jobs/{job['id']}"))["state"] == "cancelled"

@@ -88,6 +88,7 @@ async def test_a_search_finds_jobs_that_redis_has_forgotten(ingest, past):
         ({"q": "type:sms.*"}, [0, 5]),
         ({"created_after": (NOW - timedelta(seconds=2)).isoformat()}, [0, 1, 2]),
         ({"created_before": (NOW - timedelta(seconds=7)).isoformat()}, [8, 9]),
+        ({"as_of": (NOW - timedelta(seconds=4)).isoformat(), "q": "since:2s"}, [5, 6]),
         ({"q": "mail7", "type": "sms.send"}, [0]),
     ],
 )  # fmt: skip

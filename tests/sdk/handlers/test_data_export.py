@@ -39,7 +39,7 @@ def test_export_follows_the_pages_to_their_end(ctx: Context, api: ScriptedApi) -
     assert (done.newest, done.oldest, done.whole) == (BEGAN, BEGAN - timedelta(minutes=9), True)
     assert done.history_lag_s == 0.5
     assert Path(done.path).name == f"dead-jobs-{ctx.job_id}.jsonl"
-    assert [one.query.get("cursor") for one in api.received] == [None, ["c1"], ["c2"]]
+    assert [one.query.get("cursor") for one in api.received if one.path == "/v1/jobs"] == [None, ["c1"], ["c2"]]
     assert api.received[0].query["q"] == ["state:dead since:7d"]
 
 
@@ -100,3 +100,37 @@ def test_export_that_is_cancelled_leaves_no_file(ctx: Context, api: ScriptedApi,
     with pytest.raises(Discard):
         export_data(Export(query=""), ctx)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_export_searches_as_at_a_time_and_names_the_gaps_since_its_oldest_job(ctx: Context, api: ScriptedApi) -> None:
+    """Each page is of the search as at the given time, and the result has the times of which events were lost."""
+    gap = {"from": BEGAN.isoformat(), "to": (BEGAN + timedelta(minutes=1)).isoformat()}
+    stats = {"from": BEGAN.isoformat(), "to": BEGAN.isoformat(), "step_s": 60, "points": [], "gaps": [gap]}
+    api.script += (page([job(0)], "c"), page([job(7)]), Reply(200, stats))
+    done = export_data(Export(query="state:dead", as_of=BEGAN), ctx)
+    assert done.gaps is not None
+    assert [(one.begin, one.end) for one in done.gaps] == [(BEGAN, BEGAN + timedelta(minutes=1))]
+    *pages, asked = api.received
+    assert [one.query["as_of"] for one in pages] == [[BEGAN.isoformat()]] * 2
+    assert asked.query["from"] == [(BEGAN - timedelta(minutes=7)).isoformat()]
+
+
+def test_export_without_an_answer_about_gaps_does_not_know_them(ctx: Context, api: ScriptedApi) -> None:
+    """A whole file is not thrown away because the gaps cannot be told."""
+    api.script += (page([job(0)]), problem(400, "Statistics are kept for 400 days"))
+    done = export_data(Export(query=""), ctx)
+    assert (done.rows, done.gaps) == (1, None)
+
+
+def test_export_by_ids_reads_each_job_and_names_those_that_are_missing(ctx: Context, api: ScriptedApi) -> None:
+    """Jobs of ids are written in their order; an erased one, and one that there is not, are named."""
+    api.script += (
+        Reply(200, job(3, payload=1)),
+        problem(410, "The job has been erased", type="/problems/erased"),
+        problem(404, "There is no such job"),
+        Reply(200, job(1)),
+    )
+    done = export_data(Export(ids=["a_3", "a_8", "a_9", "a_1"]), ctx)
+    assert [json.loads(line)["id"] for line in Path(done.path).read_text().splitlines()] == ["a_3", "a_1"]
+    assert (done.rows, done.missing, done.whole) == (2, ["a_8", "a_9"], False)
+    assert (done.newest, done.oldest) == (BEGAN - timedelta(minutes=1), BEGAN - timedelta(minutes=3))

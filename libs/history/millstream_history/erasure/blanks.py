@@ -5,7 +5,7 @@ from operator import itemgetter
 
 from msgspec.structs import replace
 
-from millstream_history.projection.columns import FORGOTTEN_ROWS, JOB_ROWS, TRANSITION_ROWS, Row
+from millstream_history.projection.columns import FORGOTTEN_ROWS, JOB_ROWS, TRANSITION_ROWS, Row, blank
 from millstream_history.projection.rows import Rows
 
 REASON = "erased"
@@ -52,7 +52,5 @@ def _blanked(rows: Iterable[Row], names: Sequence[str], columns: Collection[str]
 
 
 def _blank(row: Row, names: Sequence[str], columns: Collection[str]) -> Row:
-    return tuple(
-        REASON if name == "reason" else None if name in columns else value
-        for name, value in zip(names, row, strict=True)
-    )
+    emptied = blank(row, names, columns)
+    return tuple(REASON if name == "reason" else value for name, value in zip(names, emptied, strict=True))

@@ -12,7 +12,8 @@ import msgspec
 from sqlalchemy import case, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import JobState, NewOperation, OperationState, Tenant
+from millstream_contracts import BulkOperation, JobState, NewOperation, OperationState, Tenant
+from millstream_history.by_hand import BY_HAND
 from millstream_history.connection.reading import Reader
 from millstream_history.operations.stored_operation import (
     Advance,
@@ -28,8 +29,10 @@ from millstream_history.tables import OPERATIONS
 _COLUMNS = OPERATIONS.c
 OF_OPEN_JOBS = frozenset({"cancel"})
 """Kinds of operations whose query finds jobs that have not settled."""
-OF_ANY_STATE = frozenset({"erase"})
+OF_ANY_STATE = frozenset({"erase", "export"})
 """Kinds of operations whose query finds jobs in any state; that of all others finds dead ones."""
+
+MAX_PAUSED = 100
 
 _ACTIVE = (OperationState.PENDING, OperationState.CANARY, OperationState.WAITING, OperationState.RUNNING)
 _ENDS = (OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED)
@@ -77,6 +80,11 @@ class Operations:
         where = (_COLUMNS.tenant == tenant, *([_COLUMNS.id < before] if before else []))
         return await self._select(*where, limit=limit)
 
+    async def paused(self) -> list[BulkOperation]:
+        """Return the paused operations of all tenants, newest first, MAX_PAUSED at most."""
+        found = await self._select(_COLUMNS.state == OperationState.PAUSED.value, limit=MAX_PAUSED)
+        return [one.shown for one in found]
+
     async def find(self, tenant: Tenant, operation_id: str) -> StoredOperation | None:
         """Return an operation; None when there is no such one."""
         found = await self._select(*_place(tenant, operation_id), limit=1)
@@ -84,7 +92,7 @@ class Operations:
 
     async def pause(self, tenant: Tenant, operation_id: str) -> StoredOperation | None:
         """Pause an operation that is under way. Returns: it as it is then; None where it is not."""
-        values = {"state": OperationState.PAUSED.value, "resumes_to": _COLUMNS.state, "detail": "by hand"}
+        values = {"state": OperationState.PAUSED.value, "resumes_to": _COLUMNS.state, "detail": BY_HAND}
         return await self._change(tenant, operation_id, _ACTIVE, values)
 
     async def resume(self, tenant: Tenant, operation_id: str) -> StoredOperation | None:
@@ -132,6 +140,7 @@ class Operations:
             "canary_ids": list(step.canary_ids),
             "samples": msgspec.to_builtins(step.samples),
             "refusals": msgspec.to_builtins(step.refusals),
+            "job_id": _COLUMNS.job_id if step.job_id is None else step.job_id,
             "next_at": func.now() + soon(step.pause_s),
             "updated_at": func.now(),
             "lease": None,

@@ -51,6 +51,8 @@ class Advance(Struct, frozen=True, kw_only=True):
     canary_ids: list[JobId] = []
     samples: list[OperationSample] = []
     refusals: list[OperationRefusal] = []
+    job_id: JobId | None = None
+    """The job that writes an export; None where that is known already, or there is none."""
     canary_within_s: float | None = None
     """How long the canary is waited for, from now on; None where that is decided already."""
     pause_s: float = 0.0
@@ -82,9 +84,13 @@ def stored_operation(row: Row[Any]) -> StoredOperation:
             refused=row.refused,
             failed=row.failed,
             patch=asked.patch,
+            export=asked.export,
+            job_id=row.job_id,
             samples=msgspec.convert(row.samples, list[OperationSample]),
             refusals=msgspec.convert(row.refusals, list[OperationRefusal]),
-            eta_s=None if jobs is None or row.finished_at else round((jobs - row.found) / asked.rate, 1),
+            eta_s=None
+            if jobs is None or row.finished_at or asked.kind == "export"
+            else round((jobs - row.found) / asked.rate, 1),
         ),
         asked=asked,
         query=None if row.query is None else msgspec.convert(row.query, JobQuery),

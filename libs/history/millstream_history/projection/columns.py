@@ -4,7 +4,7 @@ Handlers and clients may write values that PostgreSQL cannot hold. These are mad
 stop the others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from itertools import chain
 from operator import itemgetter
@@ -267,6 +267,11 @@ class RowFormat:
             for column, value in zip(self._columns, row, strict=True)
             if value is not None and column.source.startswith(head)
         }
+
+
+def blank(row: Row, names: Sequence[str], columns: Collection[str]) -> Row:
+    """Return a row without values in some of its columns."""
+    return tuple(None if name in columns else value for name, value in zip(names, row, strict=True))
 
 
 def _size_of(text: str | None) -> int | None:

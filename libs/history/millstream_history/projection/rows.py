@@ -49,6 +49,8 @@ class Rows(Struct, frozen=True):
     transitions: list[Row]
     spans: Sequence[Span] = ()
     """When workers were seen."""
+    counted: Sequence[Row] = ()
+    """Transitions that are counted and not stored."""
 
 
 def rows_of(batches: Sequence[QueueEvents], jobs: Jobs, waited_ms: Waits | None = None) -> Rows:

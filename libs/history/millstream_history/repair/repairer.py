@@ -7,10 +7,11 @@ from msgspec.structs import replace
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from millstream_contracts import Job, JobId, JobState, Queue, made_at
+from millstream_contracts import Job, JobId, JobState, Keeps, Queue, made_at
 from millstream_history.connection.database import transaction
 from millstream_history.erasure.erasures import without_erased
 from millstream_history.projection.columns import TRANSITION_ROWS, Transition
+from millstream_history.projection.keeping import as_kept, kept_jobs
 from millstream_history.projection.loading import JOB_LOADER, Loader
 from millstream_history.projection.rows import rows_of
 from millstream_history.tables import TRANSITIONS
@@ -45,11 +46,22 @@ class Repairer:
         self._engine = engine
 
     async def resync(
-        self, queue: Queue, jobs: Mapping[JobId, Job], waited_ms: Mapping[JobId, int], at: datetime
+        self,
+        queue: Queue,
+        jobs: Mapping[JobId, Job],
+        waited_ms: Mapping[JobId, int],
+        at: datetime,
+        *,
+        kept: Keeps = "everything",
     ) -> None:
-        """Store jobs as they are now, each with the transition that led to it if that is missing."""
+        """Store jobs as they are now, each with the transition that led to it if that is missing.
+
+        `kept` says what is stored of the jobs of this queue.
+        """
+        jobs = kept_jobs(jobs, kept)
         steps = sorted(TRANSITION_ROWS.row(_resynced(queue, job, at)) for job in jobs.values())
-        found = replace(rows_of([], {queue: jobs}, {queue: waited_ms}), transitions=steps)
+        rows = as_kept(rows_of([], {queue: jobs}, {queue: waited_ms}), [], {queue: jobs}, {queue: kept})
+        found = replace(rows, transitions=steps)
         async with transaction(self._engine) as connection:
             rows = await without_erased(connection, found)
             await JOB_LOADER.load(connection, rows.jobs)

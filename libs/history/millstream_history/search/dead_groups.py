@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from millstream_contracts import DeadGroup, DeadSample, JobError, JobId, JobType, Tenant, place_of
+from millstream_history.search.live_in_groups import count_live
 from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
 from millstream_history.search.statement import Statement
 
@@ -39,7 +40,8 @@ async def find_dead_groups(
     except OutOfTimeError:
         found = await _groups(session, tenant, job_type, max(since, now - SHORT_RANGE), session.left_s * 0.7)
         is_complete = False
-    return FoundGroups(await _with_trends(session, tenant, job_type, found, now), is_complete)
+    found = await _with_trends(session, tenant, job_type, found, now)
+    return FoundGroups(await _with_live(session, tenant, found, now), is_complete)
 
 
 async def _groups(
@@ -75,6 +77,11 @@ def _group(row: Record) -> DeadGroup:
         place=place_of(error.traceback) if error else None,
         last_died_at=row["finished_at"],
     )
+
+
+async def _with_live(session: TimedSession, tenant: Tenant, groups: list[DeadGroup], now: datetime) -> list[DeadGroup]:
+    live = await count_live(session, tenant, groups, now)
+    return groups if live is None else [replace(one, live=live.get((one.type, one.fingerprint), 0)) for one in groups]
 
 
 async def _with_trends(

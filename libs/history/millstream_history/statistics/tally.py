@@ -6,6 +6,7 @@ A transition counts once: only those count that are new in the table `transition
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,12 +45,22 @@ def _loader(table: Table) -> ArrayLoader:
 MINUTE_LOADER, HOUR_LOADER = _loader(STATS_MINUTES), _loader(STATS_HOURS)
 
 
-async def count(connection: AsyncConnection, transitions: Sequence[Row], *, inserted: int, shard: int) -> None:
-    """Count the transitions of a batch, of which this many rows were inserted by this transaction."""
+async def count(
+    connection: AsyncConnection,
+    transitions: Sequence[Row],
+    *,
+    inserted: int,
+    shard: int,
+    beside: Sequence[Row] = (),
+) -> None:
+    """Count the transitions of a batch, of which this many rows were inserted by this transaction.
+
+    Those of `beside` are not stored, and count each time: a batch that is stored twice counts them twice.
+    """
     new: Iterable[Row] = transitions
     if inserted != len(transitions):
         new = await _new_ones(connection, transitions)
-    minutes, hours = _tallies(new)
+    minutes, hours = _tallies(chain(new, beside))
     await MINUTE_LOADER.load(connection, _rows(minutes, shard))
     await HOUR_LOADER.load(connection, _rows(hours, shard))
 

@@ -148,9 +148,10 @@ class Api:
         tags: Mapping[str, str] | None,
         created_after: datetime | None,
         created_before: datetime | None,
+        as_of: datetime | None,
     ) -> ApiFlow[Page]:
         """Read a page of a list, or of a search."""
-        filters = _filters(tags, created_after, created_before)
+        filters = {**_filters(tags, created_after, created_before), "as_of": _time(as_of)}
         return self._retrier.flow(Call(path="/v1/jobs", returns=Page, query={**query, **filters}))
 
     def facets(

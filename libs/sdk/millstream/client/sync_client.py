@@ -25,6 +25,7 @@ from millstream_contracts import (
     DeadGroups,
     DeadLetterPage,
     Demand,
+    ExportOptions,
     Facets,
     Job,
     JobEvent,
@@ -234,6 +235,7 @@ class SyncClient:
         tags: Mapping[str, str] | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        as_of: datetime | None = None,
         count: bool = False,
         cursor: str | None = None,
         limit: int | None = None,
@@ -242,10 +244,10 @@ class SyncClient:
 
         With `q` (docs/history/searching.md), tags, times, a count or a state that is an end, it is a page of a search,
         which needs a history. A page that is not `complete` had no more time, and the next one goes on; `search`
-        follows them. Raises: ValueError, ApiError.
+        follows them. `as_of` searches as at a time: relative times count from it. Raises: ValueError, ApiError.
         """
         query = {"q": q, "type": type, "state": state, "cursor": cursor, "limit": limit, "count": int(count) or None}
-        return self._transport.run(self._api.jobs(query, tags, created_after, created_before))
+        return self._transport.run(self._api.jobs(query, tags, created_after, created_before, as_of))
 
     def search(
         self,
@@ -501,13 +503,13 @@ class SyncClient:
         canary: Canary | None = None,
         dry_run: bool = False,
         patch: Mapping[str, Any] | None = None,
+        export: ExportOptions | None = None,
     ) -> BulkOperation:
-        """Have many dead jobs redriven or discarded: those of a search, of ids, or of a group.
+        """Have many jobs redriven, patched, discarded, erased or exported: those of a search, of ids, or of a group.
 
         The service goes on with it by itself, `rate` jobs a second, also when it is restarted. With a `canary` it tries
-        some jobs first. `dry_run` only counts. The kind `patch` also changes their payloads, by a JSON Merge Patch;
-        `cancel` is about jobs that have not settled, and `erase` about jobs in any state.
-        Raises: ApiError.
+        some jobs first. `dry_run` only counts. `patch` changes payloads, by a JSON Merge Patch. `cancel` is about jobs
+        that have not settled, `erase` and `export` about jobs in any state. Raises: ApiError.
         """
         new = NewOperation(
             kind=kind,
@@ -518,6 +520,7 @@ class SyncClient:
             canary=canary,
             dry_run=dry_run,
             patch=None if patch is None else dict(patch),
+            export=export,
         )
         return self._transport.run(self._api.start_operation(new))
 

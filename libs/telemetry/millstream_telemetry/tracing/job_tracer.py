@@ -186,13 +186,24 @@ class JobTracer:
             mark_failed(span, reason, message)
             span.end()
 
-    def redrive(self, last: PastDelivery, *, failed: str = "", request: ServerSpan) -> None:
-        """Record in the job's trace that an operator redrove it, and link that span and the operator's request.
+    def operation(self, kind: str, operation_id: str) -> ServerSpan:
+        """Return the span of a page of an operation, to be entered."""
+        if self._tracer is None or (unrecorded := self._roots.unrecorded()).traceparent:
+            return ServerSpan(NO_TRACE if self._tracer is None else unrecorded)
+        attributes = {names.OPERATION_ID: operation_id}
+        return TracedServerSpan(
+            self._tracer.start_span(names.operation_span(kind), Context(), SpanKind.INTERNAL, attributes)
+        )
 
-        `failed` is the traceparent of the attempt that failed last, as far as it is known.
+    def redrive(self, last: PastDelivery, *, failed: str = "", request: ServerSpan, operation: str = "") -> None:
+        """Record in the job's trace that it was redriven, and link that span and what asked for it.
+
+        `failed` is the traceparent of the attempt that failed last, as far as it is known; `operation` the id of the
+        operation that did it, if one did.
         """
         asked = request.context if request.context.is_sampled else NO_TRACE
-        if span := self._note(names.REDRIVE, last, {}, TraceContext(failed), asked):
+        attributes = {names.OPERATION_ID: operation} if operation else {}
+        if span := self._note(names.REDRIVE, last, attributes, TraceContext(failed), asked):
             span.end()
             request.leads_to(trace_context_of(span.get_span_context()))
 

@@ -73,10 +73,17 @@ def groups(*, type_: str | None, since: float | None, url: str | None, as_json: 
         return
     now = datetime.now(UTC)
     rows = [
-        (one.count, one.type, one.fingerprint, ago(one.last_seen, now), short_error(one.sample.error))
+        (
+            one.count,
+            "" if one.live is None else one.live,
+            one.type,
+            one.fingerprint,
+            ago(one.last_seen, now),
+            short_error(one.sample.error),
+        )
         for one in found.items
     ]
-    print_table("dead groups", ("dead", "type", "fingerprint", "newest", "error"), rows, "no dead jobs")
+    print_table("dead groups", ("dead", "live", "type", "fingerprint", "newest", "error"), rows, "no dead jobs")
     if not found.complete:
         click.echo("counted in the last day only: there was no time for more")
     if found.items:

@@ -29,6 +29,7 @@ def print_operation(one: BulkOperation, *, as_json: bool) -> None:
         "jobs": _of(one),
         "found": f"{one.found}, of which {one.done} done and {one.refused} refused",
         "canary": f"{one.canary.count} jobs, {one.failed} died again" if one.canary else "",
+        "job": one.job_id or "",
         "left": f"about {lasting(one.eta_s)}" if one.eta_s else "",
     }
     for name, text in lines.items():
@@ -64,4 +65,6 @@ def _of(one: BulkOperation) -> str:
         return f"{one.group.type} {one.group.fingerprint}"
     if one.jobs is not None:
         return f"{one.jobs} ids"
+    if one.kind == "export":
+        return one.q or "every job"
     return one.q or ("a search that is erased too" if one.kind == "erase" else "every dead job")

@@ -8,12 +8,12 @@ from typing import Any
 import click
 import msgspec
 
-from millstream import Canary, OperationGroup
+from millstream import Canary, ExportOptions, OperationGroup
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.operation_report import print_operation
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option
-from millstream_contracts import OperationKind
+from millstream_contracts import ExportFormat, OperationKind
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +138,35 @@ def erase(chosen: Chosen) -> None:
     chosen.start("erase", "Erase {} for good, also those that wait?", "job")
 
 
+@click.command()
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv", "parquet"]), default="jsonl", show_default=True)
+@click.option("--payloads", is_flag=True, help="Write payloads and results too.")
+@click.option("--name", default="export", show_default=True, help="Start of the name of the file.")
+@click.option("--group", nargs=2, metavar="TYPE FINGERPRINT", help="Those that died in the same way.")
+@click.option("-q", "--query", "q", help="Those that a search finds, such as `type:email.* since:1d`.")
+@click.argument("ids", nargs=-1)
+@url_option
+@json_option
+@client_errors
+def export(
+    ids: tuple[str, ...],
+    *,
+    form: ExportFormat,
+    payloads: bool,
+    name: str,
+    q: str | None,
+    group: tuple[str, str] | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Write many jobs to a file: those of IDS, of a query or of a group. A worker with `data.export` does it."""
+    options = ExportOptions(format=form, payloads=payloads, name=name)
+    chosen = OperationGroup(*group) if group else None
+    with connect(url) as client:
+        made = client.start_operation("export", q=q, ids=ids or None, group=chosen, export=options)
+        print_operation(made, as_json=as_json)
+
+
 def _patch(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
@@ -145,4 +174,4 @@ def _patch(text: str) -> dict[str, Any]:
         raise click.BadParameter(f"it is no JSON object: {error}", param_hint="--patch") from None
 
 
-STARTS = (redrive, patch, discard, cancel_jobs, erase)
+STARTS = (redrive, patch, discard, cancel_jobs, erase, export)

@@ -41,6 +41,8 @@ def _facts(one: TypeRegistration) -> Iterator[tuple[str, str]]:
     yield "result kept", lasting(policy.result_ttl_s)
     if policy.partitions > 1:
         yield "partitions", str(policy.partitions)
+    if policy.keeps != "everything":
+        yield "history keeps", policy.keeps.replace("_", " ")
     if one.code_version:
         yield "version", one.code_version
 

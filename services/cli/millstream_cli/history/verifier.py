@@ -8,8 +8,9 @@ import anyio
 from msgspec import Struct
 
 from millstream_contracts import Job, JobId, Queue, made_at
+from millstream_dispatcher.kept_parts import KeptParts
 from millstream_dispatcher.unrecorded_ends import unrecorded_ends
-from millstream_history import History
+from millstream_history import History, kept_jobs
 from millstream_streams import Broker
 
 What = Literal["missing or behind", "end not recorded"]
@@ -39,6 +40,7 @@ class Verifier:
         self._history = history
         self._queues = list(queues)
         self._begin = begin
+        self._kept = KeptParts(broker.registry)
 
     async def verify(self, *, grace_s: float, fix: bool = False) -> Verification:
         """Return what differs, and still does after `grace_s`: what is only not stored yet is no difference."""
@@ -58,9 +60,7 @@ class Verifier:
         stored, now = 0, await self._broker.now()
         async for found in self._broker.stored_jobs.walk(self._queues):
             for queue, ids in found.items():
-                snapshots = await self._broker.stored_jobs.snapshots(queue, ids)
-                await self._history.repairer.resync(queue, snapshots.jobs, snapshots.waited_ms, now)
-                stored += len(snapshots.jobs)
+                stored += await self._store(queue, ids, now)
         return stored
 
     async def _behind(self) -> tuple[int, dict[Queue, set[JobId]]]:
@@ -79,7 +79,16 @@ class Verifier:
         return set(await self._history.repairer.behind(queue, jobs))
 
     async def _jobs(self, queue: Queue, ids: list[JobId]) -> dict[JobId, Job]:
-        return (await self._broker.stored_jobs.snapshots(queue, ids)).jobs
+        """Return those of these jobs that Redis has and the history is to have."""
+        kept = (await self._kept.of([queue]))[queue]
+        return kept_jobs((await self._broker.stored_jobs.snapshots(queue, ids)).jobs, kept)
+
+    async def _store(self, queue: Queue, ids: list[JobId], now: datetime) -> int:
+        """Store jobs as they are now. Returns: how many."""
+        kept = (await self._kept.of([queue]))[queue]
+        snapshots = await self._broker.stored_jobs.snapshots(queue, ids)
+        await self._history.repairer.resync(queue, snapshots.jobs, snapshots.waited_ms, now, kept=kept)
+        return len(kept_jobs(snapshots.jobs, kept))
 
     async def _unrecorded(self) -> dict[Queue, set[JobId]]:
         now = await self._broker.now()
@@ -94,8 +103,7 @@ class Verifier:
     async def _fix(self, behind: dict[Queue, set[JobId]], unrecorded: dict[Queue, set[JobId]]) -> None:
         now = await self._broker.now()
         for queue, ids in behind.items():
-            snapshots = await self._broker.stored_jobs.snapshots(queue, list(ids))
-            await self._history.repairer.resync(queue, snapshots.jobs, snapshots.waited_ms, now)
+            await self._store(queue, list(ids), now)
         for queue, ids in unrecorded.items():
             await self._history.repairer.end_unknown(queue, ids)
 

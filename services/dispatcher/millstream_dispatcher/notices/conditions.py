@@ -4,17 +4,16 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from millstream_contracts import QueueStatus, Webhook, WorkerInfo
+from millstream_contracts import BulkOperation, QueueStatus, Webhook, WorkerInfo
+from millstream_history import BY_HAND
 
 DEAD_LETTERS, NO_WORKER, HISTORY_BEHIND = "dead-letters", "no-worker", "history-behind"
 PARTITIONS_MISSING, WEBHOOK_DISABLED = "partitions-missing", "webhook-disabled"
-RULES = (DEAD_LETTERS, NO_WORKER, HISTORY_BEHIND, PARTITIONS_MISSING, WEBHOOK_DISABLED)
+OPERATION_PAUSED = "operation-paused"
+RULES = (DEAD_LETTERS, NO_WORKER, HISTORY_BEHIND, PARTITIONS_MISSING, WEBHOOK_DISABLED, OPERATION_PAUSED)
 
 DAYS_AHEAD_LEAST = 3
 """Fewer days with partitions ahead than this are a condition: they should be fourteen."""
-
-BY_HAND = "by hand"
-"""The reason of an endpoint that a person has disabled, who need not be told."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -71,6 +70,14 @@ def webhook_conditions(webhooks: Sequence[Webhook]) -> Iterator[Condition]:
         if webhook.disabled_at is not None and webhook.disabled_reason != BY_HAND:
             told = f"the endpoint {webhook.url} is disabled: {webhook.disabled_reason}"
             yield Condition(WEBHOOK_DISABLED, webhook.id, told)
+
+
+def operation_conditions(paused: Sequence[BulkOperation]) -> Iterator[Condition]:
+    """Yield the operations that wait for a person because their trial has failed."""
+    for operation in paused:
+        if operation.detail != BY_HAND:
+            told = f"the operation {operation.id} ({operation.kind}) is paused: {operation.detail}"
+            yield Condition(OPERATION_PAUSED, operation.id, told)
 
 
 def _count(number: int, thing: str) -> str:

@@ -14,11 +14,13 @@ from msgspec.structs import replace
 from millstream_contracts import Incident
 from millstream_dispatcher.notices.conditions import (
     HISTORY_BEHIND,
+    OPERATION_PAUSED,
     PARTITIONS_MISSING,
     WEBHOOK_DISABLED,
     Condition,
     Limits,
     history_condition,
+    operation_conditions,
     partition_condition,
     queue_conditions,
     webhook_conditions,
@@ -27,7 +29,7 @@ from millstream_dispatcher.notices.notice import Kind, notice_of
 from millstream_dispatcher.notices.notice_desk import NoticeDesk
 from millstream_dispatcher.notices.queue_board import QueueBoard
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
-from millstream_history import Days, HistoryError
+from millstream_history import History, HistoryError
 from millstream_runtime import DutyResult
 from millstream_streams import Broker
 from millstream_telemetry import NoticeMetrics
@@ -44,6 +46,10 @@ PARTITIONS_MISSING_FOR_S = 300.0
 """How long partitions may be missing before people are told: in a new history they are made within seconds."""
 
 
+_OF_TABLES = frozenset({PARTITIONS_MISSING, WEBHOOK_DISABLED, OPERATION_PAUSED})
+"""The rules about what lies in the database."""
+
+
 class Watch(DutyResult, frozen=True):
     """The result of one pass."""
 
@@ -53,9 +59,10 @@ class Watch(DutyResult, frozen=True):
 class HistoryView:
     """What this dispatcher sees of the history."""
 
-    def __init__(self, lag_s: Callable[[], float], days: Days, book: EndpointBook) -> None:
+    def __init__(self, lag_s: Callable[[], float], history: History, book: EndpointBook) -> None:
         self._lag_s = lag_s
-        self._days = days
+        self._days = history.days
+        self._operations = history.operations
         self._book = book
         self._missing_since = math.inf
         """Since when partitions are missing; in the future when they are not."""
@@ -68,9 +75,10 @@ class HistoryView:
         try:
             found += await self._partitions()
             found += webhook_conditions([one.webhook for one in await self._book.look()])
+            found += operation_conditions(await self._operations.paused())
         except HistoryError:
             return found, seen
-        return found, seen | {PARTITIONS_MISSING, WEBHOOK_DISABLED}
+        return found, seen | _OF_TABLES
 
     async def _partitions(self) -> list[Condition]:
         found = list(partition_condition(await self._days.ahead(datetime.now(UTC).date())))
@@ -124,7 +132,7 @@ class Watchman:
     async def _look(self) -> tuple[dict[str, Condition], Callable[[str], bool]]:
         """Return the conditions that hold, and what tells of a rule that it could not be looked at."""
         found: list[Condition] = []
-        history_rules, seen = {HISTORY_BEHIND, PARTITIONS_MISSING, WEBHOOK_DISABLED}, set[str]()
+        history_rules, seen = {HISTORY_BEHIND, *_OF_TABLES}, set[str]()
         if self._board.is_fresh:
             found += queue_conditions(self._board.queues, self._board.workers, self._limits)
         if self._history is not None:

@@ -7,6 +7,8 @@ from millstream_contracts import Job, JobId, JobState, Queue, Tenant
 from millstream_dispatcher.operations.page_result import PageResult, by_queue, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker
+from millstream_submission import Redriver
+from millstream_telemetry import ServerSpan
 
 
 def is_due(operation: StoredOperation, job: Job | None) -> ActionCode:
@@ -24,18 +26,19 @@ def _ms(moment: datetime | None) -> int:
 class DeadJobActor:
     """Acts on jobs that were dead when an operation was asked for, and on each at most once."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, redriver: Redriver) -> None:
         self._store = broker.store
+        self._redriver = redriver
         self._views = broker.views
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
         """Act on jobs. A repetition changes nothing: a job that has died again has died too late.
 
         Raises: StoreError.
         """
         queues, result = by_queue(operation.tenant, ids)
         for queue, some in queues.items():
-            result = result.and_more(await self._act_on_queue(operation, queue, some))
+            result = result.and_more(await self._act_on_queue(operation, queue, some, span))
         return result
 
     async def states_of(self, tenant: Tenant, ids: Sequence[JobId]) -> dict[JobId, JobState]:
@@ -43,9 +46,15 @@ class DeadJobActor:
         queues, _ = by_queue(tenant, ids)
         return {job.id: job.state for queue, some in queues.items() for job in await self._views.jobs(queue, some)}
 
-    async def _act_on_queue(self, operation: StoredOperation, queue: Queue, ids: list[JobId]) -> PageResult:
+    async def _act_on_queue(
+        self, operation: StoredOperation, queue: Queue, ids: list[JobId], span: ServerSpan
+    ) -> PageResult:
         if operation.asked.dry_run:
             jobs = {job.id: job for job in await self._views.jobs(queue, ids)}
             return result_of(ids, [is_due(operation, jobs.get(job_id)) for job_id in ids])
-        act = self._store.redrive if operation.asked.kind == "redrive" else self._store.discard
-        return result_of(ids, await act(queue, ids, died_by_ms=operation.cutoff_ms))
+        if operation.asked.kind == "discard":
+            return result_of(ids, await self._store.discard(queue, ids, died_by_ms=operation.cutoff_ms))
+        codes = await self._redriver.redrive(
+            queue, ids, request=span, operation=operation.shown.id, died_by_ms=operation.cutoff_ms
+        )
+        return result_of(ids, codes)

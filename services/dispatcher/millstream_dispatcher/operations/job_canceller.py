@@ -6,6 +6,7 @@ from millstream_contracts import Job, JobId, Queue
 from millstream_dispatcher.operations.page_result import HAS_ENDED, NO_JOB, PageResult, by_queue, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker
+from millstream_telemetry import ServerSpan
 
 _REASONS: Mapping[ActionCode, str] = {ActionCode.WRONG_STATE: HAS_ENDED, ActionCode.UNKNOWN_JOB: NO_JOB}
 """What is no refusal is done: cancelled, or asked of its worker, by this step or before it."""
@@ -18,7 +19,7 @@ class JobCanceller:
         self._store = broker.store
         self._views = broker.views
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:  # noqa: ARG002
         """Cancel jobs. A repetition changes nothing. Raises: StoreError."""
         queues, result = by_queue(operation.tenant, ids)
         for queue, some in queues.items():

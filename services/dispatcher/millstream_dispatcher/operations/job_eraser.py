@@ -6,6 +6,7 @@ from millstream_contracts import JobId, JobState, OperationRefusal, Queue, Tenan
 from millstream_dispatcher.operations.page_result import NO_JOB, PageResult, by_queue
 from millstream_history import History, StoredOperation
 from millstream_streams import ActionCode, Broker
+from millstream_telemetry import ServerSpan
 
 RUNNING = "it runs: it can be erased once it has ended"
 
@@ -21,7 +22,7 @@ class JobEraser:
         self._views = broker.views
         self._erasures = history.erasures
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:  # noqa: ARG002
         """Erase jobs. A repetition erases what is left. Raises: StoreError, HistoryError."""
         queues, result = by_queue(operation.tenant, ids)
         known = await self._erasures.known(operation.tenant, [one for some in queues.values() for one in some])

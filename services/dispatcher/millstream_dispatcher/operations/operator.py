@@ -11,15 +11,16 @@ from msgspec.structs import replace
 
 from millstream_contracts import JobId, JobState, OperationKind, OperationState, limits
 from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
+from millstream_dispatcher.operations.exporter import Exporter
 from millstream_dispatcher.operations.job_canceller import JobCanceller
 from millstream_dispatcher.operations.job_eraser import JobEraser
-from millstream_dispatcher.operations.page_result import Actor
+from millstream_dispatcher.operations.page_result import Actor, PageResult
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
 from millstream_history import Advance, History, QueryError, SearchCursorError, StoredOperation
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, StoreError
-from millstream_submission import TypeCatalogue
-from millstream_telemetry import OperationMetrics
+from millstream_submission import Redriver, SystemSubmitter, TypeCatalogue
+from millstream_telemetry import NO_TRACE, JobTracer, OperationMetrics, ServerSpan
 
 LEASE_S = 60.0
 """How long a dispatcher that vanishes in the middle of a step delays its operation."""
@@ -28,6 +29,8 @@ CANARY_WITHIN_S = 600.0
 CANARY_LOOK_EVERY_S = 1.0
 AGAIN_S = 5.0
 """When a step is due again that Redis has refused."""
+
+NO_SPAN = ServerSpan(NO_TRACE)
 
 MAX_REFUSALS, MAX_SAMPLES = 20, 5
 """Of how many single jobs an operation tells."""
@@ -50,18 +53,30 @@ class Operator:
     name = "operator"
     interval_s = 1.0
 
-    def __init__(self, history: History, broker: Broker, catalogue: TypeCatalogue, metrics: OperationMetrics) -> None:
+    def __init__(
+        self,
+        history: History,
+        broker: Broker,
+        metrics: OperationMetrics,
+        *,
+        catalogue: TypeCatalogue,
+        submitter: SystemSubmitter,
+        tracer: JobTracer,
+    ) -> None:
         self._operations = history.operations
         self._search = history.search
-        self._dead_jobs = dead_jobs = DeadJobActor(broker)
+        redriver = Redriver(broker.store, broker.views, tracer)
+        self._dead_jobs = dead_jobs = DeadJobActor(broker, redriver)
         self._actors: Mapping[OperationKind, Actor] = {
             "redrive": dead_jobs,
             "discard": dead_jobs,
-            "patch": PayloadPatcher(broker, catalogue),
+            "patch": PayloadPatcher(broker, catalogue, redriver),
             "cancel": JobCanceller(broker),
             "erase": JobEraser(broker, history),
         }
+        self._exporter = Exporter(broker, history, submitter)
         self._metrics = metrics
+        self._tracer = tracer
 
     async def run_once(self) -> Steps:
         """Take one step of the operation that has waited for longest, if one is due.
@@ -80,13 +95,25 @@ class Operator:
             # It was accepted by another release, which reads queries in another way.
             step = Advance(state=OperationState.FAILED, detail=str(error), refusals=taken.shown.refusals)
         await self._operations.advance(taken, step)
+        if step.job_id is not None:
+            await self._cancel_export_of(taken)
         return Steps(more=True, jobs=step.found)
 
+    async def _cancel_export_of(self, taken: StoredOperation) -> None:
+        """Cancel a job that was submitted while a person cancelled its operation."""
+        found = await self._operations.find(taken.tenant, taken.shown.id)
+        if found is not None and found.shown.state is OperationState.CANCELLED:
+            await self._exporter.cancel(found)
+
     async def _step(self, taken: StoredOperation) -> Advance:
+        if taken.asked.kind == "export":
+            step = await self._exporter.step(taken)
+            self._metrics.count("export", done=step.done, refused=0)
+            return step
         if taken.shown.state is OperationState.WAITING:
             return await self._judge_canary(taken)
         page = await self._page(taken)
-        result = await self._actors[taken.asked.kind].act(taken, page.ids)
+        result = await self._act(taken, page)
         if not taken.asked.dry_run:
             self._metrics.count(taken.asked.kind, done=len(result.done), refused=len(result.refusals))
         is_trial = self._is_trial(taken)
@@ -105,6 +132,14 @@ class Operator:
             canary_within_s=CANARY_WITHIN_S if state is OperationState.WAITING else None,
             pause_s=len(page.ids) / taken.asked.rate,
         )
+
+    async def _act(self, taken: StoredOperation, page: _Page) -> PageResult:
+        actor = self._actors[taken.asked.kind]
+        if taken.asked.dry_run or not page.ids:
+            return await actor.act(taken, page.ids, NO_SPAN)
+        with self._tracer.operation(taken.asked.kind, taken.shown.id) as span:
+            span.carries(len(page.ids))
+            return await actor.act(taken, page.ids, span)
 
     @staticmethod
     def _is_trial(taken: StoredOperation) -> bool:

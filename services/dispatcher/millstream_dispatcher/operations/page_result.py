@@ -9,6 +9,7 @@ from msgspec import Struct
 from millstream_contracts import JobId, OperationRefusal, OperationSample, Queue, Tenant, queue_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode
+from millstream_telemetry import ServerSpan
 
 NO_JOB = "there is no such job"
 HAS_ENDED = "it has ended"
@@ -37,8 +38,11 @@ class PageResult(Struct, frozen=True):
 class Actor(Protocol):
     """Does what operations of one kind do."""
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
-        """Act on jobs, those of one page. A repetition acts on no job twice. Raises: StoreError, HistoryError."""
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
+        """Act on the jobs of one page, of which there is a span. A repetition acts on no job twice.
+
+        Raises: StoreError, HistoryError.
+        """
         ...
 
 

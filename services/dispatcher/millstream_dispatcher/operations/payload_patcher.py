@@ -11,7 +11,8 @@ from millstream_dispatcher.operations.merge_patch import changes_of, merged
 from millstream_dispatcher.operations.page_result import PageResult, by_queue, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker, NewSpec, StoredSpec, with_payload
-from millstream_submission import MSGPACK, Admission, SubmissionError, TypeCatalogue, decode_submission
+from millstream_submission import MSGPACK, Admission, Redriver, SubmissionError, TypeCatalogue, decode_submission
+from millstream_telemetry import ServerSpan
 
 MAX_REASON_CHARS = 300
 
@@ -28,23 +29,25 @@ class _Patched(Struct, frozen=True):
 class PayloadPatcher:
     """Patches payloads. What comes of it keeps the rules of a submission of the same type."""
 
-    def __init__(self, broker: Broker, catalogue: TypeCatalogue) -> None:
-        self._store = broker.store
+    def __init__(self, broker: Broker, catalogue: TypeCatalogue, redriver: Redriver) -> None:
+        self._redriver = redriver
         self._views = broker.views
         self._catalogue = catalogue
         self._admission = Admission("accept")
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId]) -> PageResult:
+    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
         """Patch and redrive jobs. A repetition changes nothing: a job that has died again has died too late.
 
         Raises: StoreError.
         """
         queues, result = by_queue(operation.tenant, ids)
         for queue, some in queues.items():
-            result = result.and_more(await self._act_on_queue(operation, queue, some))
+            result = result.and_more(await self._act_on_queue(operation, queue, some, span))
         return result
 
-    async def _act_on_queue(self, operation: StoredOperation, queue: Queue, ids: list[JobId]) -> PageResult:
+    async def _act_on_queue(
+        self, operation: StoredOperation, queue: Queue, ids: list[JobId], span: ServerSpan
+    ) -> PageResult:
         stored = await self._views.stored_specs(queue, ids)
         patched: dict[JobId, _Patched] = {}
         refusals: list[OperationRefusal] = []
@@ -61,14 +64,19 @@ class PayloadPatcher:
             except UNDECODABLE:
                 refusals.append(OperationRefusal(job_id, _UNREADABLE))
         refused = PageResult(refusals=refusals)
-        return refused.and_more(await self._redrive(operation, queue, patched)) if patched else refused
+        return refused.and_more(await self._redrive(operation, queue, patched, span)) if patched else refused
 
-    async def _redrive(self, operation: StoredOperation, queue: Queue, patched: dict[JobId, _Patched]) -> PageResult:
+    async def _redrive(
+        self, operation: StoredOperation, queue: Queue, patched: dict[JobId, _Patched], span: ServerSpan
+    ) -> PageResult:
         ids = list(patched)
         if operation.asked.dry_run:
             return PageResult(ids, samples=[one.sample for one in patched.values()])
         specs = {job_id: one.spec for job_id, one in patched.items()}
-        return result_of(ids, await self._store.redrive(queue, ids, died_by_ms=operation.cutoff_ms, specs=specs))
+        codes = await self._redriver.redrive(
+            queue, ids, request=span, operation=operation.shown.id, died_by_ms=operation.cutoff_ms, specs=specs
+        )
+        return result_of(ids, codes)
 
     async def _patched(self, operation: StoredOperation, queue: Queue, stored: StoredSpec) -> _Patched:
         """Return a job with the patch applied. Raises: SubmissionError, or one of UNDECODABLE."""

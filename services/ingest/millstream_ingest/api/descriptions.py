@@ -108,9 +108,10 @@ MODELS: Mapping[str, Model] = {
         {
             "kind": "`redrive`: run them again, with attempts counted from zero; `discard`: cancel them for good; "
             "`patch`: change their payloads and run them again; `cancel`: end jobs that wait or run; `erase`: remove "
-            "what is stored of jobs, also of those that are not dead",
-            "q": "A search, of which the dead jobs are taken, to be cancelled those that have not settled, and to be "
-            "erased all; relative times count from now",
+            "what is stored of jobs, also of those that are not dead; `export`: write them to a file, by one job of "
+            "`data.export`",
+            "q": "A search: its dead jobs are taken, to be cancelled those that have not settled, and to be erased or "
+            "exported all; relative times count from now",
             "ids": "Ids of jobs",
             "group": "The jobs of a type that died in the same way",
             "rate": "Jobs a second",
@@ -118,6 +119,7 @@ MODELS: Mapping[str, Model] = {
             "dry_run": "Count, and do nothing",
             "patch": "Of the kind `patch`: what changes in each payload, as a JSON Merge Patch (RFC 7396): members are "
             "merged into objects, null removes one, everything else replaces what was there",
+            "export": "Of the kind `export`: how the jobs are written",
         },
     ),
     "OperationGroup": Model(
@@ -134,7 +136,7 @@ MODELS: Mapping[str, Model] = {
             "id": "Id of the operation",
             "kind": "What it does",
             "state": "Where it is: `canary` and `waiting` are the trial",
-            "detail": "Why it is paused or has failed",
+            "detail": "Why it is paused or has failed; of an export how far it is, and then where its file lies",
             "q": "The search that it was given; null once an erasure has ended",
             "group": "The group that it was given",
             "jobs": "How many ids it was given; null for a search or a group",
@@ -149,9 +151,19 @@ MODELS: Mapping[str, Model] = {
             "refused": "Jobs that were not dead, or died after it was asked for",
             "failed": "Jobs of the trial that died again",
             "patch": "What it changes in payloads",
+            "export": "How it writes the jobs",
+            "job_id": "The job that writes an export",
             "samples": "Of a dry run of a patch: what it would change in the first jobs",
             "refusals": "The first jobs that it has left alone, each with the reason",
             "eta_s": "Seconds until its end at this rate; null where the number of jobs is not known",
+        },
+    ),
+    "ExportOptions": Model(
+        "How an export writes the jobs.",
+        {
+            "format": "Form of the file",
+            "payloads": "Whether payload and result are written too",
+            "name": "Start of the name of the file",
         },
     ),
     "OperationSample": Model(
@@ -411,6 +423,8 @@ MODELS: Mapping[str, Model] = {
             "last_died_at": "When one of them last died, as far as that is known",
             "trend": "How many died in each of the last 24 hours, the present one last, of those that were submitted "
             "in the last two days; null when there was no time to count",
+            "live": "How many failed in the same way and have not ended, of the newest 300 of seven days; null when "
+            "there was no time to count",
         },
     ),
     "DeadSample": Model("The newest job of a dead group.", {"id": _ID, "error": "Of its last failed attempt"}),
@@ -532,6 +546,7 @@ MODELS: Mapping[str, Model] = {
             "on_dead": "Type of the job that is submitted for each dead letter of the type; null without one",
             "result_ttl_s": "For how many seconds a finished job can be read",
             "partitions": "Over how many queues the jobs are spread",
+            "keeps": "What the history stores of the jobs; `failures` are those that failed, from the first failure on",
         },
     ),
     "Backoff": Model(

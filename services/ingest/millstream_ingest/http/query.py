@@ -23,7 +23,7 @@ DEFAULT_LIMIT = 50
 MAX_PARAMETERS = 32
 MAX_TYPES = 100
 
-_SEARCHING = frozenset({"q", "created_after", "created_before", "count"})
+_SEARCHING = frozenset({"q", "created_after", "created_before", "as_of", "count"})
 """Parameters that only a search of the history has."""
 
 _MOST_DIGITS = 6

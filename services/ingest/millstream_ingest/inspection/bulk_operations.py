@@ -4,7 +4,15 @@ import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from millstream_contracts import BulkOperation, FieldError, NewOperation, Tenant
+from millstream_contracts import (
+    MAX_EXPORTED_IDS,
+    BulkOperation,
+    FieldError,
+    JobId,
+    NewOperation,
+    Tenant,
+    queue_of,
+)
 from millstream_history import History, StoredOperation
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INVALID_REQUEST, NOT_FOUND, WRONG_STATE
@@ -18,6 +26,9 @@ _ONE_OF = FieldError("", "expected one of `q`, `ids` and `group`")
 _NO_CANARY = FieldError("/canary", "only what runs jobs again can be tried out: `redrive` and `patch`")
 _EVERY_JOB = FieldError("/q", "is empty, which means every job: `erase` and `cancel` need a search that says which")
 _ALL_DEAD = FieldError("/group", "the jobs of a group are dead: there is nothing to cancel, and `discard` ends them")
+_NO_EXPORT = FieldError("/export", "belongs to operations of the kind `export` alone")
+_NO_DRY_EXPORT = FieldError("/dry_run", "an export changes nothing: a search with `count=1` counts its jobs")
+_TOO_MANY_IDS = FieldError("/ids", f"an export takes {MAX_EXPORTED_IDS:,} ids at most: use a search for more")
 _PATCH_MISSING = FieldError("/patch", "missing: an operation of the kind `patch` needs one")
 _NO_PATCH = FieldError("/patch", "belongs to operations of the kind `patch` alone")
 
@@ -49,11 +60,20 @@ class BulkOperations:
             "resume": history.operations.resume,
             "cancel": history.operations.cancel,
         }[verb]
+        if verb == "pause" and (await self._found(history, tenant, operation_id)).shown.kind == "export":
+            raise IngestError(WRONG_STATE, "an export is one job, which cannot be paused: cancel it")
         changed = await steer(tenant, operation_id)
         if changed is None:
             found = await self._found(history, tenant, operation_id)
             raise IngestError(WRONG_STATE, f"the operation is {found.shown.state}: there is nothing to {verb}")
+        if verb == "cancel":
+            await self._cancel_job(tenant, changed.shown)
         return changed.shown
+
+    async def _cancel_job(self, tenant: Tenant, operation: BulkOperation) -> None:
+        job_id = JobId(operation.job_id or "")
+        if queue := queue_of(tenant, job_id):
+            await self._broker.store.cancel(queue, [job_id])
 
     @staticmethod
     async def _found(history: History, tenant: Tenant, operation_id: str) -> StoredOperation:
@@ -65,20 +85,36 @@ class BulkOperations:
 
 def _faults(asked: NewOperation) -> Iterator[FieldError]:
     """Yield what does not fit together in an operation."""
+    yield from _faults_of_choice(asked)
+    if asked.canary is not None and asked.kind not in _TRIED:
+        yield _NO_CANARY
+    if asked.kind == "export":
+        yield from _export_faults(asked)
+    elif asked.export is not None:
+        yield _NO_EXPORT
+    if asked.kind == "patch":
+        fault = _PATCH_MISSING if asked.patch is None else value_fault(asked.patch, "/patch")
+    else:
+        fault = None if asked.patch is None else _NO_PATCH
+    if fault:
+        yield fault
+
+
+def _faults_of_choice(asked: NewOperation) -> Iterator[FieldError]:
+    """Yield what is wrong with the jobs that are chosen."""
     if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
         yield _ONE_OF
     if asked.kind in {"erase", "cancel"} and asked.q is not None and not asked.q.strip():
         yield _EVERY_JOB
     if asked.kind == "cancel" and asked.group is not None:
         yield _ALL_DEAD
-    if asked.canary is not None and asked.kind not in _TRIED:
-        yield _NO_CANARY
-    if asked.patch is not None and asked.kind != "patch":
-        yield _NO_PATCH
-    elif asked.patch is None and asked.kind == "patch":
-        yield _PATCH_MISSING
-    elif asked.patch is not None and (fault := value_fault(asked.patch, "/patch")):
-        yield fault
+
+
+def _export_faults(asked: NewOperation) -> Iterator[FieldError]:
+    if asked.dry_run:
+        yield _NO_DRY_EXPORT
+    if asked.ids is not None and len(asked.ids) > MAX_EXPORTED_IDS:
+        yield _TOO_MANY_IDS
 
 
 def _new_id(now: datetime) -> str:

@@ -9,9 +9,7 @@ from itertools import chain
 from millstream_contracts import (
     ActionReport,
     ActionResult,
-    Job,
     JobId,
-    JobSpec,
     JobState,
     JobType,
     Queue,
@@ -23,7 +21,8 @@ from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.inspection.jobs import JobLister
 from millstream_streams import ActionCode, Broker, StoreUnavailableError
-from millstream_telemetry import IngestMetrics, JobTracer, PastDelivery, ServerSpan, TraceContext
+from millstream_submission import Redriver
+from millstream_telemetry import IngestMetrics, JobTracer, ServerSpan
 
 
 class DeadAction(StrEnum):
@@ -48,9 +47,8 @@ class DeadLetters:
         self, broker: Broker, lister: JobLister, tracer: JobTracer, metrics: IngestMetrics, refusals: RefusalLog
     ) -> None:
         self._store = broker.store
-        self._views = broker.views
         self._lister = lister
-        self._tracer = tracer
+        self._redriver = Redriver(broker.store, broker.views, tracer)
         self._metrics = metrics
         self._refusals = refusals
 
@@ -100,33 +98,13 @@ class DeadLetters:
 
     async def redrive(self, queue: Queue, ids: Sequence[JobId], *, request: ServerSpan) -> list[ActionCode]:
         """Redrive jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
-        # Read before they are redriven: afterwards they may run already.
-        jobs = await self._views.jobs(queue, ids) if self._tracer.is_on else []
-        specs = await self._views.specs(queue, [job.id for job in jobs])
-        codes = await self._store.redrive(queue, ids)
-        redriven = {job_id for job_id, code in zip(ids, codes, strict=True) if code is ActionCode.DONE}
-        for job, spec in zip(jobs, specs, strict=True):
-            if job.id in redriven:
-                self._note(queue, job, spec, request)
-        return codes
+        return await self._redriver.redrive(queue, ids, request=request)
 
     async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
         """Discard jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
         codes = await self._store.discard(queue, ids)
         self._metrics.count_finished(queue.type, JobState.CANCELLED, codes.count(ActionCode.DONE))
         return codes
-
-    def _note(self, queue: Queue, job: Job, spec: JobSpec, request: ServerSpan) -> None:
-        """Make a span in the trace of a redriven job that links to its last delivery and to the request."""
-        last = PastDelivery(
-            job_type=job.type,
-            job_id=job.id,
-            tenant=queue.tenant,
-            stored=TraceContext(spec.traceparent, spec.tracestate),
-            delivery=job.deliveries,
-            worker=job.worker or "",
-        )
-        self._tracer.redrive(last, failed=job.error.traceparent if job.error else "", request=request)
 
 
 def _loads(queue: Queue, ids: Sequence[JobId]) -> list[tuple[Queue, Sequence[JobId]]]:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from millstream_contracts import FieldError, Job, NewWebhook, Page, SecretWebhook, Tenant, Webhook, WebhookChange
-from millstream_history import History, JobQuery, SearchCursorError, TooManyEndpointsError
+from millstream_history import BY_HAND, History, JobQuery, SearchCursorError, TooManyEndpointsError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST, NO_WEBHOOK_KEY, NOT_FOUND, WRONG_STATE
@@ -87,7 +87,7 @@ class EndpointDesk:
 
     async def disable(self, history: History, tenant: Tenant, webhook_id: str) -> Webhook:
         """Let an endpoint get no more events."""
-        values = {"disabled_at": datetime.now(UTC), "disabled_reason": "by hand"}
+        values = {"disabled_at": datetime.now(UTC), "disabled_reason": BY_HAND}
         return _found(await history.webhooks.change(tenant, webhook_id, values)).webhook
 
     async def secret(self, history: History | None, tenant: Tenant, webhook_id: str) -> str:

@@ -20,6 +20,7 @@ from millstream_contracts import (
     Demand,
     DutyInfo,
     ErrorPlace,
+    ExportOptions,
     Facet,
     Facets,
     FacetValue,
@@ -228,6 +229,7 @@ DEAD_GROUPS = {
                     place=ErrorPlace("shop/mail.py", 88, "send_invoice"),
                     last_died_at=_STARTED_AT,
                     trend=[*[0] * 22, 1, 1],
+                    live=3,
                 )
             ],
             history_lag_s=0.2,
@@ -349,6 +351,10 @@ NEW_OPERATIONS = {
     "group": Example(
         "Count the jobs of a group",
         NewOperation(kind="discard", group=OperationGroup(_DEAD_TYPE, "5f1c2d"), dry_run=True),
+    ),
+    "export": Example(
+        "Export the dead jobs of a week as CSV",
+        NewOperation(kind="export", q="state:dead since:7d", export=ExportOptions(format="csv", name="dead")),
     ),
     "cancel": Example(
         "Cancel what waits of a type, and ask the workers of what runs",

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from millstream_contracts import Facets, JobState, Page, SearchHints
-from millstream_history import MAX_QUERY_CHARS, JobQuery, hints_at, type_in
+from millstream_history import MAX_QUERY_CHARS, JobQuery, Search, hints_at, type_in
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
 from millstream_ingest.api.principal import Scope
@@ -24,7 +24,7 @@ _TAG = "Jobs"
 _TIME = {"type": "string", "format": "date-time"}
 _COUNT = {"type": "string", "enum": ["0", "1"], "default": "0"}
 _FILTERS = ("type", "state", "q", "created_after", "created_before", TAG)
-_LIST_PARAMETERS = (*_FILTERS, "count", "cursor", "limit")
+_LIST_PARAMETERS = (*_FILTERS, "as_of", "count", "cursor", "limit")
 
 _FILTERING = (
     Parameter("type", "Only jobs of this type", JOB_TYPE, examples.REPORT_TYPE),
@@ -41,11 +41,13 @@ LIST = Operation(
     tag=_TAG,
     summary="List jobs that have not ended, or search for any",
     description="Jobs that have not ended, from Redis, by state, queue, priority and age. With `q`, `created_after`, "
-    "`created_before`, a parameter `tag.<name>`, `count`, or a state that is an end: a search in the history, newest "
-    "first. Both without payloads and results. A page of a search whose time was over has `complete: false`: it may "
-    "even be empty, and the next one goes on.",
+    "`created_before`, `as_of`, a parameter `tag.<name>`, `count`, or a state that is an end: a search in the history, "
+    "newest first. Both without payloads and results. A page of a search whose time was over has `complete: false`: it "
+    "may even be empty, and the next one goes on.",
     query=listing(
-        *_FILTERING, Parameter("count", "1 counts the jobs of all pages, as far as that can be done soon", _COUNT)
+        *_FILTERING,
+        Parameter("as_of", "Search as at this time: relative times count from it, and later jobs are not found", _TIME),
+        Parameter("count", "1 counts the jobs of all pages, as far as that can be done soon", _COUNT),
     ),
     answers={200: Content(model=Page, description="A page", examples=examples.JOB_PAGE, headers={"Link": "Next page"})},
     problems=(INVALID_REQUEST, INVALID_QUERY, NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
@@ -128,9 +130,10 @@ async def _search(request: ApiRequest, query: Query) -> Page:
 
 def _wanted(request: ApiRequest, query: Query) -> JobQuery:
     """Return what is searched for."""
-    return JobQuery(
+    as_of = query.time("as_of")
+    wanted = JobQuery(
         tenant=request.tenant,
-        asked_at=datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC),
+        asked_at=as_of or datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC),
         q=query.q,
         type=query.type,
         state=query.state,
@@ -138,6 +141,7 @@ def _wanted(request: ApiRequest, query: Query) -> JobQuery:
         created_after=query.time("created_after"),
         created_before=query.time("created_before"),
     )
+    return Search.freeze(wanted) if as_of else wanted
 
 
 ROUTES = (list_jobs, hint_search, facet_search)

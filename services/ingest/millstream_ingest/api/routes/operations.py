@@ -24,7 +24,7 @@ _OPERATION = Content(model=BulkOperation, description="The operation", examples=
 CREATE = Operation(
     id="createOperation",
     tag=_TAG,
-    summary="Redrive, patch, discard, cancel or erase many jobs",
+    summary="Redrive, patch, discard, cancel, erase or export many jobs",
     description="Those that a search finds, those of some ids, or those of a group; at a rate, after a trial with a "
     "few, or only counted. Jobs that die after this request are left alone, so that none is redriven twice.",
     body=Content(model=NewOperation, examples=examples.NEW_OPERATIONS),
@@ -69,7 +69,7 @@ CANCEL = Operation(
 
 @act("/v1/operations", CREATE, Scope.JOBS_MANAGE)
 async def create_operation(request: ApiRequest) -> Response:
-    """Redrive, patch, discard or erase many jobs."""
+    """Redrive, patch, discard, erase or export many jobs."""
     request.read_query()
     asked = await request.read_as(NewOperation)
     made = await request.services.bulk_operations.add(request.history, request.tenant, asked)
