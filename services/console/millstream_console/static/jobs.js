@@ -13,6 +13,8 @@ if (field?.dataset.hints) {
     const at = [...text.slice(0, field.selectionStart)].length;
     const answer = await fetch(`${field.dataset.hints}?${new URLSearchParams({ q: text, at })}`);
     const hints = answer.ok ? await answer.json() : { items: [], replace: [at, at] };
+    // An answer to what was typed before may come after that to what is typed now.
+    if (text !== field.value) return;
     [from, to] = hints.replace.map((place) => units(text, place));
     const typed = text.slice(from, field.selectionStart).toLowerCase();
     const rows = hints.items.slice(0, 12).map((hint) => {
