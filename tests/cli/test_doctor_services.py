@@ -100,7 +100,9 @@ def test_doctor_requires_every_service_where_it_is_told_to(own_redis: EmbeddedRe
     assert (before.exit_code, "services: 0 ingest, 0 workers" in before.stdout) == (0, True)
     result = run("doctor", "--live", "--json", **environ)
     assert result.exit_code == 1
-    assert json.loads(result.stdout)["objections"] == [f"no process of {name} lives: {loss}" for name, loss in NEEDED.items()]
+    assert json.loads(result.stdout)["objections"] == [
+        f"no process of {name} lives: {loss}" for name, loss in NEEDED.items()
+    ]
 
 
 @pytest.fixture
