@@ -22,7 +22,7 @@ async def test_palette_leads_to_pages_types_and_jobs(town: Town, chromium: Chrom
         page = await tab.open("/")
         await tab.press("Control+k")
         await expect(page.locator("#palette input")).to_be_focused()
-        await page.keyboard.type("queu")
+        await page.keyboard.type("queues")
         await expect(page.locator("#palette-list [aria-selected=true]")).to_contain_text("Queues")
         await tab.press("Enter")
         await page.wait_for_url("**/queues")
