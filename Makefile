@@ -19,7 +19,7 @@ UV_VERSION := 0.13.9
 UV := $(VENV)/uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo fmt lint types test chaos generate docs bench bench-long bench-peers capacity soak build image requirements clean
+.PHONY: help setup up demo fmt lint types test chaos generate docs pictures bench bench-long bench-peers capacity soak build image requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ chaos: $(INSTALLED) ## Break everything and see whether promises hold; SCENARIO=
 generate: docs ## Write anew all that is made: SyncClient, pages of docs/, the alerts for Kubernetes
 	$(BIN)/python libs/sdk/write_sync_client.py
 	$(BIN)/python deploy/k8s/monitoring/write_rule.py
+
+pictures: export PYTHONPATH := tests
+pictures: $(INSTALLED) ## Take the pictures of docs/console.md anew
+	@$(BIN)/python -m console.pictures
 
 docs: $(INSTALLED) ## Write the pages of docs/ anew that are made from the code
 	$(BIN)/python -m millstream_cli.configuration_page > docs/configuration.md

@@ -57,6 +57,10 @@ class Tab:
         """Wait until the page is kept fresh."""
         await self.page.wait_for_selector('[data-live="live"][data-heard]')
 
+    async def resize(self, width: int) -> None:
+        """Make the window narrower or wider."""
+        await self.page.set_viewport_size({"width": width, "height": 900})
+
     async def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
         for key in keys:

@@ -3,6 +3,7 @@
 import pytest
 from console.seeding import ERROR, MAIL, dead_jobs, past_job, remember
 from console.serving import Browser
+from history_seeds import store_at
 from ingest.serving import Ingest
 from streams.seeds import job_of, seed
 
@@ -115,3 +116,27 @@ async def test_nothing_selected_is_told(console: Browser) -> None:
     page = await console.post("/decide", decision="redrive", back="/jobs?state=dead")
     assert page.toast == "No job is selected."
     assert str(page.response.url).endswith("/jobs?state=dead")
+
+
+async def test_all_that_wait_are_cancelled_by_an_operation(
+    archive: Browser, remembering: Ingest, broker: Broker, history_url
+) -> None:
+    """Of all that match, those that have not ended are counted; the others are told and left alone."""
+    waiting = await seed(broker, MAIL, 2)
+    for job_id in waiting:
+        await store_at(history_url, MAIL, await job_of(broker, MAIL, job_id))
+    await remember(history_url, past_job(), past_job(1, state=JobState.DEAD, error=ERROR))
+    asked = await archive.get("/decide", decision="cancel", scope="match", frozen="type:email.send")
+    assert "Cancel 2 jobs?" in asked.main
+    assert "2 of them are at their end, or dead, and left alone." in asked.main
+    await archive.post("/decide", decision="cancel", scope="match", frozen="type:email.send")
+    [operation] = (await remembering.get("/v1/operations"))["items"]
+    assert (operation["kind"], operation["q"]) == ("cancel", "type:email.send")
+
+
+async def test_a_decision_about_no_job_of_its_kind_says_so(archive: Browser, history_url) -> None:
+    """Where none of those that were chosen fits, there is nothing to confirm."""
+    await remember(history_url, past_job())
+    page = await archive.get("/decide", decision="redrive", scope="match", frozen="type:email.send")
+    assert "None of them is dead" in page.main
+    assert page.all("form[method=post]") == []

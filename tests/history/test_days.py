@@ -259,6 +259,8 @@ async def test_a_user_without_rights_to_change_tables_writes_and_keeps_the_days(
                 await execute(url, statement)
         reader = make_url(history_url).set(username=f"{role}_reader").render_as_string(hide_password=False)
         assert await query(reader, "SELECT count(*) FROM jobs") == [(1,)]
+        async with open_history(reader) as history:
+            assert (await history.state()).days
         with pytest.raises(Exception, match="permission denied"):
             await execute(reader, "DELETE FROM jobs")
         # Endpoints of webhooks are what ingest makes and changes.

@@ -58,6 +58,23 @@ async def test_every_route_says_503_while_redis_is_away(ingest, own_redis):
         assert (await ingest.http.get(path)).status_code == 200
 
 
+@pytest.mark.parametrize("is_silent", [False, True], ids=["away", "silent"])
+async def test_the_system_is_shown_while_redis_is_away(ingest, own_redis, is_silent):
+    """What is known of the system is answered while Redis is away or silent, and says so."""
+    if is_silent:
+        os.kill(own_redis.pid, signal.SIGSTOP)
+    else:
+        own_redis.close()
+    try:
+        found = await ingest.get("/v1/system")
+    finally:
+        if is_silent:
+            os.kill(own_redis.pid, signal.SIGCONT)
+    assert (found["redis"], found["processes"]) == (None, [])
+    assert [one["status"] for one in found["checks"] if one["name"] == "redis"] == ["bad"]
+    assert any("heartbeats" in one["detail"] for one in found["checks"])
+
+
 async def is_unready(ingest) -> bool:
     """Whether the readiness probe fails."""
     return (await ingest.http.get("/readyz")).status_code == 503

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 import structlog.testing
+from waiting import wait_until
 
 from millstream_contracts import Backoff, ForeseenError
 from millstream_runtime import DutyResult, DutyRunner, HealthCheck, Wake
@@ -534,3 +535,11 @@ async def test_a_duty_tells_its_last_success_and_its_last_failure(metrics):
     assert (before.last_success_at, before.failures, before.last_error) == (None, 0, "")
     assert (after.failures, after.last_error) == (0, "ConnectionError: still away")
     assert after.last_error_at <= after.last_success_at
+
+
+async def test_a_duty_that_fails_tells_how_often_in_a_row(metrics):
+    """A duty whose last pass has failed tells so, with the number of failures since it last went well."""
+    quick = Backoff(kind="constant", base_s=0.0, cap_s=0.0, jitter=False)
+    runner = DutyRunner([Recorded(*[ConnectionError("away")] * 10_000)], metrics, retry=quick)
+    async with running(runner):
+        await wait_until(lambda: runner.duties()[0].failures > 1, "it has failed twice")

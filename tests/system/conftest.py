@@ -28,7 +28,7 @@ def system(receiver: OtlpReceiver, tmp_path_factory: pytest.TempPathFactory) -> 
     for name in EXAMPLES:
         (folder / f"{name}.py").write_text((EXAMPLES_FOLDER / f"{name}.py").read_text())
     apps = (*APPS, "shop:app", *(f"{name}:app" for name in EXAMPLES))
-    with running_system(folder, apps=apps, environ=receiver.environment("always_on")) as running:
+    with running_system(folder, apps=apps, environ=receiver.environment("always_on"), has_console=True) as running:
         yield running
 
 

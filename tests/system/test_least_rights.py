@@ -114,6 +114,9 @@ async def can_be_acted_upon(client: Client, folder: Path) -> None:
     assert await client.queues()
     assert await client.types()
     assert len(await client.workers()) == 1
+    system = await client.system()
+    assert [check.detail for check in system.checks if check.status == "bad"] == []
+    assert system.redis is not None
     await client.redrive(ids=[hopeless.id])
     await wait_until(lambda: is_now(client, hopeless.id, JobState.DEAD), "it has died again")
     await client.discard(ids=[hopeless.id])

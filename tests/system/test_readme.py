@@ -21,6 +21,7 @@ from millstream_workers.settings import BUILTIN, WorkerSettings
 STEPS = steps(README)
 PROGRAMS = programs(README)
 PLACE = "http://127.0.0.1:8080"
+CONSOLE = "http://127.0.0.1:8090"
 """The address that README writes."""
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH")
@@ -156,7 +157,7 @@ async def test_client_of_readme_prints_what_the_handler_of_readme_returns(run, s
 async def test_system_says_where_it_is_as_readme_says(system):
     """The banner of `make up` has the lines of README, in their order."""
     places, *_ = printed_below(README, "make up").partition("Stop it")
-    said = places.replace(PLACE, system.url)
+    said = places.replace(PLACE, system.url).replace(CONSOLE, system.console_url)
     assert is_shown(f"{system.banner.strip().partition('Stop it')[0]}", said), system.banner
 
 

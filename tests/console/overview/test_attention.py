@@ -141,7 +141,7 @@ def test_dead_groups_have_a_sentence_each_and_the_rest_one() -> None:
     groups = DeadGroups(items=[group(1_284), group(31), group(3), group(2)])
     found = needs(groups=groups)
     assert words(found[0].says) == "1,284 jobs died of ConnectTimeout in email.send: no such host"
-    assert words(found[0].note).startswith("First submitted ")
+    assert words(found[0].note).startswith("first submitted ")
     assert words(found[2].says) == "5 jobs died of 2 other errors."
     assert len(found) == 3
 

@@ -94,7 +94,7 @@ async def test_a_queue_leads_to_searches_of_its_jobs(console: Browser, broker: B
 
 
 async def test_a_type_that_is_none_has_no_page(console: Browser) -> None:
-    """A queue that nobody has heard of is not found, with the reason."""
+    """A queue that no person has heard of is not found, with the reason."""
     page = await console.get("/queues/never.heard-of", status=404)
     assert "no job of this type was ever submitted" in page.text
 

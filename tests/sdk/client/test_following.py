@@ -300,6 +300,27 @@ async def test_a_page_of_a_search_has_what_was_asked_for(connect: Connect, api: 
         await connect().jobs("", created_after=since.replace(tzinfo=None))
 
 
+async def test_what_pages_show_is_decoded(connect: Connect, api: ScriptedApi) -> None:
+    """Facets, statistics by type and the system come as their types, and are asked for with what they are about."""
+    moment, numbers = "2026-01-02T03:04:05Z", {"submitted_by_step": [1], "ended_by_step": [0], "failed_by_step": [0]}
+    value = {"value": "dead", "count": 2, "relation": "at_least", "q": "state:dead"}
+    facets = {"items": [{"field": "state", "values": [value]}], "count": {"value": 2, "relation": "exact"}}
+    types = {"from": moment, "to": moment, "step_s": 60, "items": [{"type": "a", **numbers}]}
+    check = {"name": "redis", "status": "warn", "detail": "appendonly is off"}
+    bodies = ({**facets, "complete": True}, types, {"looked_at": moment, "checks": [check]})
+    api.script.extend([Reply(200, body) for body in bodies])
+    client = connect()
+    found = await client.facets("since:1d", tags={"customer": "c1"})
+    assert (found.items[0].values[0].q, found.complete) == ("state:dead", True)
+    assert (await client.stats_by_type(since=timedelta(hours=1), limit=9)).items[0].submitted_by_step == [1]
+    assert (await client.system()).checks[0].status == "warn"
+    assert [(one.path, one.query) for one in api.received] == [
+        ("/v1/jobs/search/facets", {"q": ["since:1d"], "tag.customer": ["c1"]}),
+        ("/v1/stats/types", {"from": ["3600s"], "limit": ["9"]}),
+        ("/v1/system", {}),
+    ]
+
+
 async def test_the_timeline_and_the_groups_are_decoded(connect: Connect, api: ScriptedApi) -> None:
     """The timeline of a job and the groups of dead jobs come as their types."""
     moment = "2026-01-02T03:04:05Z"

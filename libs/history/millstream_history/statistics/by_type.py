@@ -33,31 +33,33 @@ def query_of_types(tenant: Tenant, begin: datetime, end: datetime, step: timedel
     """
     columns = table_for(begin, step).c
     number = number_of_step(columns.at, begin, step)
+    n = func.sum(columns.n)
+    # Both in one pass over the rows: there are hundreds of thousands in an hour of many busy types.
     summed = (
-        select(columns.type, columns.kind, columns.bucket, number, func.sum(columns.n).label("n"))
+        select(
+            columns.type,
+            columns.kind,
+            columns.bucket,
+            number,
+            n.label("n"),
+            n.filter(columns.kind == EventKind.SUBMITTED.value).label("submitted"),
+            n.filter(columns.kind.in_(_ENDS)).label("ended"),
+            n.filter(columns.kind.in_(_FAILURES)).label("failed"),
+        )
         .where(columns.tenant == tenant, columns.at >= begin, columns.at < end)
-        .group_by(columns.type, columns.kind, columns.bucket, number)
+        .group_by(func.grouping_sets(tuple_(columns.type, columns.kind, columns.bucket), tuple_(columns.type, number)))
         .cte("summed")
     )
     of = summed.c
-    # Read twice: it is summed up once all the same.
     busiest = (
-        select(of.type).group_by(of.type).order_by(func.sum(of.n).desc(), of.type).limit(limit + 1).subquery("busiest")
+        select(of.type)
+        .where(of.number.is_(None))
+        .group_by(of.type)
+        .order_by(func.sum(of.n).desc(), of.type)
+        .limit(limit + 1)
+        .subquery("busiest")
     )
-    return (
-        select(
-            of.type,
-            of.kind,
-            of.bucket,
-            of.number,
-            func.sum(of.n),
-            func.sum(of.n).filter(of.kind == EventKind.SUBMITTED.value),
-            func.sum(of.n).filter(of.kind.in_(_ENDS)),
-            func.sum(of.n).filter(of.kind.in_(_FAILURES)),
-        )
-        .join(busiest, busiest.c.type == of.type)
-        .group_by(func.grouping_sets(tuple_(of.type, of.kind, of.bucket), tuple_(of.type, of.number)))
-    )
+    return select(summed).join(busiest, busiest.c.type == of.type)
 
 
 def types_of(rows: Iterable[Sequence[Any]], *, steps: int, limit: int) -> FoundTypes:

@@ -18,4 +18,4 @@ def table_for(begin: datetime, step: timedelta) -> Table:
 
 def number_of_step(at: Any, begin: datetime, step: timedelta) -> Any:
     """Return the expression for the number of the step that a row falls into, from 0."""
-    return func.floor(func.extract("epoch", at - begin) / step.total_seconds()).label("number")
+    return func.floor(func.date_part("epoch", at - begin) / step.total_seconds()).label("number")

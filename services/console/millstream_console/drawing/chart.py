@@ -106,11 +106,10 @@ def _line(series: Series, top: float) -> Markup:
             lines += Markup('<path class="area {}" d="M{} 100L{}L{} 100z"/>').format(
                 series.tone, run[0][0], points, run[-1][0]
             )
-        look = " dash" if series.look == "dash" else ""
+        is_alone = len(run) == 1
+        look = " lone" if is_alone else " dash" if series.look == "dash" else ""
         # A step that stands alone is a dot: a path of one point with round ends.
-        lines += Markup('<path class="{}{}" d="M{}{}"/>').format(
-            series.tone, look, points, "h.01" if len(run) == 1 else ""
-        )
+        lines += Markup('<path class="{}{}" d="M{}{}"/>').format(series.tone, look, points, "h.01" if is_alone else "")
     return lines
 
 

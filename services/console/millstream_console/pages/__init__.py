@@ -7,6 +7,8 @@ from litestar.types import ControllerRouterHandler
 from millstream_console.pages import decisions, errors, health, job, jobs, operations, places, workers
 from millstream_console.pages.overview import page as overview
 from millstream_console.pages.queues import one_queue, queue_list
+from millstream_console.pages.system import page as system
+from millstream_console.pages.webhooks import forms, one_webhook, secrets, webhook_list
 
 HANDLERS: Sequence[ControllerRouterHandler] = (
     *health.HANDLERS,
@@ -20,5 +22,10 @@ HANDLERS: Sequence[ControllerRouterHandler] = (
     *decisions.HANDLERS,
     *errors.HANDLERS,
     *operations.HANDLERS,
+    *system.HANDLERS,
+    *webhook_list.HANDLERS,
+    *one_webhook.HANDLERS,
+    *secrets.HANDLERS,
+    *forms.HANDLERS,
 )
 """The functions that answer, of all pages."""

@@ -7,12 +7,16 @@ _REASON = "reason:"
 
 def error_of(group: DeadGroup) -> str:
     """Return what a group died of, in a word: the name of the exception, or the reason of their death."""
-    if group.sample.error is not None:
-        return group.sample.error.type.rpartition(".")[2] or group.sample.error.type
-    return group.fingerprint.removeprefix(_REASON)
+    name = group.error_type or (group.sample.error.type if group.sample.error else "")
+    return name.rpartition(".")[2] or name or group.fingerprint.removeprefix(_REASON)
 
 
 def message_of(group: DeadGroup) -> str:
     """Return what the newest of a group says, on one line."""
-    error = group.sample.error
-    return " ".join(error.message.split()) if error else ""
+    message = group.message or (group.sample.error.message if group.sample.error else "")
+    return " ".join(message.split())
+
+
+def place_of(group: DeadGroup) -> str:
+    """Return where the error was raised: `shop/mail.py:88`; empty where that is not known."""
+    return f"{group.place.file}:{group.place.line}" if group.place else ""

@@ -95,14 +95,16 @@ if (boxes.length) {
 function showNews() {
   const link = $("[data-fresh]");
   if (!link) return;
+  const [count, more] = link.dataset.ids === undefined ? [Number(link.dataset.total) - Number(link.parentElement.dataset.shown), ""] : newer(link.dataset.ids);
+  link.hidden = count <= 0;
+  link.textContent = `${count.toLocaleString("en")}${more} ${link.dataset.word ?? (count === 1 ? "new job matches" : "new jobs match")}. Show ${count === 1 ? "it" : "them"}`;
+}
+function newer(text) {
+  const ids = text.split(" ").filter(Boolean);
   const shown = new Set($$("tr[data-id]").map((element) => element.dataset.id));
-  const count = link.dataset.ids === undefined
-    ? Number(link.dataset.total) - Number(link.parentElement.dataset.shown)
-    : link.dataset.ids.split(" ").findIndex((id) => shown.has(id) || !id);
-  const isFull = link.dataset.ids && count < 0;
-  link.hidden = !isFull && count <= 0;
-  const number = isFull ? `${link.dataset.ids.split(" ").length} or more` : count.toLocaleString("en");
-  link.textContent = `${number} ${link.dataset.word ?? (count === 1 ? "new job matches" : "new jobs match")}. Show ${count === 1 ? "it" : "them"}`;
+  const first = ids.findIndex((id) => shown.has(id));
+  // A page of which nothing is shown has at least as many.
+  return first < 0 ? [ids.length, shown.size && ids.length ? "+" : ""] : [first, ""];
 }
 const news = $("[data-newest]");
 if (news) {

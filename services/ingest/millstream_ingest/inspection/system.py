@@ -1,5 +1,6 @@
 """Looks at the installation for operators. All who ask within KEPT_S share one look: it connects to every server."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,12 @@ from millstream_runtime.examination.redis_section import ExaminedRedis, examine_
 from millstream_runtime.examination.section import Section
 from millstream_runtime.examination.services_section import living, not_seen, section_of
 from millstream_streams import Broker, Server, StoreError, UnsuitableRedisError
+from millstream_submission.deadline import Deadline
 
 KEPT_S = 5.0
+REDIS_WITHIN_S = 4.0
+"""How long all servers may take; each that is silent is given up after two seconds."""
+SERVICES_WITHIN_S = 1.0
 GAPS_OF = timedelta(days=7)
 DAYS_SETTING = "MILLSTREAM_HISTORY_DAYS"
 
@@ -41,8 +46,12 @@ class SystemDesk:
             return found
 
     async def _look(self, tenant: Tenant) -> System:
-        redis, of_redis = await self._look_at_redis()
-        processes, of_services = await self._look_at_services()
+        looking = asyncio.ensure_future(self._look_at_redis())
+        try:
+            processes, of_services = await self._look_at_services()
+            redis, of_redis = await looking
+        finally:
+            looking.cancel()
         history, of_history = await self._look_at_history(tenant, processes) if self._history else (None, [])
         return System(
             looked_at=datetime.fromtimestamp(self._broker.clock.now_s(), UTC),
@@ -54,16 +63,22 @@ class SystemDesk:
 
     async def _look_at_redis(self) -> tuple[RedisStatus | None, list[Section]]:
         try:
-            found = await examine_redis(self._broker, "ingest")
+            async with Deadline(asyncio.get_running_loop(), REDIS_WITHIN_S):
+                found = await examine_redis(self._broker, "ingest")
         except (StoreError, UnsuitableRedisError) as error:
-            return None, [Section(name="redis", headline="redis: does not answer", objections=[str(error)])]
+            return None, [_silent("redis", str(error))]
+        except TimeoutError:
+            return None, [_silent("redis", f"Redis did not answer within {REDIS_WITHIN_S:g} s")]
         return _status_of(found), [found.section]
 
     async def _look_at_services(self) -> tuple[list[ServiceInfo], list[Section]]:
         try:
-            found = living(await self._broker.registry.services(), await self._broker.now())
+            async with Deadline(asyncio.get_running_loop(), SERVICES_WITHIN_S):
+                found = living(await self._broker.registry.services(), await self._broker.now())
         except StoreError as error:
             return [], [not_seen(str(error), must_live=False)]
+        except TimeoutError:
+            return [], [not_seen("Redis does not answer", must_live=False)]
         return found, [section_of(found, must_live=False), section_of_duties(found)]
 
     async def _look_at_history(
@@ -77,7 +92,7 @@ class SystemDesk:
         try:
             gaps = await self._history.gaps.between(tenant, None, now - GAPS_OF, now)
         except HistoryError as error:
-            return None, [section, Section(name="history", headline="", objections=[str(error)])]
+            return None, [section, _silent("history", str(error))]
         lost = [f"events were lost {len(gaps)} times in the last {GAPS_OF.days} days"] if gaps else []
         none = [] if gaps else [f"no events were lost in the last {GAPS_OF.days} days"]
         status = HistoryStatus(
@@ -91,6 +106,10 @@ class SystemDesk:
             gaps=gaps,
         )
         return status, [section, Section(name="history", headline="", advice=lost, passed=none)]
+
+
+def _silent(name: str, why: str) -> Section:
+    return Section(name=name, headline=f"{name}: does not answer", objections=[why])
 
 
 def _process_of(found: ServiceInfo) -> ProcessStatus:

@@ -65,7 +65,10 @@ async def _count(session: TimedSession, tenant: Tenant, found: Found) -> tuple[S
         return found.ids, await count_values(session, tenant, found.ids, session.left_s * 0.7)
     except OutOfTimeError:
         fewer = found.ids[:SMALL_SAMPLE]
+    try:
         return fewer, await count_values(session, tenant, fewer, max(session.left_s, COUNT_WITHIN_S / 2))
+    except OutOfTimeError:
+        return (), []
 
 
 async def _errors(session: TimedSession, tenant: Tenant, counted: Sequence[Counted]) -> Mapping[str, JobError]:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from millstream import ActionReport, ApiError, BulkOperation, Client, UnavailableError
 from millstream.errors import describe
-from millstream_console.pages.decisions.chosen import MAX_ONE_BY_ONE, Chosen
+from millstream_console.pages.decisions.chosen import Chosen
 from millstream_console.pages.decisions.confirmation import DEFAULT_RATE, Confirmation
 from millstream_console.pages.decisions.decision import Decision
 from millstream_console.web.toast import Toast
-from millstream_contracts import OperationKind
 
 _ACCEPTED = 202
 _NOT_FOUND = 404
@@ -16,10 +15,9 @@ _TOLD_REASONS = 2
 
 
 async def start(client: Client, decision: Decision, chosen: Chosen, confirmation: Confirmation) -> BulkOperation:
-    """Have an operation carry out a decision about dead jobs. Raises: ApiError."""
-    kinds: dict[str, OperationKind] = {"redrive": "redrive", "discard": "discard", "patch": "patch"}
+    """Have an operation carry out a decision. Raises: ApiError."""
     return await client.start_operation(
-        kinds[decision.name],
+        decision.name,
         q=chosen.q,
         ids=chosen.ids or None,
         group=chosen.group,
@@ -39,11 +37,6 @@ async def act_on_ids(client: Client, decision: Decision, ids: Sequence[str]) -> 
     return await _cancel(client, decision, ids)
 
 
-async def first_ids(client: Client, q: str) -> list[str]:
-    """Return the ids of the first jobs that a query finds. Raises: ApiError."""
-    return [job.id for job in (await client.jobs(q, limit=MAX_ONE_BY_ONE)).items]
-
-
 def report_of(decision: Decision, report: ActionReport) -> Toast:
     """Return what came of an action, in a sentence."""
     gone = sum(item.status == _NOT_FOUND for item in report.items)
@@ -53,7 +46,7 @@ def report_of(decision: Decision, report: ActionReport) -> Toast:
 
 async def _cancel(client: Client, decision: Decision, ids: Sequence[str]) -> Toast:
     done, gone, reasons = 0, 0, []
-    for job_id in ids[:MAX_ONE_BY_ONE]:
+    for job_id in ids:
         try:
             await client.cancel(job_id)
             done += 1

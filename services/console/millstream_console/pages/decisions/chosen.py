@@ -6,10 +6,7 @@ from msgspec import Struct
 
 from millstream import Client, OperationGroup
 from millstream_console.pages.decisions.decision import Decision
-from millstream_contracts import JobCount, JobState
-
-MAX_ONE_BY_ONE = 100
-"""Jobs that are not dead are asked for one by one, and no more than this."""
+from millstream_contracts import JobCount
 
 
 class Chosen(Struct, frozen=True):
@@ -36,7 +33,7 @@ class Tally(Struct, frozen=True):
     count: JobCount
     """Those that it would act on."""
     others: int = 0
-    """Those that were chosen too, and are not dead, as far as that is known."""
+    """Those that were chosen too, and are in another state, as far as that is known."""
 
 
 def chosen_of(ids: Sequence[str], scope: str, frozen: str, job_type: str, fingerprint: str) -> Chosen | None:
@@ -56,14 +53,12 @@ async def tally(client: Client, chosen: Chosen, decision: Decision) -> Tally:
         return Tally(JobCount(found, "exact"))
     if chosen.q is None:
         return Tally(JobCount(len(chosen.ids), "exact"))
-    every = await _count(client, chosen.q, None)
-    if not decision.is_of_dead:
-        return Tally(every)
-    dead = await _count(client, chosen.q, JobState.DEAD)
-    is_exact = every.relation == dead.relation == "exact"
-    return Tally(dead, every.value - dead.value if is_exact else 0)
+    every = await _count(client, chosen.q)
+    fitting = await _count(client, f"{chosen.q} state:{','.join(decision.states)}")
+    is_exact = every.relation == fitting.relation == "exact"
+    return Tally(fitting, every.value - fitting.value if is_exact else 0)
 
 
-async def _count(client: Client, q: str, state: str | None) -> JobCount:
-    page = await client.jobs(q, state=state, count=True, limit=1)
+async def _count(client: Client, q: str) -> JobCount:
+    page = await client.jobs(q, count=True, limit=1)
     return page.count or JobCount(len(page.items), "at_least")

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from millstream import ApiError, InvalidError, UnavailableError
 from millstream.errors import describe
-from millstream_console.pages.decisions.acting import act_on_ids, first_ids, start
-from millstream_console.pages.decisions.chosen import MAX_ONE_BY_ONE, Chosen, Tally, chosen_of, tally
+from millstream_console.pages.decisions.acting import act_on_ids, start
+from millstream_console.pages.decisions.chosen import Chosen, Tally, chosen_of, tally
 from millstream_console.pages.decisions.confirmation import (
     Confirmation,
     faults_of,
@@ -73,13 +73,12 @@ async def decide(visit: Visit) -> Response[bytes]:
 
 
 async def _carry_out(visit: Visit, case: Case, confirmation: Confirmation) -> Response[bytes]:
-    if case.decision.name == "patch" or (not case.chosen.ids and case.decision.is_of_dead):
+    if case.decision.name == "patch" or not case.chosen.ids:
         operation = await start(visit.client, case.decision, case.chosen, confirmation)
         began = "It counts, and changes nothing." if operation.dry_run else "It has started."
         began = "Its canary has started; the rest waits for it." if operation.canary else began
         return visit.go(f"/operations/{operation.id}", Toast(began))
-    ids = case.chosen.ids or await first_ids(visit.client, case.chosen.q or "")
-    return visit.go_back(case.back, "/jobs", await act_on_ids(visit.client, case.decision, ids))
+    return visit.go_back(case.back, "/jobs", await act_on_ids(visit.client, case.decision, case.chosen.ids))
 
 
 def _told(error: InvalidError) -> dict[str, str]:
@@ -106,7 +105,6 @@ async def _page(visit: Visit, case: Case, confirmation: Confirmation, faults: Ma
         "faults": faults,
         "needs_number": needs_number(case.tally.count),
         "back": case.back if visit.is_ours(case.back) else visit.at("/jobs"),
-        "most_one_by_one": MAX_ONE_BY_ONE,
     }
     place = "jobs" if case.chosen.group is None else "errors"
     return await visit.framed("decide.html", content, place, status=_UNPROCESSABLE if faults else 200)

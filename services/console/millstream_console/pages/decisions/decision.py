@@ -4,7 +4,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from millstream import JobState
+
 DecisionName = Literal["redrive", "discard", "cancel", "patch"]
+
+
+_OPEN = (JobState.BLOCKED, JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING)
 
 
 class Decision(Struct, frozen=True):
@@ -16,8 +21,8 @@ class Decision(Struct, frozen=True):
     done: str
     """As in `3 jobs redriven`."""
     icon: str
-    is_of_dead: bool
-    """Whether it is about dead jobs, so that an operation can carry it out; else jobs are asked for one by one."""
+    states: tuple[JobState, ...]
+    """The states of the jobs that it can be about; others are left alone."""
     can_be_undone: bool
     consequence: str
     keep: str
@@ -35,7 +40,7 @@ DECISIONS: dict[str, Decision] = {
         verb="Redrive",
         done="redriven",
         icon="retry",
-        is_of_dead=True,
+        states=(JobState.DEAD,),
         can_be_undone=True,
         consequence="Each starts again with fresh attempts, the same id and payload. "
         "Jobs that are not dead any more are left alone and reported.",
@@ -46,7 +51,7 @@ DECISIONS: dict[str, Decision] = {
         verb="Patch and redrive",
         done="patched and redriven",
         icon="edit",
-        is_of_dead=True,
+        states=(JobState.DEAD,),
         can_be_undone=False,
         consequence="The payload of each is changed as below, and it starts again with fresh attempts and the same id. "
         "A job whose changed payload is not allowed is left alone and reported.",
@@ -57,7 +62,7 @@ DECISIONS: dict[str, Decision] = {
         verb="Discard",
         done="discarded",
         icon="trash",
-        is_of_dead=True,
+        states=(JobState.DEAD,),
         can_be_undone=False,
         consequence="They leave the dead letters and will not run again. Their history stays. "
         "Jobs that are not dead are left alone and reported.",
@@ -68,7 +73,7 @@ DECISIONS: dict[str, Decision] = {
         verb="Cancel",
         done="cancelled",
         icon="x",
-        is_of_dead=False,
+        states=_OPEN,
         can_be_undone=False,
         consequence="Those that wait end at once; those that run are asked to stop. "
         "Jobs that have ended, or are dead, are left alone and reported.",

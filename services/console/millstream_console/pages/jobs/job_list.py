@@ -52,11 +52,11 @@ async def read_jobs(
 async def read_newest(client: Client, *, q: str, cursor: str, **_: object) -> Content:
     """Return the ids of the first page: those that the page does not show are new."""
     if cursor:
-        return {"newest": []}
+        return {"q": q, "newest": []}
     try:
-        return {"newest": [job.id for job in (await client.jobs(q, limit=PAGE_JOBS)).items]}
+        return {"q": q, "newest": [job.id for job in (await client.jobs(q, limit=PAGE_JOBS)).items]}
     except InvalidError:
-        return {"newest": []}
+        return {"q": q, "newest": []}
 
 
 JOBS = View("jobs.html", read_jobs, "jobs", refresh=read_newest)

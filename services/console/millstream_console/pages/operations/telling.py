@@ -5,8 +5,20 @@ from millstream_console.drawing.numbers import grouped, length
 
 ENDED = frozenset({OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED})
 
-_VERBS = {"redrive": "Redrive", "discard": "Discard", "patch": "Patch and redrive"}
-_PAST = {"redrive": "redriven", "discard": "discarded", "patch": "patched and redriven"}
+_VERBS = {
+    "redrive": "Redrive",
+    "discard": "Discard",
+    "patch": "Patch and redrive",
+    "cancel": "Cancel",
+    "erase": "Erase",
+}
+_PAST = {
+    "redrive": "redriven",
+    "discard": "discarded",
+    "patch": "patched and redriven",
+    "cancel": "cancelled",
+    "erase": "erased",
+}
 
 
 def verb(operation: BulkOperation) -> str:
@@ -26,7 +38,7 @@ def about(operation: BulkOperation) -> str:
         return f"{operation.group.type}, {operation.group.fingerprint}"
     if operation.jobs is not None:
         return f"{operation.jobs:,} {'job' if operation.jobs == 1 else 'jobs'} by id"
-    return operation.q or "every dead job"
+    return operation.q or "every job that is dead"
 
 
 def percent(operation: BulkOperation) -> int | None:
@@ -57,3 +69,9 @@ def stage(operation: BulkOperation) -> str:
         OperationState.FAILED: "It has failed; what it has done stays done.",
     }
     return told.get(operation.state, "It is done.")
+
+
+def detail(operation: BulkOperation) -> str:
+    """Return why it is paused or has failed, as a sentence of its own; empty where there is no more to say."""
+    text = operation.detail.rstrip(".")
+    return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -12,7 +12,7 @@ from millstream_console.drawing.sentence import counted, sentence
 from millstream_console.drawing.user_text import shortened
 from millstream_console.pages.queues.condition import ready
 from millstream_console.pages.queues.trouble import trouble_of
-from millstream_console.reading.errors import error_of, message_of
+from millstream_console.reading.errors import error_of, message_of, place_of
 from millstream_console.reading.fleet import NO_SLOTS, Slots
 from millstream_console.reading.past import Absence
 from millstream_console.reading.statistics import NO_FLOW, TypeFlow
@@ -104,24 +104,21 @@ def _of_the_dead(scene: Scene) -> Iterator[Need]:
 
 
 def _dead_group(group: DeadGroup) -> Need:
-    message = message_of(group)
-    said = sentence(": {}", shortened(message, _QUOTED_CHARS)) if message else Markup("")
-    seen = (
-        sentence("First submitted {}, last {}", long_ago(group.first_seen), long_ago(group.last_seen))
-        if group.count > 1
-        else sentence("Submitted {}", long_ago(group.last_seen))
+    message, place = message_of(group), place_of(group)
+    says = sentence(
+        "<b>{} died</b> of <code>{}</code> in {}{}",
+        counted(group.count, "job"),
+        error_of(group),
+        group.type,
+        sentence(": {}", shortened(message, _QUOTED_CHARS)) if message else Markup("."),
     )
+    raised = sentence("Raised in <code>{}</code> · ", place) if place else Markup("")
+    died = sentence(", last died {}", long_ago(group.last_died_at)) if group.last_died_at else Markup("")
     return Need(
         tone="b",
         icon="s-dead",
-        says=sentence(
-            "<b>{} died</b> of <code>{}</code> in {}{}",
-            counted(group.count, "job"),
-            error_of(group),
-            group.type,
-            said,
-        ),
-        note=seen,
+        says=says,
+        note=raised + sentence("first submitted {}{}", long_ago(group.first_seen), died),
         word="Review and redrive",
         path="/errors/group",
         query={"type": group.type, "fingerprint": group.fingerprint},

@@ -13,7 +13,7 @@ from millstream_console.pages.overview.first_run import is_first_run, typed_for_
 from millstream_console.pages.overview.numbers import live_figures, past_figures
 from millstream_console.pages.queues.condition import LATE_S, held, ready
 from millstream_console.reading.at_once import AtOnce
-from millstream_console.reading.errors import error_of, message_of
+from millstream_console.reading.errors import error_of, message_of, place_of
 from millstream_console.reading.fleet import all_slots, slots_by_type
 from millstream_console.reading.flow import throughput_chart, waiting_chart
 from millstream_console.reading.past import Absence, absence_of, unless_absent
@@ -79,6 +79,7 @@ _WORDS: Content = {
     "late_s": LATE_S,
     "error_of": error_of,
     "message_of": message_of,
+    "place_of": place_of,
     "subject_of": subject_of,
 }
 

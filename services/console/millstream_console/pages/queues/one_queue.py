@@ -15,7 +15,7 @@ from millstream_console.pages.queues import policy_words
 from millstream_console.pages.queues.condition import LATE_S, ready, state_of
 from millstream_console.pages.queues.trouble import trouble_of
 from millstream_console.reading.at_once import AtOnce
-from millstream_console.reading.errors import error_of, message_of
+from millstream_console.reading.errors import error_of, message_of, place_of
 from millstream_console.reading.fleet import NO_SLOTS, slots_by_type
 from millstream_console.reading.flow import throughput_chart, waiting_chart
 from millstream_console.reading.kept import kept
@@ -73,6 +73,7 @@ _WORDS: Content = {
     "policy": policy_words,
     "error_of": error_of,
     "message_of": message_of,
+    "place_of": place_of,
 }
 
 

@@ -1,0 +1,1 @@
+"""The system: what was checked, and what mends what is wrong."""

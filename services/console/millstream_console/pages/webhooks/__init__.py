@@ -1,0 +1,1 @@
+"""Webhooks: where events of jobs go, what was delivered, and with which secret."""
