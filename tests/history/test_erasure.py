@@ -133,6 +133,27 @@ async def test_a_batch_that_is_being_stored_is_waited_for(history: History, hist
         assert not is_marked.is_set()
 
 
+async def test_a_batch_waits_for_the_marks_that_are_being_made(history: History, history_url: str) -> None:
+    """A batch is stored behind a mark that is not committed yet, so that it sees the mark."""
+    job, is_stored = dead_job(), anyio.Event()
+    await history.look()
+
+    async def store_it() -> None:
+        await store(history, QUEUE, job, [told_of(job, 3)])
+        is_stored.set()
+
+    async with open_engine(history_url) as engine, anyio.create_task_group() as tasks, engine.begin() as marking:
+        await marking.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x6D696C6D})
+        tasks.start_soon(store_it)
+        with anyio.move_on_after(0.3):
+            await is_stored.wait()
+        assert not is_stored.is_set()
+        await marking.execute(
+            text("INSERT INTO erased_jobs (tenant, id) VALUES (:tenant, :id)"), {"tenant": "default", "id": job.id}
+        )
+    assert SECRET not in await everything(history_url)
+
+
 async def test_marks_are_taken_back_and_forgotten(history: History, history_url: str) -> None:
     """A mark that was taken back, and one that is old, count no more."""
     one, two = dead_job(), dead_job()

@@ -1,11 +1,15 @@
 """An operation of the kind `erase` removes jobs from Redis and from the history, whatever their state."""
 
+from collections.abc import Sequence
+
+import pytest
 from dispatcher.operations.scene import Scene
 from history_databases import query
 from history_seeds import store
-from streams.seeds import commit, job_of, new_job, seed, seed_running
+from streams.seeds import commit, job_of, new_job, seed, seed_running, take_one
 
-from millstream_contracts import OperationState
+from millstream_contracts import JobId, OperationState, Queue
+from millstream_streams import ActionCode
 
 SECRET = "ann@example.org"
 
@@ -42,6 +46,25 @@ async def test_a_running_job_is_refused_and_goes_on_being_stored(scene: Scene) -
     stored = await scene.history.job(scene.queue.tenant, running.id)
     assert stored is not None
     assert stored.job.payload == {"to": SECRET}
+
+
+async def test_a_job_that_begins_to_run_meanwhile_is_refused_without_a_mark(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that a worker takes between the look and the removal is refused, and its history goes on."""
+    [job_id] = await seed(scene.broker, scene.queue)
+    erase = scene.broker.store.erase
+
+    async def taken_first(queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
+        await take_one(scene.broker, queue)
+        return await erase(queue, ids)
+
+    monkeypatch.setattr(scene.broker.store, "erase", taken_first)
+    operation = await scene.add("erase", ids=[job_id])
+    await scene.run()
+    found = await scene.shown(operation)
+    assert (found.done, [one.id for one in found.refusals]) == (0, [job_id])
+    assert await scene.history.erasures.erased_at(scene.queue.tenant, job_id) is None
 
 
 async def test_an_erasure_that_is_repeated_erases_what_is_left(scene: Scene) -> None:

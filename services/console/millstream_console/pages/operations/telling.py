@@ -33,7 +33,9 @@ def about(operation: BulkOperation) -> str:
         return f"{operation.group.type}, {operation.group.fingerprint}"
     if operation.jobs is not None:
         return f"{operation.jobs:,} {'job' if operation.jobs == 1 else 'jobs'} by id"
-    return operation.q or "every job that is dead"
+    # The search of an erasure names a person, and goes when it has ended.
+    every = {"erase": "a search that is erased too", "export": "every job"}
+    return operation.q or every.get(operation.kind, "every job that is dead")
 
 
 def percent(operation: BulkOperation) -> int | None:
