@@ -5,19 +5,14 @@ from millstream_console.drawing.numbers import grouped, length
 
 ENDED = frozenset({OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED})
 
-_VERBS = {
-    "redrive": "Redrive",
-    "discard": "Discard",
-    "patch": "Patch and redrive",
-    "cancel": "Cancel",
-    "erase": "Erase",
-}
+_VERBS = {"patch": "Patch and redrive"}
 _PAST = {
     "redrive": "redriven",
     "discard": "discarded",
     "patch": "patched and redriven",
     "cancel": "cancelled",
     "erase": "erased",
+    "export": "written",
 }
 
 
@@ -50,6 +45,11 @@ def percent(operation: BulkOperation) -> int | None:
     return min(round(100 * (operation.done + operation.refused) / operation.jobs), 100)
 
 
+def can_be_paused(operation: BulkOperation) -> bool:
+    """Whether it goes on page by page: an export is one job."""
+    return is_steerable(operation) and operation.job_id is None and operation.kind != "export"
+
+
 def is_steerable(operation: BulkOperation) -> bool:
     """Whether it can be paused, resumed or cancelled."""
     return operation.state not in ENDED
@@ -58,6 +58,8 @@ def is_steerable(operation: BulkOperation) -> bool:
 def stage(operation: BulkOperation) -> str:
     """Return where it is, in a sentence."""
     canary = f"{operation.canary.count if operation.canary else 0:,} jobs"
+    if operation.kind == "export" and operation.state is OperationState.RUNNING:
+        return "A job writes the file."
     left = f", {length(operation.eta_s)} to go" if operation.eta_s is not None else ""
     told = {
         OperationState.PENDING: "It begins as soon as a dispatcher takes it.",

@@ -4,11 +4,12 @@ import json
 
 from console.seeding import BIG, ERROR, HOSTILE, MAIL, dead_jobs, past_job, remember
 from console.serving import Browser, running_console
+from history_seeds import store_at
 from ingest.serving import Ingest
 from streams.seeds import job_of, seed, seed_running
 
 from millstream_console.settings import ConsoleSettings
-from millstream_contracts import DEFAULT_TENANT, JobState, TypePolicy, TypeRegistration
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, TypePolicy, TypeRegistration
 from millstream_streams import Broker
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
@@ -161,3 +162,16 @@ async def test_a_running_job_shows_where_it_runs(console: Browser, broker: Broke
     assert "w-9" in page.main
     await console.post(f"/jobs/{delivery.id}/cancel")
     assert "It was asked to stop" in (await console.get(f"/jobs/{delivery.id}")).main
+
+
+async def test_deliveries_that_tell_of_a_job_are_linked(archive: Browser, history_url) -> None:
+    """The calls of webhooks that tell of a job stand beside it, each with its event and what became of it."""
+    job = past_job()
+    calls = Queue(DEFAULT_TENANT, JobType("webhook.call"))
+    tags = {"endpoint": "callbacks", "event": "succeeded", "job": job.id}
+    call = past_job(queue=calls, state=JobState.DEAD, tags=tags, attempts=3)
+    await remember(history_url, job)
+    await store_at(history_url, calls, call)
+    page = await archive.get(f"/jobs/{job.id}")
+    assert "succeeded to callbacks dead" in page.main
+    assert [link["href"] for link in page.all("aside .notice a")] == [f"/jobs/{call.id}"]

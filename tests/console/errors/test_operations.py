@@ -49,3 +49,14 @@ async def test_without_a_history_there_are_none(console: Browser) -> None:
 async def test_an_operation_that_there_is_not_is_told(archive: Browser) -> None:
     """A wrong id is answered with 404."""
     await archive.get("/operations/op_none", 404)
+
+
+async def test_an_export_leads_to_the_job_that_writes_it(archive: Browser, remembering: Ingest, history_url) -> None:
+    """An export is one job: it has no rate, and cannot be paused."""
+    made = (await remembering.http.post("/v1/operations", json={"kind": "export", "q": "state:dead"})).json()
+    await execute(history_url, "UPDATE operations SET state = 'running', job_id = 'data.export_1', detail = 'half'")
+    page = await archive.get(f"/operations/{made['id']}")
+    assert "A job writes the file. Half. Its job" in page.main
+    assert [link["href"] for link in page.all("#live_progress a")] == ["/jobs/data.export_1"]
+    assert [button.text.strip() for button in page.all("#live_actions button")] == ["End it…"]
+    assert "Rate" not in page.main

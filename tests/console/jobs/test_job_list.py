@@ -97,7 +97,8 @@ async def test_the_choice_of_columns_leads_to_no_other_site(archive: Browser) ->
 
 async def test_texts_of_users_are_inert(archive: Browser, history_url) -> None:
     """Errors, tags, workers and reasons of users are shown as text, with their control characters named."""
-    error = ERROR.__class__(type=HOSTILE, message=HOSTILE, fingerprint="v2:x", traceback=HOSTILE)
+    frame = f'Traceback (most recent call last):\n  File "{HOSTILE}", line 1, in {HOSTILE}\n    {HOSTILE}\n{HOSTILE}\n'
+    error = ERROR.__class__(type=HOSTILE, message=HOSTILE, fingerprint="v2:x", traceback=frame)
     job = past_job(state=JobState.DEAD, error=error, tags={HOSTILE: HOSTILE}, worker=HOSTILE, reason=HOSTILE)
     await remember(history_url, job)
     await archive.post("/jobs/columns", column=["tags", "worker"])
