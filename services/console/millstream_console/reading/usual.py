@@ -68,7 +68,7 @@ class Duration(Struct, frozen=True):
     def usual(self) -> str:
         """Say how it compares."""
         if self.usual_ms is None:
-            return "in the last minutes" if self.ms is not None else "nothing in the last hour"
+            return "of the latest jobs" if self.ms is not None else "nothing in the last hour"
         usual = length(self.usual_ms / 1000)
         if self.ms is None or abs(self.ms - self.usual_ms) < max(self.usual_ms * ALIKE, 10):
             return f"usually {usual}" if self.ms is None else "as usual"

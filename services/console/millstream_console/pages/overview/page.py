@@ -1,5 +1,6 @@
 """The overview: what needs a person, six numbers, charts, queues, errors, operations; and the first run."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +12,25 @@ from millstream_console.live.view import Content, View
 from millstream_console.pages.operations import telling
 from millstream_console.pages.overview.attention import MOST_NEEDS, Scene, needs_of
 from millstream_console.pages.overview.first_run import is_first_run, submit_first, type_for_first_job
-from millstream_console.pages.overview.numbers import live_figures, past_figures
+from millstream_console.pages.overview.numbers import Figure, live_figures, past_figures
 from millstream_console.pages.queues.condition import LATE_S, held, ready
 from millstream_console.reading.at_once import AtOnce
 from millstream_console.reading.errors import error_of, message_of, place_of
-from millstream_console.reading.fleet import all_slots, slots_by_type
+from millstream_console.reading.fleet import Slots, all_slots, slots_by_type
 from millstream_console.reading.flow import throughput_chart, waiting_chart
 from millstream_console.reading.past import Absence, absence_of, unless_absent
 from millstream_console.reading.ranges import CHOICES, DEFAULT_RANGE, RANGES, Range
-from millstream_console.reading.statistics import NO_FLOW, flows, read_by_type, read_day, read_dead_groups, read_stats
+from millstream_console.reading.statistics import (
+    NO_FLOW,
+    TypeFlow,
+    flows,
+    read_by_type,
+    read_day,
+    read_dead_groups,
+    read_stats,
+)
 from millstream_console.web.visit import Visit
-from millstream_contracts import BulkOperation, DeadGroups, Stats
+from millstream_contracts import BulkOperation, DeadGroups, JobType, QueueStatus, Stats
 
 MOST_QUEUES, MOST_GROUPS, MOST_OPERATIONS = 7, 5, 5
 
@@ -34,42 +43,53 @@ async def read_overview(client: Client, *, span: str) -> Content:
         workers = reads.begin(client.workers())
         incidents = reads.begin(client.incidents())
         hour = reads.begin(read_stats(client, RANGES[DEFAULT_RANGE]))
-        ranged = reads.begin(read_stats(client, chosen))
+        ranged = hour if span == DEFAULT_RANGE else reads.begin(read_stats(client, chosen))
         day = reads.begin(read_day(client))
         by_type = reads.begin(read_by_type(client))
         groups = reads.begin(read_dead_groups(client))
-        operations = reads.begin(unless_absent(client.operations(limit=MOST_OPERATIONS)))
+        operations = reads.begin(unless_absent(client.operations()))
     if await is_first_run(client, queues.value, hour.value):
         return await _first_run(client, span, all_slots(workers.value), hour.value)
     flow = flows(by_type.value, now)
     listed: list[BulkOperation] = [] if isinstance(operations.value, Absence) else operations.value
-    scene = Scene(
-        queues=queues.value,
-        slots=slots_by_type(workers.value),
-        flows=flow,
-        incidents=incidents.value,
-        groups=groups.value,
-        operations=listed,
+    needs = needs_of(
+        Scene(
+            queues=queues.value,
+            slots=slots_by_type(workers.value),
+            flows=flow,
+            incidents=incidents.value,
+            groups=groups.value,
+            operations=listed,
+        )
     )
-    needs = needs_of(scene)
-    shown = sorted((queue for queue in queues.value if held(queue)), key=lambda one: -one.oldest_ready_age_s)
     return {
         "is_first_run": False,
         "needs": needs[:MOST_NEEDS],
         "more_needs": len(needs) - MOST_NEEDS,
         "figures": _figures(hour.value, day.value, queues.value, all_slots(workers.value)),
         "charts": _charts(ranged.value, chosen, now),
-        "queues": shown[:MOST_QUEUES],
-        "queue_count": len(queues.value),
-        "flow_of": lambda queue: flow.get(queue.type, NO_FLOW),
-        "groups": groups.value.items[:MOST_GROUPS] if isinstance(groups.value, DeadGroups) else None,
-        "group_count": len(groups.value.items) if isinstance(groups.value, DeadGroups) else 0,
-        "dead_queues": [queue for queue in queues.value if queue.dead],
-        "operations": listed,
+        "operations": listed[:MOST_OPERATIONS],
         "absence": absence_of(hour.value, groups.value, operations.value),
         "span": span,
         "spans": CHOICES,
+        **_lists(queues.value, flow, groups.value),
         **_WORDS,
+    }
+
+
+def _lists(
+    queues: Sequence[QueueStatus], flow: Mapping[JobType, TypeFlow], groups: DeadGroups | Absence
+) -> dict[str, object]:
+    """Return the queues that hold jobs, the oldest first, and what jobs have died of."""
+    held_ones = sorted((queue for queue in queues if held(queue)), key=lambda one: -one.oldest_ready_age_s)
+    known = groups.items if isinstance(groups, DeadGroups) else None
+    return {
+        "queues": held_ones[:MOST_QUEUES],
+        "queue_count": len(queues),
+        "flow_of": lambda queue: flow.get(queue.type, NO_FLOW),
+        "groups": None if known is None else known[:MOST_GROUPS],
+        "group_count": len(known or ()),
+        "dead_queues": [queue for queue in queues if queue.dead],
     }
 
 
@@ -98,7 +118,7 @@ async def submit_first_job(visit: Visit) -> Response[bytes]:
     return await visit.act(submit_first(visit.client, job_type), back="/", done=lambda job: f"{job.id} is queued.")
 
 
-async def _first_run(client: Client, span: str, slots: object, stats: Stats | Absence) -> Content:
+async def _first_run(client: Client, span: str, slots: Slots, stats: Stats | Absence) -> Content:
     types = await client.types()
     return {
         "is_first_run": True,
@@ -111,7 +131,7 @@ async def _first_run(client: Client, span: str, slots: object, stats: Stats | Ab
     }
 
 
-def _figures(hour: Stats | Absence, day: Stats | Absence, queues: Any, slots: Any) -> object:
+def _figures(hour: Stats | Absence, day: Stats | Absence, queues: Sequence[QueueStatus], slots: Slots) -> list[Figure]:
     if isinstance(hour, Absence) or isinstance(day, Absence):
         return live_figures(queues, slots)
     return past_figures(hour, day, queues)
