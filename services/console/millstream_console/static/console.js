@@ -48,7 +48,7 @@ async function copy(text) {
   }
 }
 
-/* a listbox under an input: arrows, Enter, Tab, Escape. `fill` makes the rows, `choose` takes one. */
+/* a listbox under an input: arrows, Enter, Tab, Escape. `fill` returns the rows for what is written, `choose` takes one. */
 const option = (...children) => {
   const row = make("li", {}, ...children.filter(Boolean));
   row.setAttribute("role", "option");
@@ -71,8 +71,10 @@ function listbox(input, list, fill, choose, { first = false, closes = false } = 
   };
   const show = async () => {
     const wanted = input.value;
-    await fill(list, input);
+    const made = await fill();
+    // What was asked for meanwhile answers for itself.
     if (wanted !== input.value) return;
+    list.replaceChildren(...made);
     rows().forEach((row, n) => {
       row.id = `${list.id}-${n}`;
       row.onpointerdown = (event) => {
@@ -109,20 +111,21 @@ if (palette) {
   const input = $("input", palette);
   let places;
   const go = (row) => location.assign(row.to);
-  const box = listbox(input, $("ul", palette), async (list) => {
+  const box = listbox(input, $("ul", palette), async () => {
     places ??= await (await fetch(`${base}/places.json`)).json();
     const text = input.value.trim();
     const found = places.filter((place) => place.word.toLowerCase().includes(text.toLowerCase())).slice(0, 9);
     if (JOB_ID.test(text)) found.unshift({ word: `Job ${text}`, to: `${base}/jobs/${encodeURIComponent(text)}`, icon: "jobs", note: "Enter" });
     else if (text) found.push({ word: `Search jobs for ${text}`, to: `${base}/jobs?q=${encodeURIComponent(text)}`, icon: "search", note: "" });
-    list.replaceChildren(...found.map((place) => Object.assign(
-      option(icon(place.icon), make("span", { textContent: place.word }), make("small", { textContent: place.note })), { to: place.to })));
+    return found.map((place) => Object.assign(
+      option(icon(place.icon), make("span", { textContent: place.word }), make("small", { textContent: place.note })), { to: place.to }));
   }, go, { first: true });
+  // Emptied when it closes: `toggle` comes after a quick person's first letters.
+  palette.addEventListener("close", () => { input.value = ""; });
   palette.addEventListener("toggle", () => {
     if (!palette.open) return;
-    input.value = "";
-    box.show();
     input.focus();
+    box.show();
   });
 }
 

@@ -6,29 +6,24 @@ const field = $("#q");
 const units = (text, count) => [...text].slice(0, count).join("").length;
 if (field?.dataset.hints) {
   const list = $("#hints");
-  let from = 0;
-  let to = 0;
   const fill = async () => {
     const text = field.value;
     const at = [...text.slice(0, field.selectionStart)].length;
     const answer = await fetch(`${field.dataset.hints}?${new URLSearchParams({ q: text, at })}`);
     const hints = answer.ok ? await answer.json() : { items: [], replace: [at, at] };
-    // An answer to what was typed before may come after that to what is typed now.
-    if (text !== field.value) return;
-    [from, to] = hints.replace.map((place) => units(text, place));
+    const [from, to] = hints.replace.map((place) => units(text, place));
     const typed = text.slice(from, field.selectionStart).toLowerCase();
-    const rows = hints.items.slice(0, 12).map((hint) => {
+    return hints.items.slice(0, 12).map((hint) => {
       const starts = typed && hint.text.toLowerCase().startsWith(typed);
       const name = make("code", {}, ...(starts ? [make("mark", { textContent: hint.text.slice(0, typed.length) }), hint.text.slice(typed.length)] : [hint.text]));
-      return Object.assign(option(name, make("small", { textContent: hint.note })), { take: hint.text });
+      return Object.assign(option(name, make("small", { textContent: hint.note })), { take: hint.text, from, to });
     });
-    list.replaceChildren(...rows);
   };
   const choose = (row) => {
-    const rest = field.value.slice(to);
+    const rest = field.value.slice(row.to);
     const gap = row.take.endsWith(":") || row.take.endsWith(".") || rest.startsWith(" ") ? "" : " ";
-    field.value = field.value.slice(0, from) + row.take + gap + rest;
-    const at = from + row.take.length + gap.length;
+    field.value = field.value.slice(0, row.from) + row.take + gap + rest;
+    const at = row.from + row.take.length + gap.length;
     field.setSelectionRange(at, at);
     box.show();
   };
