@@ -124,7 +124,7 @@ async def _running(history_url: str) -> AsyncIterator[tuple[Rig, Supervisor, str
         url = f"http://127.0.0.1:{console}"
         await wait_until_ready([f"{url}/readyz", f"http://127.0.0.1:{api}/readyz"], timeout_s=60)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{api}", trust_env=False, timeout=60) as http:
-            await wait_for_search(http, str(http.base_url))
+            await wait_for_search(http, "")
         yield one, supervisor, url
 
 

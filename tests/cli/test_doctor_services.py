@@ -49,7 +49,7 @@ def test_a_service_of_which_no_process_lives_is_named_with_what_is_lost(service:
     """A service without a live process is advice, and an objection with `--live`, and is named with what is lost."""
     found = [one for one in EVERY if one.service != service]
     (line,) = section_of(found, must_live=False).advice
-    assert line == f"no {service} lives: {NEEDED[service]}"
+    assert line == f"no process of {service} lives: {NEEDED[service]}"
     assert section_of(found, must_live=True).objections == [line]
 
 
@@ -100,7 +100,9 @@ def test_doctor_requires_every_service_where_it_is_told_to(own_redis: EmbeddedRe
     assert (before.exit_code, "services: 0 ingest, 0 workers" in before.stdout) == (0, True)
     result = run("doctor", "--live", "--json", **environ)
     assert result.exit_code == 1
-    assert json.loads(result.stdout)["objections"] == [f"no {name} lives: {loss}" for name, loss in NEEDED.items()]
+    assert json.loads(result.stdout)["objections"] == [
+        f"no process of {name} lives: {loss}" for name, loss in NEEDED.items()
+    ]
 
 
 @pytest.fixture

@@ -139,6 +139,13 @@ def test_fragments_are_sent_when_they_change() -> None:
     assert fragments.all().count(b"hx-partial hx-target") == 2
 
 
+def test_empty_lines_of_a_text_are_sent_too() -> None:
+    """A text that keeps its lines, such as code in a `pre`, arrives with its empty ones."""
+    sent = Fragments().changed([("a", "<pre>one\n\ntwo</pre>")])
+    told = b"\n".join(line.removeprefix(b"data: ") for line in sent.partition(b"\n\nevent:")[0].split(b"\n"))
+    assert b"<pre>one\n\ntwo</pre>" in told
+
+
 async def test_what_changes_reaches_an_open_page(console: Browser, ingest) -> None:
     """The stream of a page has the page's own live parts, with what happened since."""
     async with console.http.stream("GET", "/queues", headers=STREAM) as stream:

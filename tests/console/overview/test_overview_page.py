@@ -73,6 +73,16 @@ async def test_the_button_submits_the_first_job(console: Browser, broker: Broker
     assert "demo.hello has no worker: 1 job waits" in page.main
 
 
+async def test_the_first_run_ends_with_the_button_also_when_its_job_is_fast(archive: Browser, broker: Broker) -> None:
+    """A job that ends before the page is read again, and that the history does not have yet, ends the first run."""
+    await broker.registry.add_types(DEFAULT_TENANT, [HELLO])
+    assert "Ready for the first job" in (await archive.get("/")).main
+    await archive.http.post("/first-job", data={"type": "demo.hello"}, headers={"sec-fetch-site": "same-origin"})
+    (job,) = (await archive.desk.client.jobs(type="demo.hello")).items
+    await archive.desk.client.cancel(job.id)
+    assert "Ready for the first job" not in (await archive.get("/")).main
+
+
 async def test_a_first_job_of_no_type_is_refused_in_words(console: Browser) -> None:
     """A type that cannot be is refused with the reason of the API."""
     page = await console.post("/first-job", type="Not A Type")

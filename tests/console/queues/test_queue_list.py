@@ -40,9 +40,12 @@ async def test_waiting_jobs_without_a_worker_have_a_state_of_their_own(
     console: Browser, broker: Broker, queues: dict[str, Queue]
 ) -> None:
     """A queue whose jobs no worker takes says so, and is one that needs attention."""
-    await seed(broker, queues["b.dead"])
-    page = await console.get("/queues", show="attention")
-    assert [row.split(" 1 ")[0] for row in page.rows()] == ["no worker b.dead"]
+    lost = Queue(DEFAULT_TENANT, JobType("d.lost"))
+    await broker.registry.add_queues([lost])
+    await seed(broker, lost)
+    page = await console.get("/queues", show="attention", sort="type")
+    assert [one.get_text() for one in page.all("tbody .t a")] == ["b.dead", "d.lost"]
+    assert [one.get_text() for one in page.all("tbody .st")] == ["active", "no worker"]
 
 
 @pytest.mark.parametrize(

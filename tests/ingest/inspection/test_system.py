@@ -59,7 +59,7 @@ async def test_processes_are_shown_with_their_duties(ingest: Ingest, broker: Bro
     ]
     assert said(found, "duties", "ok") == ["1 duty of dispatcher went well: promoter"]
     assert [line.partition(" ")[0] for line in said(found, "services", "bad")] == [lease]
-    assert any(line.startswith("no workers lives") for line in said(found, "services", "warn"))
+    assert any(line.startswith("no process of workers lives") for line in said(found, "services", "warn"))
 
 
 async def test_the_history_is_shown_with_its_days_and_gaps(past: Ingest, history_url: str, broker: Broker) -> None:
@@ -74,7 +74,7 @@ async def test_the_history_is_shown_with_its_days_and_gaps(past: Ingest, history
     assert history_status["oldest_day"] < NOW.date().isoformat() < history_status["newest_day"]
     assert history_status["size_bytes"] > 0
     assert (history_status["kept_days"], len(history_status["gaps"])) == (30, 1)
-    assert "events were lost 1 times in the last 7 days" in said(found, "history", "warn")
+    assert "times of the last 7 days of which events were lost: 1" in said(found, "history", "warn")
     assert said(found, "history", "bad") == []
 
 

@@ -7,17 +7,15 @@ from millstream_streams import (
     ANY_SERVICE,
     NEEDS,
     Broker,
-    Capabilities,
     ClockReading,
     StoreUnavailableError,
     Topology,
     Vitals,
 )
+from millstream_streams.suitability.vitals import NEARLY_FULL
 
 CLOCK_TOLERANCE_MS = 1_000.0
 """What differs by less is no trouble to people who read times of two machines."""
-
-NEARLY_FULL = 0.80
 
 SLOW_MS = 10.0
 """A round trip from which on each claim and each commit is noticeably late."""
@@ -79,10 +77,10 @@ def _passed(found: Topology, clock: ClockReading | None, *, has_rights: bool) ->
     """Return what is well, of the server that has most against it."""
     worst = found.worst
     lines = {
-        f"{worst.server} {worst.version_text} is new enough": bool(worst.version) and not found.objections(),
+        f"{worst.server} {worst.version_text} is new enough": bool(worst.version) and not worst.is_too_old,
         "maxmemory-policy is noeviction": worst.maxmemory_policy == "noeviction",
         "the user of Redis has all rights that are needed": has_rights,
-        **_of_persistence(worst),
+        "appendonly is on": bool(worst.appendonly),
         **_of_vitals(worst.vitals),
     }
     if clock:
@@ -93,10 +91,6 @@ def _passed(found: Topology, clock: ClockReading | None, *, has_rights: bool) ->
     return [line for line, is_so in lines.items() if is_so]
 
 
-def _of_persistence(found: Capabilities) -> dict[str, bool]:
-    return {"appendonly is on": bool(found.appendonly)}
-
-
 def _of_vitals(vitals: Vitals | None) -> dict[str, bool]:
     if vitals is None:
         return {}
@@ -105,7 +99,7 @@ def _of_vitals(vitals: Vitals | None) -> dict[str, bool]:
         "the last write of the AOF went well": bool(vitals.aof_writes_ok),
         "the last snapshot went well": bool(vitals.snapshot_ok),
         "no key has been evicted since Redis started": vitals.evicted_keys == 0,
-        f"{vitals.online_replicas} replicas are connected": vitals.online_replicas > 0,
+        f"replicas that are connected: {vitals.online_replicas}": vitals.online_replicas > 0,
     }
 
 

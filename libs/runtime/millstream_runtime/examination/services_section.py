@@ -49,18 +49,22 @@ def living(known: Iterable[ServiceInfo], now: datetime) -> list[ServiceInfo]:
     return [one for one in known if now - one.seen_at <= ALIVE_FOR]
 
 
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
+
+
 def section_of(found: Sequence[ServiceInfo], *, must_live: bool) -> Section:
     """Return what is to be said of these processes."""
     counts = {service: sum(one.service == service for one in found) for service in NEEDED}
     disagreements, releases, clocks = _disagreements(found), _releases(found), _clocks(found)
-    absent = [f"no {service} lives: {loss}" for service, loss in NEEDED.items() if not counts[service]]
+    absent = [f"no process of {service} lives: {loss}" for service, loss in NEEDED.items() if not counts[service]]
     return Section(
         name="services",
         headline="services: " + ", ".join(f"{count} {service}" for service, count in counts.items()),
         objections=[*disagreements, *(absent if must_live else ())],
         advice=[*(() if must_live else absent), *releases, *clocks],
         passed=[
-            *(f"{count} {service} {'lives' if count == 1 else 'live'}" for service, count in counts.items() if count),
+            *(f"{_processes(count)} of {service}" for service, count in counts.items() if count),
             *([] if disagreements or not found else ["all processes agree in their settings"]),
             *([] if releases or not found else [f"all processes are of release {found[0].version}"]),
             *([] if clocks or not found else ["the clocks of all processes agree with that of Redis"]),

@@ -47,9 +47,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     def objections(self) -> list[str]:
         """Return the reasons for which jobs would not be safe here."""
         found = []
-        minimum = MINIMUM_VALKEY if self.server == "valkey" else MINIMUM_REDIS
-        if self.version and self.version < minimum:
-            needed = ".".join(map(str, minimum))
+        if self.is_too_old:
+            needed = ".".join(map(str, self._minimum))
             found.append(f"{self.server} {self.version_text} is too old: {needed} or later is needed")
         if self.maxmemory_policy not in {None, "noeviction"}:
             found.append(
@@ -80,6 +79,15 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         if self.waitaof is False:
             found.append("no WAITAOF before Redis 7.2: a submission cannot ask for durability on disk")
         return found
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether its version is known, and below the least that is needed."""
+        return bool(self.version) and self.version < self._minimum
+
+    @property
+    def _minimum(self) -> tuple[int, ...]:
+        return MINIMUM_VALKEY if self.server == "valkey" else MINIMUM_REDIS
 
     @property
     def version_text(self) -> str:

@@ -36,5 +36,6 @@ class Fragments:
 
 def _fragment(name: str, markup: str) -> bytes:
     part = f'<hx-partial hx-target="#{name}" hx-swap="innerMorph">{markup}</hx-partial>'
-    lines = "\n".join(f"data: {line}" for line in part.splitlines() if line.strip())
+    # Every line, also an empty one: it may be part of a text that keeps its lines.
+    lines = "\n".join(f"data: {line}" for line in part.replace("\r", "").split("\n"))
     return f"{lines}\n\n".encode()

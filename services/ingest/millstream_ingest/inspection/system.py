@@ -93,7 +93,7 @@ class SystemDesk:
             gaps = await self._history.gaps.between(tenant, None, now - GAPS_OF, now)
         except HistoryError as error:
             return None, [section, _silent("history", str(error))]
-        lost = [f"events were lost {len(gaps)} times in the last {GAPS_OF.days} days"] if gaps else []
+        lost = [f"times of the last {GAPS_OF.days} days of which events were lost: {len(gaps)}"] if gaps else []
         none = [] if gaps else [f"no events were lost in the last {GAPS_OF.days} days"]
         status = HistoryStatus(
             revision=state.schema.revision,

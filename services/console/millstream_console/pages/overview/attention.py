@@ -10,6 +10,7 @@ from millstream_console.drawing.moments import long_ago
 from millstream_console.drawing.numbers import length
 from millstream_console.drawing.sentence import counted, sentence
 from millstream_console.drawing.user_text import shortened
+from millstream_console.pages.operations import telling
 from millstream_console.pages.queues.condition import ready
 from millstream_console.pages.queues.trouble import trouble_of
 from millstream_console.reading.errors import error_of, message_of, place_of
@@ -145,7 +146,7 @@ def _of_operations(operations: Iterable[BulkOperation]) -> Iterator[Need]:
             yield Need(
                 tone="w",
                 icon="s-paused",
-                says=sentence("<b>{}</b> is paused{}", subject_of(operation), detail),
+                says=sentence("<b>{} of {}</b> is paused{}", telling.verb(operation), telling.about(operation), detail),
                 note=sentence(
                     "{} done, and the others wait for a decision. Paused {}",
                     counted(operation.done, "job"),
@@ -155,16 +156,6 @@ def _of_operations(operations: Iterable[BulkOperation]) -> Iterator[Need]:
                 path=f"/operations/{operation.id}",
                 weight=operation.done + operation.failed,
             )
-
-
-def subject_of(operation: BulkOperation) -> Markup:
-    """Say what an operation is about: `Redrive of 12 jobs`."""
-    verb = operation.kind.capitalize()
-    if operation.group is not None:
-        return sentence("{} of {}, {}", verb, operation.group.type, operation.group.fingerprint)
-    if operation.q is not None:
-        return sentence("{} of <code>{}</code>", verb, operation.q or "all")
-    return sentence("{} of {}", verb, counted(operation.jobs or 0, "job"))
 
 
 def _of_incidents(incidents: Iterable[OpenIncident]) -> Iterator[Need]:

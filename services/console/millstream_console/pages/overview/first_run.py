@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from millstream import Client, TypeRegistration
+from millstream import Client, JobHandle, TypeRegistration
 from millstream_console.pages.queues.condition import held
 from millstream_console.reading.kept import is_remembered, kept, remember
 from millstream_console.reading.past import Absence, unless_absent
 from millstream_contracts import Page, QueueStatus, Stats
 
 FIRST_CHOICE = "demo.hello"
-EVER_S = 5.0
+EVER_S = 2.0
 
 _HAD_ONE = "has had a job"
 _ANY_JOB = "created:>2000-01-01"
@@ -23,7 +23,14 @@ async def is_first_run(client: Client, queues: Sequence[QueueStatus], stats: Sta
     return not is_remembered(client, _HAD_ONE)
 
 
-def typed_for_first_job(types: Sequence[TypeRegistration]) -> str | None:
+async def submit_first(client: Client, job_type: str) -> JobHandle[Any]:
+    """Submit a job without a payload, after which it is no first run any more. Raises: ApiError."""
+    job = await client.submit(job_type)
+    remember(client, _HAD_ONE)
+    return job
+
+
+def type_for_first_job(types: Sequence[TypeRegistration]) -> str | None:
     """Return a type whose jobs need no payload; None where there is none."""
     fitting = [one.type for one in types if _takes_nothing(one.payload_schema)]
     return FIRST_CHOICE if FIRST_CHOICE in fitting else next(iter(fitting), None)

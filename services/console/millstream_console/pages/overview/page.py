@@ -8,8 +8,9 @@ from markupsafe import Markup
 
 from millstream import Client
 from millstream_console.live.view import Content, View
-from millstream_console.pages.overview.attention import MOST_NEEDS, Scene, needs_of, subject_of
-from millstream_console.pages.overview.first_run import is_first_run, typed_for_first_job
+from millstream_console.pages.operations import telling
+from millstream_console.pages.overview.attention import MOST_NEEDS, Scene, needs_of
+from millstream_console.pages.overview.first_run import is_first_run, submit_first, type_for_first_job
 from millstream_console.pages.overview.numbers import live_figures, past_figures
 from millstream_console.pages.queues.condition import LATE_S, held, ready
 from millstream_console.reading.at_once import AtOnce
@@ -80,7 +81,7 @@ _WORDS: Content = {
     "error_of": error_of,
     "message_of": message_of,
     "place_of": place_of,
-    "subject_of": subject_of,
+    "telling": telling,
 }
 
 
@@ -94,7 +95,7 @@ async def show_overview(visit: Visit) -> Response[Any]:
 async def submit_first_job(visit: Visit) -> Response[bytes]:
     """Submit a job of a type that needs no payload."""
     job_type = (await visit.form()).text("type")
-    return await visit.act(visit.client.submit(job_type), back="/", done=lambda job: f"{job.id} is queued.")
+    return await visit.act(submit_first(visit.client, job_type), back="/", done=lambda job: f"{job.id} is queued.")
 
 
 async def _first_run(client: Client, span: str, slots: object, stats: Stats | Absence) -> Content:
@@ -103,7 +104,7 @@ async def _first_run(client: Client, span: str, slots: object, stats: Stats | Ab
         "is_first_run": True,
         "slots": slots,
         "types": [one.type for one in types],
-        "first_type": typed_for_first_job(types),
+        "first_type": type_for_first_job(types),
         "absence": absence_of(stats),
         "span": span,
         "spans": CHOICES,

@@ -17,8 +17,13 @@ CALLBACKS = "callbacks"
 
 async def read_webhook(client: Client, *, webhook_id: str, cursor: str) -> Content:
     """Return an endpoint and a page of its deliveries, newest first. Raises: JobNotFoundError, ApiError."""
-    webhook = await client.webhook(webhook_id)
-    return {"webhook": webhook, "words": endpoint_words, **await _deliveries(client, webhook_id, cursor)}
+    refreshed = await read_state(client, webhook_id=webhook_id, cursor=cursor)
+    return {**refreshed, **await _deliveries(client, webhook_id, cursor)}
+
+
+async def read_state(client: Client, *, webhook_id: str, cursor: str) -> Content:  # noqa: ARG001 - the page's arguments
+    """Return an endpoint by itself: the rows of the log stay as they are while the page is open."""
+    return {"webhook": await client.webhook(webhook_id), "words": endpoint_words}
 
 
 async def read_callbacks(client: Client, *, cursor: str) -> Content:
@@ -26,7 +31,7 @@ async def read_callbacks(client: Client, *, cursor: str) -> Content:
     return await _deliveries(client, CALLBACKS, cursor)
 
 
-WEBHOOK = View("webhook.html", read_webhook, "webhooks")
+WEBHOOK = View("webhook.html", read_webhook, "webhooks", refresh=read_state)
 CALLBACK_CALLS = View("callbacks.html", read_callbacks, "webhooks")
 
 
