@@ -140,3 +140,14 @@ async def test_a_decision_about_no_job_of_its_kind_says_so(archive: Browser, his
     page = await archive.get("/decide", decision="redrive", scope="match", frozen="type:email.send")
     assert "None of them is dead" in page.main
     assert page.all("form[method=post]") == []
+
+
+async def test_more_than_a_hundred_ids_are_an_operation(archive: Browser, remembering: Ingest) -> None:
+    """A request does not act on jobs one after the other for as long as there are any."""
+    ids = [f"{MAIL.type}_{number:028}" for number in range(101)]
+    form = {"decision": "cancel", "id": ids, "told": "101"}
+    assert (await archive.post("/decide", **form)).status == 422
+    page = await archive.post("/decide", **form, sure="101")
+    [operation] = (await remembering.get("/v1/operations"))["items"]
+    assert str(page.response.url).endswith(operation["id"])
+    assert (operation["kind"], operation["jobs"]) == ("cancel", 101)

@@ -4,12 +4,13 @@ import json
 
 from console.seeding import BIG, ERROR, HOSTILE, MAIL, dead_jobs, past_job, remember
 from console.serving import Browser, running_console
-from history_seeds import store_at
+from history_seeds import events_of, store_at
 from ingest.serving import Ingest
 from streams.seeds import job_of, seed, seed_running
 
+from millstream_console.pages.job.job_page import MAX_ATTEMPTS
 from millstream_console.settings import ConsoleSettings
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, TypePolicy, TypeRegistration
+from millstream_contracts import DEFAULT_TENANT, EventKind, JobState, JobType, Queue, TypePolicy, TypeRegistration
 from millstream_streams import Broker
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
@@ -175,3 +176,15 @@ async def test_deliveries_that_tell_of_a_job_are_linked(archive: Browser, histor
     page = await archive.get(f"/jobs/{job.id}")
     assert "succeeded to callbacks dead" in page.main
     assert [link["href"] for link in page.all("aside .notice a")] == [f"/jobs/{call.id}"]
+
+
+async def test_of_very_many_attempts_the_newest_are_shown(archive: Browser, history_url) -> None:
+    """A job that was tried very often has a page all the same, and it says what is left out."""
+    job = past_job(state=JobState.DEAD, error=ERROR, attempts=MAX_ATTEMPTS + 2)
+    tried = ((EventKind.STARTED, "running"), (EventKind.RETRYING, "queued")) * (MAX_ATTEMPTS + 2)
+    steps = ((EventKind.SUBMITTED, "queued"), *tried)
+    await store_at(history_url, MAIL, job, events_of(job, steps, at_ms=round(job.created_at.timestamp() * 1000)))
+    page = await archive.get(f"/jobs/{job.id}")
+    assert [row.select_one("b").text for row in page.all(".try")][:1] == [str(MAX_ATTEMPTS + 2)]
+    assert len(page.all(".try")) == MAX_ATTEMPTS
+    assert "2 earlier ones are not shown" in page.main

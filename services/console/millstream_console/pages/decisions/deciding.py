@@ -22,6 +22,8 @@ from millstream_console.web.visit import Visit
 
 _NOTHING = Toast("No job is selected.", "w")
 _UNPROCESSABLE = 422
+_MOST_AT_ONCE = 100
+"""Jobs that are acted on within the request of the form."""
 
 
 class Case(Struct, frozen=True):
@@ -73,7 +75,8 @@ async def decide(visit: Visit) -> Response[bytes]:
 
 
 async def _carry_out(visit: Visit, case: Case, confirmation: Confirmation) -> Response[bytes]:
-    if case.decision.name == "patch" or not case.chosen.ids:
+    is_small = 0 < len(case.chosen.ids) <= _MOST_AT_ONCE
+    if case.decision.name == "patch" or not is_small:
         operation = await start(visit.client, case.decision, case.chosen, confirmation)
         began = "It counts, and changes nothing." if operation.dry_run else "It has started."
         began = "Its canary has started; the rest waits for it." if operation.canary else began

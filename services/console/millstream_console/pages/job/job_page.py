@@ -24,6 +24,8 @@ from millstream_console.pages.jobs import looking
 from millstream_console.web.visit import Visit
 
 _DELIVERIES = 5
+MAX_ATTEMPTS = 50
+"""The newest attempts that are shown: each may have a long traceback."""
 
 
 async def read_job(client: Client, *, job_id: str) -> Content:
@@ -39,6 +41,7 @@ async def read_open_job(client: Client, *, job_id: str) -> Content:
     return {
         "job": job,
         "timeline": timeline,
+        "attempts": timeline.attempts[-MAX_ATTEMPTS:] if timeline else [],
         "course": course_of(job, timeline),
         "queue": queue,
         "handled": queue is None or job.state is not JobState.QUEUED or await _is_handled(client, job),
