@@ -176,7 +176,7 @@ def test_incidents_of_queues_are_told_once(rule: str) -> None:
 
 def test_other_incidents_are_told_with_their_summary_and_age() -> None:
     """An incident of the history or of an endpoint is told, with the page that helps."""
-    since = NOW - timedelta(minutes=5)
+    since = NOW - timedelta(hours=5, minutes=30)
     behind = OpenIncident(
         rule="history-behind", about="", summary="the history is 9 minutes behind", opened_at=since, notices=1
     )
@@ -185,7 +185,7 @@ def test_other_incidents_are_told_with_their_summary_and_age() -> None:
     )
     first, second = needs(incidents=[hook, behind])
     assert words(first.says) == "The history is 9 minutes behind."
-    assert words(first.note) == "First seen 5 m ago"
+    assert words(first.note) == "First seen 5 h ago"
     assert (first.path, second.path) == ("/system", "/webhooks/wh_1")
 
 
