@@ -185,6 +185,14 @@ document.addEventListener("click", (event) => {
   }
 });
 
+/* a moment says when it was here, beside when it was in UTC */
+document.addEventListener("pointerover", (event) => {
+  const time = event.target.closest?.("time[datetime]");
+  if (!time || time.dataset.utc === time.title) return;
+  const here = new Date(time.dateTime).toLocaleString("sv", { timeZoneName: "short" });
+  time.title = time.dataset.utc = `${time.title} · ${here}`;
+});
+
 /* a number that has to be typed before a button can be pressed */
 document.addEventListener("input", (event) => {
   const wanted = event.target.dataset.confirm;
