@@ -46,6 +46,7 @@ WORDS = {
     "jobs": [],
     "stack": ["x_0001"],
     "tail": [],
+    "top": ["--once"],
     "operations": [],
     "queues": [],
     "demand": [],
@@ -211,7 +212,6 @@ READ = {
     "history_url": {"migrate", "history", "dispatcher"},
     "notices_webhook": {"dispatcher"},
     "url": {
-        "console",
         "dead",
         "demand",
         "incidents",
@@ -224,12 +224,13 @@ READ = {
         "stubs",
         "submit",
         "tail",
+        "top",
         "types",
         "webhooks",
         "workers",
     },
 }
-"""The commands that use an address; the others ignore it."""
+"""The commands that use an address; others ignore it or, as the console, serve without what it leads to."""
 
 
 def is_read(command: str, name: str) -> bool:
@@ -307,7 +308,7 @@ def test_a_system_that_runs_shows_no_secret(own_redis: EmbeddedRedis, tmp_path: 
     assert CANARY not in "\n".join(said)
 
 
-@pytest.mark.parametrize("command", ["doctor", "migrate", *sorted(READ["url"] - {"console"})])
+@pytest.mark.parametrize("command", ["doctor", "migrate", *sorted(READ["url"])])
 @pytest.mark.parametrize("scene", ["in the URL, as a file", "beside the URL"])
 def test_commands_that_fail_show_no_secret(command: str, scene: str, locked_redis: str, tmp_path: Path) -> None:
     """A command that cannot reach its server names it without credentials."""

@@ -150,3 +150,12 @@ async def test_cookies_are_not_for_scripts_of_others(console: Browser) -> None:
     """What a toast says stays in the console, below its path."""
     response: httpx2.Response = await console.http.get("/queues", headers={"cookie": "millstream-toast=rubbish"})
     assert response.status_code == 200
+
+
+async def test_password_of_the_address_of_the_api_is_on_no_page(free_tcp_port: int) -> None:
+    """Where ingest is behind a proxy with a login, the console has the password, and pages do not."""
+    settings = ConsoleSettings(url=f"http://ann:secret4711@127.0.0.1:{free_tcp_port}/api?token=secret4711")
+    async with running_console(settings) as console:
+        page = await console.get("/queues", 503)
+    assert f"127.0.0.1:{free_tcp_port}" in page.text
+    assert "secret4711" not in page.html

@@ -121,5 +121,5 @@ def shared_names(settings: ConsoleSettings, assets: Assets) -> dict[str, object]
         "base": base,
         "navigation": GROUPS,
         "keys": KEYS,
-        "api_url": settings.url,
+        "api_url": settings.shown_url,
     }

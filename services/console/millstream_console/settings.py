@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from millstream_runtime import ListenPort, ProcessSettings, Url
+from millstream_runtime import ListenPort, ProcessSettings, Url, mask_url
 
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
 Origin = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.*-]{1,253}(:[0-9]{1,5})?$")]
@@ -39,6 +39,11 @@ class ConsoleSettings(ProcessSettings, frozen=True, kw_only=True):
     they are only shown."""
     console_refresh_s: Annotated[float, Meta(ge=0.5, le=60.0)] = 2.0
     """How often what pages show is read anew while they are open, whatever their number."""
+
+    @property
+    def shown_url(self) -> str:
+        """Return the address of ingest without a password, as pages may show it."""
+        return mask_url(self.url)
 
     @property
     def allowed_hosts(self) -> frozenset[str] | None:

@@ -139,7 +139,14 @@ def erase(chosen: Chosen) -> None:
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv", "parquet"]), default="jsonl", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv", "parquet"]),
+    default="jsonl",
+    show_default=True,
+    help="Format of the file.",
+)
 @click.option("--payloads", is_flag=True, help="Write payloads and results too.")
 @click.option("--name", default="export", show_default=True, help="Start of the name of the file.")
 @click.option("--group", nargs=2, metavar="TYPE FINGERPRINT", help="Those that died in the same way.")

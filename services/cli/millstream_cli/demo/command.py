@@ -93,8 +93,8 @@ async def _run(folder: Path, console: Console, has_history: bool, stays: bool) -
             console.print("Starting Redis, ingest, dispatcher, reaper, the console and two workers ...")
             async with run_system(plan, log) as system, Client(system.url) as client:
                 complaints = await _show(system, client, folder, console)
-                _tell(complaints, console)
                 _point_around(console, folder, system.console_url if stays else None)
+                _tell(complaints, console)
                 if stays:
                     await anyio.sleep_forever()
     # A signal ends the block and not what stands behind it.

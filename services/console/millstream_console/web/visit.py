@@ -147,8 +147,8 @@ class PageRequest:
 
     @property
     def api_url(self) -> str:
-        """Return the address of the API, as the console knows it."""
-        return self._desk.settings.url
+        """Return the address of the API, as pages may show it."""
+        return self._desk.settings.shown_url
 
     @property
     def is_embedded(self) -> bool:
