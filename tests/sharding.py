@@ -29,7 +29,16 @@ ONE_BY_ONE = (
 )
 """Tests that take long and share little: each is a unit of its own. Elsewhere a module is one."""
 
-LONG = ("tests/chaos/", "tests/system/", "tests/cli/", "tests/workers/", "tests/fuzz/", "tests/streams/")
+LONG = (
+    "tests/chaos/",
+    "tests/console/",
+    "tests/history/",
+    "tests/system/",
+    "tests/cli/",
+    "tests/workers/",
+    "tests/fuzz/",
+    "tests/streams/",
+)
 """The units that begin first, in this order: a long unit that begins last leaves the other processes idle."""
 
 
@@ -56,9 +65,16 @@ def process_count() -> int:
     return len(os.sched_getaffinity(0)) + MORE_THAN_CORES if hasattr(os, "sched_getaffinity") else 1
 
 
+def group_of(fixture: str, nodeid: str) -> str:
+    """Return the group of a test that uses a fixture of the session."""
+    # So many use a PostgreSQL that one process would still run them when the others have ended; a server more is cheap.
+    folder = "/".join(nodeid.split("/")[:2])
+    return f"{TOGETHER[fixture]} of {folder}" if fixture == "postgres_url" else TOGETHER[fixture]
+
+
 def arrange(items: list[pytest.Item]) -> None:
     """Group the tests that share a fixture with other modules, and put long ones first."""
     for item in items:
         for fixture in TOGETHER.keys() & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(TOGETHER[fixture]))
+            item.add_marker(pytest.mark.xdist_group(group_of(fixture, item.nodeid)))
     items.sort(key=lambda item: next((at for at, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)))

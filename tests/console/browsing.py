@@ -44,6 +44,7 @@ class Tab:
         self.foreign: list[str] = []
         """Requests to other origins."""
         self.requests: list[str] = []
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", self._note_message)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", self._note_request)

@@ -6,7 +6,7 @@ import pytest
 from console.browsing import Chromium, chromium_program, open_chromium
 from console.serving import Browser, running_console
 from console.town import Town, open_town
-from ingest.serving import Ingest, remembering_ingest, running_ingest
+from ingest.serving import Ingest, patient, remembering_ingest, running_ingest
 
 from millstream_console.settings import ConsoleSettings
 from millstream_ingest.settings import IngestSettings
@@ -16,8 +16,9 @@ from millstream_streams import Broker
 @pytest.fixture
 async def ingest(broker: Broker, redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest without a history."""
-    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as running:
-        yield running
+    with patient():
+        async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as running:
+            yield running
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from chaos.fault_proxy import FaultProxy
-from ingest.serving import DOORS, Ingest, running_ingest
+from ingest.serving import DOORS, Ingest, patient, running_ingest
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, TypePolicy, TypeRegistration
@@ -34,8 +34,9 @@ def door() -> str:
 @pytest.fixture
 async def ingest(broker: Broker, settings: IngestSettings, door: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest, whose jobs `broker` sees."""
-    async with running_ingest(settings, door=door) as running:
-        yield running
+    with patient():
+        async with running_ingest(settings, door=door) as running:
+            yield running
 
 
 @pytest.fixture

@@ -146,6 +146,11 @@ def cancel(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[obje
     return broker.store.cancel(queue, ids)
 
 
+def erase(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[object]:
+    """Erase jobs."""
+    return broker.store.erase(queue, ids)
+
+
 def expire(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[object]:
     """Expire late jobs, as the dispatcher does."""
     return broker.store.expire(queue)
@@ -171,6 +176,7 @@ WAYS = {
     "crashes": Way("recover", recovers(cancel=False)),
     "crash of what is to be cancelled": Way("recover", recovers(cancel=True)),
     "discard": Way("discard", prepare_discard),
+    "erasure": Way("erase", seeds(erase)),
 }
 
 
@@ -191,7 +197,7 @@ async def test_each_watched_job_that_settles_has_one_hint(broker: Broker, queue:
         }
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, id=name) for name, way in WAYS.items() if way.script != "erase"])
 async def test_each_job_that_ends_can_be_read_for_as_long_as_was_said(broker: Broker, queue: Queue, way: Way) -> None:
     """A job that ends by commit lives for the commit's time, any other for the store's, in ms. A dead job stays."""
     ids, settle = await way.prepare(broker, queue)

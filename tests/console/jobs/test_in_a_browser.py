@@ -9,12 +9,6 @@ from console.town import Town
 from playwright.async_api import expect
 
 
-@pytest.fixture(autouse=True)
-def patience() -> None:
-    """Wait for a busy machine."""
-    expect.set_options(timeout=20_000)
-
-
 async def test_a_query_is_completed(town: Town, chromium: Chromium) -> None:
     """Tab takes what is marked, in the place that is typed in; Escape closes the list; Enter searches."""
     async with chromium.tab(town.url) as tab:
