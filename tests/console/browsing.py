@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 WIDE, MIDDLE, NARROW = 1440, 1024, 390
 THEMES = ("light", "dark")
@@ -14,6 +14,9 @@ THEMES = ("light", "dark")
 _RULES = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 }
+PATIENCE_MS = 60_000
+"""Ends the wait for what never comes, and is no bound on how fast it has to be."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 class Chromium:
