@@ -124,6 +124,8 @@ async def test_a_group_is_redriven_from_its_dialog(town: Town, chromium: Chromiu
     async with chromium.tab(town.url) as tab:
         page = await tab.open("/errors")
         await page.get_by_text("HostileError").first.click()
+        await page.wait_for_url("**/errors/group*")
+        await tab.live()
         await tab.press("r")
         dialog = page.locator("dialog#redrive")
         await expect(dialog).to_be_visible()
