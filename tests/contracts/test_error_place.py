@@ -18,10 +18,12 @@ HEAD = "Traceback (most recent call last):\n"
         (HEAD + OWN + LIBRARY + "X: no\n", "shop/mail.py:88 in send_invoice"),
         (HEAD + LIBRARY + OWN + PYTHON + "X: no\n", "shop/mail.py:88 in send_invoice"),
         (HEAD + PYTHON + "X: no\n", "json/decoder.py:338 in decode"),
+        (HEAD + OWN + LIBRARY + "    ~~~~~~^^\n" + PYTHON + "X: no\n", "shop/mail.py:88 in send_invoice"),
         (HEAD + LIBRARY + "X\n\nDuring handling of the above exception, another exception occurred:\n\n" + HEAD + OWN,
          "shop/mail.py:88 in send_invoice"),
         (OWN + "timeout: took longer than 3 s\n", "shop/mail.py:88 in send_invoice"),
         ('  File "C:\\app\\shop\\x.py", line 3, in f\n', "shop/x.py:3 in f"),
+        (HEAD + '  File "<frozen runpy>", line 3, in run\nValueError: x\n', "<frozen runpy>:3 in run"),
         ('  | ' + OWN.lstrip(), "shop/mail.py:88 in send_invoice"),
     ],
 )  # fmt: skip

@@ -13,9 +13,9 @@ from millstream_console.app import create_app
 from millstream_console.drawing.environment import Renderer
 from millstream_console.live.hub import Hub
 from millstream_console.live.view import Arguments, Content, View
+from millstream_console.reading.frame_facts import FrameReader
 from millstream_console.settings import ConsoleSettings
 from millstream_console.web.assets import Assets
-from millstream_console.web.frame_facts import FrameReader
 from millstream_console.web.navigation import GROUPS, KEYS
 from millstream_console.web.observation import Observation
 from millstream_console.web.visit import Desk, address_in

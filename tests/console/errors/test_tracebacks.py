@@ -2,7 +2,7 @@
 
 from console.seeding import TRACEBACK
 
-from millstream_console.drawing.tracebacks import own_place, read_traceback
+from millstream_console.drawing.tracebacks import read_traceback
 
 
 def test_a_chain_of_errors_is_read_last_first() -> None:
@@ -17,17 +17,6 @@ def test_a_chain_of_errors_is_read_last_first() -> None:
     ]
     # The line of carets that points into the code is no code.
     assert raised.frames[1].code == "await self._execute()"
-
-
-def test_the_own_place_is_the_innermost_frame_of_a_user() -> None:
-    """Frames of libraries below it do not count; without any other they do."""
-    place = own_place(TRACEBACK)
-    assert place is not None
-    assert (place.place, place.function) == ("shop/app.py:13", "email")
-    only = 'Traceback (most recent call last):\n  File "<frozen runpy>", line 3, in run\nValueError: x\n'
-    found = own_place(only)
-    assert found is not None
-    assert (found.library, found.line) == ("frozen", 3)
 
 
 def test_any_text_is_read_without_an_error() -> None:

@@ -10,7 +10,7 @@ from jinja2.runtime import Context
 from millstream_console.drawing import moments, numbers, rates, user_text
 from millstream_console.drawing.chart import spark
 from millstream_console.drawing.json_tree import json_tree, one_line
-from millstream_console.drawing.tracebacks import libraries_of, own_place, read_traceback
+from millstream_console.drawing.tracebacks import libraries_of, read_traceback
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -43,7 +43,6 @@ class Renderer:
             "one_line": one_line,
             "read_traceback": read_traceback,
             "libraries_of": libraries_of,
-            "own_place": own_place,
             "grouped": numbers.grouped,
             "rate": numbers.rate,
             "length": numbers.length,

@@ -75,13 +75,6 @@ def read_traceback(text: str) -> list[Raised]:
     return chain[::-1] if any(raised.frames for raised in chain) else []
 
 
-def own_place(text: str) -> Frame | None:
-    """Return the innermost frame of a user's own, else the innermost; None without frames."""
-    chain = read_traceback(text)
-    frames = chain[0].frames if chain else []
-    return next((frame for frame in reversed(frames) if not frame.library), frames[-1] if frames else None)
-
-
 def libraries_of(frames: Sequence[Frame]) -> str:
     """Return the names of the libraries of some frames, each once."""
     return ", ".join(dict.fromkeys(frame.library for frame in frames))

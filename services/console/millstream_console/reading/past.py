@@ -21,12 +21,17 @@ class Absence(StrEnum):
 _ABSENCES = {"no-history": Absence.NONE, "history-unavailable": Absence.AWAY}
 
 
+def absence_in(error: ApiError) -> Absence | None:
+    """Return why the history does not answer; None for a refusal with another reason."""
+    return _ABSENCES.get(error.problem.type.rpartition("/")[2])
+
+
 async def unless_absent(read: Awaitable[T]) -> T | Absence:
     """Return what the history answers, or why it does not. Raises: ApiError, for all other reasons."""
     try:
         return await read
     except ApiError as error:
-        absence = _ABSENCES.get(error.problem.type.rpartition("/")[2])
+        absence = absence_in(error)
         if absence is None:
             raise
         return absence

@@ -6,11 +6,13 @@ from typing import Any
 
 from litestar import Response, get
 
-from millstream import ApiError, Client, DeadGroup, DeadGroups, DeadLetter, InvalidError
+from millstream import ApiError, Client, DeadGroup, DeadGroups, DeadLetter
 from millstream_console.live.view import Content, View
 from millstream_console.pages.jobs import looking
+from millstream_console.reading import errors
+from millstream_console.reading.past import Absence, absence_in
 from millstream_console.web.visit import Visit
-from millstream_contracts import DeadSample
+from millstream_contracts import DeadSample, place_of
 
 RANGES: dict[str, timedelta | None] = {
     "1d": timedelta(days=1),
@@ -36,6 +38,7 @@ async def read_errors(client: Client, *, name: str, range: str) -> Content:
         "name": name,
         "range": range,
         "look": looking,
+        "place_of": errors.place_of,
     }
 
 
@@ -58,7 +61,9 @@ async def _groups(client: Client, range: str) -> tuple[DeadGroups, bool]:
     """Return the groups of the history, or those of the dead letters in Redis; and whether there is a history."""
     try:
         return await client.dead_groups(since=RANGES[range]), True
-    except InvalidError:
+    except ApiError as error:
+        if absence_in(error) is not Absence.NONE:
+            raise
         letters = await client.dead(limit=_LETTERS)
         return DeadGroups(items=grouped(letters.items), complete=letters.next_cursor is None), False
 
@@ -82,6 +87,7 @@ def _group(fingerprint: str, members: Sequence[DeadLetter]) -> DeadGroup:
         first_seen=min(letter.died_at for letter in members),
         last_seen=newest.died_at,
         sample=DeadSample(newest.id, newest.error),
+        place=place_of(newest.error.traceback) if newest.error else None,
     )
 
 

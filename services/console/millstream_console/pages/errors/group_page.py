@@ -18,6 +18,7 @@ from millstream_console.pages.decisions.confirmation import Confirmation, needs_
 from millstream_console.pages.decisions.decision import DECISIONS
 from millstream_console.pages.jobs import looking
 from millstream_console.pages.operations import telling
+from millstream_console.reading.at_once import AtOnce
 from millstream_console.web.visit import Visit
 from millstream_contracts import JobCount
 
@@ -39,19 +40,21 @@ class Wording(Struct, frozen=True):
 
 async def read_group(client: Client, *, type: str, fingerprint: str) -> Content:
     """Return a group, what its newest jobs say, and where it falls."""
-    open_content = await read_open_group(client, type=type, fingerprint=fingerprint)
-    group = open_content["group"]
     q = query_of(type, fingerprint)
-    jobs = (await client.jobs(q, limit=_SAMPLE)).items
+    async with AtOnce() as reads:
+        opened = reads.begin(read_open_group(client, type=type, fingerprint=fingerprint))
+        page = reads.begin(client.jobs(q, limit=_SAMPLE))
+        falls = reads.begin(_falls(client, q))
+    group, jobs = opened.value["group"], page.value.items
     count = JobCount(group.count if isinstance(group, DeadGroup) else 0, "exact")
     return {
-        **open_content,
+        **opened.value,
         "q": q,
         "newest": await _newest(client, jobs),
         "sampled": len(jobs),
         "wordings": _wordings(jobs),
         "deaths": _deaths(jobs),
-        "falls": await _falls(client, q),
+        "falls": falls.value,
         "decisions": DECISIONS,
         "chosen": Chosen(group=OperationGroup(type, fingerprint)),
         "count": count,
@@ -62,11 +65,13 @@ async def read_group(client: Client, *, type: str, fingerprint: str) -> Content:
 
 async def read_open_group(client: Client, *, type: str, fingerprint: str) -> Content:
     """Return what changes of a group while its page is open."""
-    groups = (await client.dead_groups(type=type)).items
+    async with AtOnce() as reads:
+        groups = reads.begin(client.dead_groups(type=type))
+        listed = reads.begin(client.operations())
     wanted = OperationGroup(type, fingerprint)
-    operations = [one for one in await client.operations() if one.group == wanted and telling.is_steerable(one)]
+    operations = [one for one in listed.value if one.group == wanted and telling.is_steerable(one)]
     return {
-        "group": next((group for group in groups if group.fingerprint == fingerprint), None),
+        "group": next((group for group in groups.value.items if group.fingerprint == fingerprint), None),
         "type": type,
         "fingerprint": fingerprint,
         "operations": operations,

@@ -91,7 +91,10 @@ async def _timeline(client: Client, job: Job) -> Timeline | None:
 
 
 async def _queue(client: Client, job: Job) -> QueueStatus | None:
-    return next((queue for queue in await client.queues() if queue.type == job.type), None)
+    try:
+        return await client.queue(job.type)
+    except JobNotFoundError:
+        return None
 
 
 async def _is_handled(client: Client, job: Job) -> bool:

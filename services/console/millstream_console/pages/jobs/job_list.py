@@ -11,6 +11,8 @@ from millstream_console.pages.jobs import looking
 from millstream_console.pages.jobs.columns import COLUMNS, COOKIE, chosen_columns
 from millstream_console.pages.jobs.live_list import STATES, read_live_jobs
 from millstream_console.pages.jobs.query_error import fault_of
+from millstream_console.reading.at_once import AtOnce
+from millstream_console.reading.past import Absence, absence_in
 from millstream_console.web.visit import Visit
 
 PAGE_JOBS = 50
@@ -20,7 +22,6 @@ LATE_HISTORY_S = 5.0
 _KEPT_CURSORS = 20
 _TRAIL = "~"
 _INVALID_QUERY = "invalid-query"
-_NO_HISTORY = "no-history"
 
 
 async def read_jobs(
@@ -29,18 +30,21 @@ async def read_jobs(
     """Return a page of a search and what all of it has in common."""
     shared = _shared(q, everything=everything, type=type, state=state)
     try:
-        page = await client.jobs(q, cursor=cursor or None, limit=PAGE_JOBS, count=True)
+        async with AtOnce() as reads:
+            found = reads.begin(client.jobs(q, cursor=cursor or None, limit=PAGE_JOBS, count=True))
+            facets = reads.begin(_facets(client, q))
     except InvalidError as error:
-        if error.problem.type.endswith(_NO_HISTORY):
+        if absence_in(error) is Absence.NONE:
             return {**shared, **await read_live_jobs(client, type=type, state=state, cursor=cursor)}
         if not error.problem.type.endswith(_INVALID_QUERY):
             raise
         return {**shared, "fault": fault_of(q, error)}
+    page = found.value
     until = until or _just_after(page)
     return {
         **shared,
         "page": page,
-        "facets": await _facets(client, q),
+        "facets": facets.value,
         "frozen": f"{q} until:{until}".strip() if until else q,
         "newest": [job.id for job in page.items] if not cursor else [],
         "older": _older(page, q, cursor, trail, before, until),

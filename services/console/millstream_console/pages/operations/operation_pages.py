@@ -5,9 +5,10 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from millstream import Client, InvalidError
+from millstream import ApiError, Client
 from millstream_console.live.view import Content, View
 from millstream_console.pages.operations import telling
+from millstream_console.reading.past import Absence, absence_in
 from millstream_console.web.visit import Visit
 
 _NEWEST = 50
@@ -22,7 +23,9 @@ async def read_operations(client: Client) -> Content:
     """Return the newest operations; None without a history."""
     try:
         operations = await client.operations(limit=_NEWEST)
-    except InvalidError:
+    except ApiError as error:
+        if absence_in(error) is not Absence.NONE:
+            raise
         operations = None
     return {"operations": operations, "tell": telling}
 

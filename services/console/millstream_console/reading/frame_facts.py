@@ -6,6 +6,9 @@ import anyio
 from msgspec import Struct
 
 from millstream import ApiError, Client
+from millstream_console.reading.at_once import AtOnce
+from millstream_console.reading.past import Absence, unless_absent
+from millstream_contracts import OperationState
 
 KEEP_S = 5.0
 WITHIN_S = 1.0
@@ -40,12 +43,17 @@ class FrameReader:
         return self._facts
 
     async def _read(self) -> None:
-        dead = incidents = paused = 0
         try:
-            dead = sum(queue.dead for queue in await self._client.queues())
-            incidents = len(await self._client.incidents())
-            paused = sum(operation.state == "paused" for operation in await self._client.operations())
+            async with AtOnce() as reads:
+                queues = reads.begin(self._client.queues())
+                incidents = reads.begin(self._client.incidents())
+                # Without a history there are none; the others count all the same.
+                operations = reads.begin(unless_absent(self._client.operations()))
         except ApiError:
-            # Without a history there are no operations; the others count all the same.
-            pass
-        self._facts = FrameFacts(dead=dead, incidents=incidents, paused_operations=paused)
+            return
+        listed = [] if isinstance(operations.value, Absence) else operations.value
+        self._facts = FrameFacts(
+            dead=sum(queue.dead for queue in queues.value),
+            incidents=len(incidents.value),
+            paused_operations=sum(one.state is OperationState.PAUSED for one in listed),
+        )
