@@ -103,7 +103,7 @@ async def test_port_that_is_taken_is_refused(broker, settings):
 async def test_port_that_the_service_chose_is_announced_as_such(settings, free_tcp_port, monkeypatch, is_chosen):
     """A supervisor learns the port from the log at every level, where no setting says which one it is."""
     said = []
-    monkeypatch.setattr("millstream_ingest.service.announce", lambda *place, **how: said.append((*place, how)))
+    monkeypatch.setattr("millstream_runtime.http_server.announce", lambda *place, **how: said.append((*place, how)))
     port = 0 if is_chosen else free_tcp_port
     async with running_ingest(replace(settings, port=port)) as ingest:
         assert said == [("listening", "127.0.0.1", ingest.http.base_url.port, {"was_chosen": is_chosen})]

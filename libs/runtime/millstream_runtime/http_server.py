@@ -6,7 +6,8 @@ HTTP have granian installed.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -14,11 +15,15 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from millstream_runtime.announcing import reachable
+from millstream_runtime.announcing import announce, reachable
 from millstream_runtime.errors import BindError
+from millstream_runtime.unwrapping import unwrapped
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application."""
+
+Listening = Callable[[str, int], None]
+"""Called with host and port once requests are answered."""
 
 BACKLOG = 1024
 MAX_HEADER_BYTES = 64 << 10
@@ -33,6 +38,8 @@ class HttpServer:
 
     def __init__(self, app: Asgi, host: str, port: int) -> None:
         self.host = host
+        self.was_chosen = port == 0
+        """Whether the port is one that was free, and no setting says which."""
         self._reserved = _reserve(host, port)
         self._ended = anyio.Event()
         self.port: int = self._reserved.getsockname()[1]
@@ -81,6 +88,33 @@ class HttpServer:
         # Connections that came to the reserved socket would wait there for ever.
         self._reserved.close()
         self._server.stop()  # type: ignore[no-untyped-call]
+
+
+@asynccontextmanager
+async def serving(
+    server: HttpServer, stop: anyio.Event, *, grace_s: float, on_listening: Listening | None = None
+) -> AsyncIterator[None]:
+    """Serve while the block lasts, which begins once connections are accepted and the address is announced.
+
+    After the block requests in hand may take `grace_s`. A server that ends by itself sets `stop`.
+    """
+    with unwrapped():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_run_until_stopped, server, stop)
+            await server.wait_listening()
+            announce("listening", server.host, server.port, was_chosen=server.was_chosen)
+            if on_listening:
+                on_listening(server.host, server.port)
+            yield
+            server.stop()
+            await server.wait_ended(grace_s)
+            tasks.cancel_scope.cancel()
+
+
+async def _run_until_stopped(server: HttpServer, stop: anyio.Event) -> None:
+    await server.run()
+    # A server that ends by itself leaves nothing to wait for.
+    stop.set()
 
 
 def _reserve(host: str, port: int) -> socket.socket:

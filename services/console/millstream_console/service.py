@@ -1,6 +1,6 @@
 """Runs the console: opens its client of the API, serves until the order to stop, and ends its streams."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
@@ -19,8 +19,8 @@ from millstream_console.web.assets import Assets
 from millstream_console.web.navigation import GROUPS, KEYS
 from millstream_console.web.observation import Observation
 from millstream_console.web.visit import Desk, address_in
-from millstream_runtime import Health, Service, announce, run_service, unwrapped
-from millstream_runtime.http_server import HttpServer
+from millstream_runtime import Health, Service, run_service
+from millstream_runtime.http_server import HttpServer, Listening, serving
 from millstream_telemetry import ConsoleMetrics
 
 GRACE_S = 5.0
@@ -75,29 +75,14 @@ async def serve(
     hub: Hub,
     stop: anyio.Event,
     *,
-    on_listening: Callable[[str, int], None] | None = None,
+    on_listening: Listening | None = None,
 ) -> None:
     """Serve until `stop` is set. `on_listening` gets the host and the port. Raises: BindError."""
     server = HttpServer(app, settings.console_host, settings.console_port)
-    with unwrapped():
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_run_until_stopped, server, stop)
-            await server.wait_listening()
-            announce("listening", server.host, server.port, was_chosen=settings.console_port == 0)
-            if on_listening:
-                on_listening(server.host, server.port)
-            await stop.wait()
-            hub.close()
-            server.stop()
-            await server.wait_ended(GRACE_S)
-            tasks.cancel_scope.cancel()
+    async with serving(server, stop, grace_s=GRACE_S, on_listening=on_listening):
+        await stop.wait()
+        hub.close()
     structlog.get_logger().info("stopped")
-
-
-async def _run_until_stopped(server: HttpServer, stop: anyio.Event) -> None:
-    await server.run()
-    # A server that ends by itself leaves nothing to wait for.
-    stop.set()
 
 
 def shared_names(settings: ConsoleSettings, assets: Assets) -> dict[str, object]:
