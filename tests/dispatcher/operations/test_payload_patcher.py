@@ -76,7 +76,7 @@ async def test_a_job_that_was_patched_and_died_again_is_left_alone(scene: Scene)
     assert taken is not None
     redriver = Redriver(scene.broker.store, scene.broker.views, JobTracer(None))
     patcher = PayloadPatcher(scene.broker, TypeCatalogue(scene.broker.registry, MetricRegistry()), redriver)
-    await patcher.act(taken, [job_id], NO_SPAN)
+    await patcher.act(taken, scene.queue, [job_id], NO_SPAN)
     await scene.die_again(job_id)
     await scene.make_due()
     await scene.run()

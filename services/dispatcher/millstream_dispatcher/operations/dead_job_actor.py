@@ -31,24 +31,16 @@ class DeadJobActor:
         self._redriver = redriver
         self._views = broker.views
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
-        """Act on jobs. A repetition changes nothing: a job that has died again has died too late.
-
-        Raises: StoreError.
-        """
-        queues, result = by_queue(operation.tenant, ids)
-        for queue, some in queues.items():
-            result = result.and_more(await self._act_on_queue(operation, queue, some, span))
-        return result
-
     async def states_of(self, tenant: Tenant, ids: Sequence[JobId]) -> dict[JobId, JobState]:
         """Return the states of jobs, without those that Redis has forgotten. Raises: StoreError."""
         queues, _ = by_queue(tenant, ids)
         return {job.id: job.state for queue, some in queues.items() for job in await self._views.jobs(queue, some)}
 
-    async def _act_on_queue(
-        self, operation: StoredOperation, queue: Queue, ids: list[JobId], span: ServerSpan
-    ) -> PageResult:
+    async def act(self, operation: StoredOperation, queue: Queue, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
+        """Act on jobs. A repetition changes nothing: a job that has died again has died too late.
+
+        Raises: StoreError.
+        """
         if operation.asked.dry_run:
             jobs = {job.id: job for job in await self._views.jobs(queue, ids)}
             return result_of(ids, [is_due(operation, jobs.get(job_id)) for job_id in ids])

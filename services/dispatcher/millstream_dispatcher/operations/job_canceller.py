@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from millstream_contracts import Job, JobId, Queue
-from millstream_dispatcher.operations.page_result import HAS_ENDED, NO_JOB, PageResult, by_queue, result_of
+from millstream_dispatcher.operations.page_result import HAS_ENDED, NO_JOB, PageResult, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker
 from millstream_telemetry import ServerSpan
@@ -19,13 +19,16 @@ class JobCanceller:
         self._store = broker.store
         self._views = broker.views
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:  # noqa: ARG002
+    async def act(
+        self,
+        operation: StoredOperation,
+        queue: Queue,
+        ids: Sequence[JobId],
+        span: ServerSpan,  # noqa: ARG002
+    ) -> PageResult:
         """Cancel jobs. A repetition changes nothing. Raises: StoreError."""
-        queues, result = by_queue(operation.tenant, ids)
-        for queue, some in queues.items():
-            codes = await (self._look(queue, some) if operation.asked.dry_run else self._store.cancel(queue, some))
-            result = result.and_more(result_of(some, codes, _REASONS))
-        return result
+        codes = await (self._look(queue, ids) if operation.asked.dry_run else self._store.cancel(queue, ids))
+        return result_of(ids, codes, _REASONS)
 
     async def _look(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
         """Return what a cancellation would answer now."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from millstream_contracts import JobId, JobState, OperationRefusal, Queue, Tenant
-from millstream_dispatcher.operations.page_result import NO_JOB, PageResult, by_queue
+from millstream_contracts import JobId, JobState, OperationRefusal, Queue
+from millstream_dispatcher.operations.page_result import NO_JOB, PageResult
 from millstream_history import History, StoredOperation
 from millstream_streams import ActionCode, Broker
 from millstream_telemetry import ServerSpan
@@ -22,17 +22,15 @@ class JobEraser:
         self._views = broker.views
         self._erasures = history.erasures
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:  # noqa: ARG002
-        """Erase jobs. A repetition erases what is left. Raises: StoreError, HistoryError."""
-        queues, result = by_queue(operation.tenant, ids)
-        known = await self._erasures.known(operation.tenant, [one for some in queues.values() for one in some])
-        for queue, some in queues.items():
-            result = result.and_more(await self._act_on_queue(operation, queue, some, known))
-        return result
-
-    async def _act_on_queue(
-        self, operation: StoredOperation, queue: Queue, ids: Sequence[JobId], known: set[JobId]
+    async def act(
+        self,
+        operation: StoredOperation,
+        queue: Queue,
+        ids: Sequence[JobId],
+        span: ServerSpan,  # noqa: ARG002
     ) -> PageResult:
+        """Erase jobs. A repetition erases what is left. Raises: StoreError, HistoryError."""
+        known = await self._erasures.known(queue.tenant, ids)
         states = {job.id: job.state for job in await self._views.jobs(queue, ids)}
         refused = [OperationRefusal(one, RUNNING) for one in ids if states.get(one) in _KEPT]
         refused += [OperationRefusal(one, NO_JOB) for one in ids if one not in states and one not in known]
@@ -40,16 +38,16 @@ class JobEraser:
         chosen = [one for one in ids if one not in left_alone]
         if operation.asked.dry_run or not chosen:
             return PageResult(chosen, refused)
-        return PageResult(refusals=refused).and_more(await self._erase(queue.tenant, queue, chosen))
+        return PageResult(refusals=refused).and_more(await self._erase(queue, chosen))
 
-    async def _erase(self, tenant: Tenant, queue: Queue, ids: Sequence[JobId]) -> PageResult:
+    async def _erase(self, queue: Queue, ids: Sequence[JobId]) -> PageResult:
         # Marked first: whatever a dispatcher stores from now on has no data of these jobs.
-        await self._erasures.mark(tenant, ids)
+        await self._erasures.mark(queue.tenant, ids)
         codes = await self._store.erase(queue, ids)
         began = [one for one, code in zip(ids, codes, strict=True) if code is ActionCode.WRONG_STATE]
         if began:
-            await self._erasures.unmark(tenant, began)
+            await self._erasures.unmark(queue.tenant, began)
         done = [one for one in ids if one not in began]
         if done:
-            await self._erasures.blank(tenant, done)
+            await self._erasures.blank(queue.tenant, done)
         return PageResult(done, [OperationRefusal(one, RUNNING) for one in began])

@@ -14,7 +14,7 @@ from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
 from millstream_dispatcher.operations.exporter import Exporter
 from millstream_dispatcher.operations.job_canceller import JobCanceller
 from millstream_dispatcher.operations.job_eraser import JobEraser
-from millstream_dispatcher.operations.page_result import Actor, PageResult
+from millstream_dispatcher.operations.page_result import Actor, PageResult, by_queue
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
 from millstream_history import Advance, History, QueryError, SearchCursorError, StoredOperation
 from millstream_runtime import DutyResult
@@ -134,12 +134,18 @@ class Operator:
         )
 
     async def _act(self, taken: StoredOperation, page: _Page) -> PageResult:
-        actor = self._actors[taken.asked.kind]
         if taken.asked.dry_run or not page.ids:
-            return await actor.act(taken, page.ids, NO_SPAN)
+            return await self._act_by_queue(taken, page.ids, NO_SPAN)
         with self._tracer.operation(taken.asked.kind, taken.shown.id) as span:
             span.carries(len(page.ids))
-            return await actor.act(taken, page.ids, span)
+            return await self._act_by_queue(taken, page.ids, span)
+
+    async def _act_by_queue(self, taken: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
+        actor = self._actors[taken.asked.kind]
+        queues, result = by_queue(taken.tenant, ids)
+        for queue, some in queues.items():
+            result = result.and_more(await actor.act(taken, queue, some, span))
+        return result
 
     @staticmethod
     def _is_trial(taken: StoredOperation) -> bool:

@@ -38,8 +38,8 @@ class PageResult(Struct, frozen=True):
 class Actor(Protocol):
     """Does what operations of one kind do."""
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
-        """Act on the jobs of one page, of which there is a span. A repetition acts on no job twice.
+    async def act(self, operation: StoredOperation, queue: Queue, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
+        """Act on the jobs of a page that are of one queue; `span` is that of the page. A repetition acts on none twice.
 
         Raises: StoreError, HistoryError.
         """

@@ -8,7 +8,7 @@ from msgspec import Struct
 from millstream_contracts import UNDECODABLE, JobId, OperationRefusal, OperationSample, Queue
 from millstream_dispatcher.operations.dead_job_actor import is_due
 from millstream_dispatcher.operations.merge_patch import changes_of, merged
-from millstream_dispatcher.operations.page_result import PageResult, by_queue, result_of
+from millstream_dispatcher.operations.page_result import PageResult, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker, NewSpec, StoredSpec, with_payload
 from millstream_submission import MSGPACK, Admission, Redriver, SubmissionError, TypeCatalogue, decode_submission
@@ -35,19 +35,11 @@ class PayloadPatcher:
         self._catalogue = catalogue
         self._admission = Admission("accept")
 
-    async def act(self, operation: StoredOperation, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
+    async def act(self, operation: StoredOperation, queue: Queue, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
         """Patch and redrive jobs. A repetition changes nothing: a job that has died again has died too late.
 
         Raises: StoreError.
         """
-        queues, result = by_queue(operation.tenant, ids)
-        for queue, some in queues.items():
-            result = result.and_more(await self._act_on_queue(operation, queue, some, span))
-        return result
-
-    async def _act_on_queue(
-        self, operation: StoredOperation, queue: Queue, ids: list[JobId], span: ServerSpan
-    ) -> PageResult:
         stored = await self._views.stored_specs(queue, ids)
         patched: dict[JobId, _Patched] = {}
         refusals: list[OperationRefusal] = []
