@@ -15,6 +15,7 @@ from millstream_history.search.facets.sample import MAX_VALUES, Counted, count_v
 from millstream_history.search.language.filters import IndexName
 from millstream_history.search.language.query_editor import QueryEditor
 from millstream_history.search.language.writing import written_key
+from millstream_history.search.paging.found_rows import rows_of_ids
 from millstream_history.search.paging.page_finder import PageFinder
 from millstream_history.search.paging.places import Found, FoundId
 from millstream_history.search.paging.timed_session import OutOfTimeError, TimedSession
@@ -73,21 +74,18 @@ async def _count(session: TimedSession, tenant: Tenant, found: Found) -> tuple[S
 
 async def _errors(session: TimedSession, tenant: Tenant, counted: Sequence[Counted]) -> Mapping[str, JobError]:
     """Return an error of each fingerprint; without time, of none."""
-    wanted = {one.newest.id: one for one in counted if one.newest}
+    wanted = {one.newest: one.value for one in counted if one.newest}
     if not wanted:
         return {}
     statement = Statement()
-    times = statement.bind([one.newest.created_at for one in wanted.values() if one.newest])
-    sql = (
-        f"SELECT jobs.id, jobs.error FROM unnest({times}::timestamptz[], {statement.bind(list(wanted))}::text[]) "  # noqa: S608
-        "AS wanted(at, id) JOIN jobs ON jobs.created_at = wanted.at AND jobs.id = wanted.id "
-        f"AND jobs.tenant = {statement.bind(tenant)} WHERE jobs.error IS NOT NULL"
-    )
+    rows_of_wanted = rows_of_ids(statement, tenant, list(wanted))
+    sql = f"SELECT jobs.id, jobs.error FROM {rows_of_wanted} AND jobs.error IS NOT NULL"  # noqa: S608
     try:
         rows = await session.fetch(sql, statement, session.left_s)
     except OutOfTimeError:
         return {}
-    return {wanted[row["id"]].value: msgspec.convert(row["error"], JobError) for row in rows}
+    values = {one.id: value for one, value in wanted.items()}
+    return {values[row["id"]]: msgspec.convert(row["error"], JobError) for row in rows}
 
 
 class _FacetWriter:

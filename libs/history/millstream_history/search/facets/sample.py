@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from millstream_contracts import Tenant
+from millstream_history.search.paging.found_rows import rows_of_ids
 from millstream_history.search.paging.places import FoundId
 from millstream_history.search.paging.timed_session import Record, TimedSession
 from millstream_history.search.statement import Statement
@@ -42,14 +43,10 @@ async def count_values(session: TimedSession, tenant: Tenant, ids: Sequence[Foun
     if not ids:
         return []
     statement = Statement()
-    times, names = statement.bind([one.created_at for one in ids]), statement.bind([one.id for one in ids])
-    newest, oldest = statement.bind(ids[0].created_at), statement.bind(ids[-1].created_at)
     values, tags = statement.bind(MAX_VALUES), statement.bind(MAX_TAGS)
     sql = (
         f"WITH found AS MATERIALIZED (SELECT jobs.id, jobs.created_at, {_STATE} AS state, type, worker, fingerprint, "  # noqa: S608
-        f"tags FROM unnest({times}::timestamptz[], {names}::text[]) AS wanted(at, id) "
-        f"JOIN jobs ON jobs.created_at = wanted.at AND jobs.id = wanted.id AND jobs.tenant = {statement.bind(tenant)} "
-        f"WHERE jobs.created_at >= {oldest} AND jobs.created_at <= {newest}), "
+        f"tags FROM {rows_of_ids(statement, tenant, ids)}), "
         "facts AS (SELECT id, created_at, field, key, value FROM found CROSS JOIN LATERAL ("
         "VALUES ('state', NULL, state), ('type', NULL, type), ('worker', NULL, worker), "
         "('fingerprint', NULL, fingerprint)) AS of_job(field, key, value) WHERE value IS NOT NULL "

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from millstream_contracts import Tenant
 from millstream_history.projection.columns import JOB_ROWS, StoredJob, stored_job
+from millstream_history.search.paging.found_rows import rows_of_ids
 from millstream_history.search.paging.places import FoundId
 from millstream_history.search.paging.timed_session import TimedSession
 from millstream_history.search.statement import Statement
@@ -22,13 +23,6 @@ async def read_jobs(session: TimedSession, tenant: Tenant, ids: Sequence[FoundId
     if not ids:
         return []
     statement = Statement()
-    times, names = statement.bind([one.created_at for one in ids]), statement.bind([one.id for one in ids])
-    # Newest first. The range says which partitions are not even to be planned for.
-    newest, oldest = statement.bind(ids[0].created_at), statement.bind(ids[-1].created_at)
-    sql = (
-        f"SELECT {_COLUMNS} FROM unnest({times}::timestamptz[], {names}::text[]) AS wanted(at, id) "  # noqa: S608
-        f"JOIN jobs ON jobs.created_at = wanted.at AND jobs.id = wanted.id AND jobs.tenant = {statement.bind(tenant)} "
-        f"WHERE jobs.created_at >= {oldest} AND jobs.created_at <= {newest}"
-    )
+    sql = f"SELECT {_COLUMNS} FROM {rows_of_ids(statement, tenant, ids)}"  # noqa: S608
     rows = {row["id"]: row for row in await session.fetch(sql, statement, within_s)}
     return [stored_job(rows[one.id]) for one in ids if one.id in rows]
