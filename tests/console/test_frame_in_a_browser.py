@@ -6,9 +6,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from anyio import Event
 from console.browsing import Chromium
 from console.town import Town
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 MAX_FIRST_PAGE_BYTES = 120_000
 """HTML, styles and scripts over the wire."""
@@ -107,6 +108,25 @@ async def test_open_page_outlives_a_restart(town: Town, chromium: Chromium, serv
         await client.submit("town.succeed", {}, delay=3600)
         await expect(scheduled).to_have_text(str(before + 1))
         await tab.live()
+
+
+@pytest.mark.parametrize("refusal", ["reset", "unavailable"])
+async def test_page_whose_first_stream_fails_is_kept_fresh(town: Town, chromium: Chromium, refusal: str) -> None:
+    """The page asks for its stream again, and says meanwhile that it has none."""
+    refused = Event()
+
+    async def refuse(route: Route) -> None:
+        if "text/event-stream" not in route.request.headers["accept"] or refused.is_set():
+            return await route.continue_()
+        refused.set()
+        return await (route.abort("connectionreset") if refusal == "reset" else route.fulfill(status=503, body="busy"))
+
+    async with chromium.tab(town.url) as tab:
+        await tab.page.route("**/queues", refuse)
+        page = await tab.open("/queues")
+        await expect(page.locator("[data-word]")).to_have_text("Reconnecting")
+        await tab.live()
+        await expect(page).to_have_title("Queues · Millstream")
 
 
 async def test_page_that_cannot_be_read_anew_says_how_old_it_is(town: Town, chromium: Chromium) -> None:

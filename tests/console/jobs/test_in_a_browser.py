@@ -3,10 +3,11 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from anyio import Event
 from console.browsing import THEMES, Chromium
 from console.test_every_page import faults_of
 from console.town import Town
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 
 async def test_a_query_is_completed(town: Town, chromium: Chromium) -> None:
@@ -15,7 +16,7 @@ async def test_a_query_is_completed(town: Town, chromium: Chromium) -> None:
         page = await tab.open("/jobs")
         await page.keyboard.press("/")
         await page.keyboard.type("type:town.die state:de")
-        await expect(page.locator("#hints [role=option]").first).to_contain_text("dead")
+        await expect(page.locator("#hints [role=option] mark")).to_have_text("de")
         await tab.press("ArrowDown", "Tab")
         await expect(page.locator("#q")).to_have_value("type:town.die state:dead ")
         await tab.press("Escape")
@@ -24,6 +25,29 @@ async def test_a_query_is_completed(town: Town, chromium: Chromium) -> None:
         await page.wait_for_url("**/jobs?q=*")
         assert parse_qs(urlsplit(page.url).query)["q"] == ["type:town.die state:dead "]
         assert tab.complaints == []
+
+
+async def test_completions_stay_closed(town: Town, chromium: Chromium) -> None:
+    """Completions that arrive after Escape do not open what was closed."""
+    async with chromium.tab(town.url) as tab:
+        page = await tab.open("/jobs")
+        await page.keyboard.press("/")
+        await expect(page.locator("#hints")).to_be_visible()
+        asked, released = Event(), Event()
+
+        async def hold(route: Route) -> None:
+            asked.set()
+            await released.wait()
+            await route.continue_()
+
+        await page.route("**/hints.json?q=s*", hold)
+        await page.keyboard.type("s")
+        await asked.wait()
+        await tab.press("Escape")
+        released.set()
+        # Answered after the one that was held.
+        await page.evaluate("fetch('/jobs/hints.json?q=s&at=1').then((answer) => answer.text())")
+        await expect(page.locator("#hints")).to_be_hidden()
 
 
 async def test_what_is_wrong_in_a_query_is_selected(town: Town, chromium: Chromium) -> None:

@@ -56,6 +56,7 @@ const option = (...children) => {
 };
 function listbox(input, list, fill, choose, { first = false, closes = false } = {}) {
   let at = -1;
+  let asked = 0;
   const rows = () => $$("[role=option]", list);
   const mark = (index) => {
     at = index;
@@ -66,14 +67,16 @@ function listbox(input, list, fill, choose, { first = false, closes = false } = 
     row.scrollIntoView({ block: "nearest" });
   };
   const hide = () => {
+    asked++;
     list.hidden = true;
     input.setAttribute("aria-expanded", "false");
   };
   const show = async () => {
-    const wanted = input.value;
+    const mine = ++asked;
     const made = await fill();
-    // What was asked for meanwhile answers for itself.
-    if (wanted !== input.value) return;
+    // Another was asked for meanwhile, or the list was closed.
+    if (mine !== asked) return;
+    const marked = rows()[at]?.textContent;
     list.replaceChildren(...made);
     rows().forEach((row, n) => {
       row.id = `${list.id}-${n}`;
@@ -84,7 +87,8 @@ function listbox(input, list, fill, choose, { first = false, closes = false } = 
     });
     list.hidden = !list.children.length;
     input.setAttribute("aria-expanded", String(!list.hidden));
-    mark(first ? 0 : -1);
+    // What an arrow reached before this answer came stays marked, if it is still there.
+    mark(first ? 0 : rows().findIndex((row) => row.textContent === marked));
   };
   input.addEventListener("input", show);
   input.addEventListener("keydown", (event) => {
@@ -96,8 +100,8 @@ function listbox(input, list, fill, choose, { first = false, closes = false } = 
     } else if ((event.key === "Enter" || event.key === "Tab") && at >= 0 && !list.hidden) {
       event.preventDefault();
       choose(rows()[at], input);
-    } else if (event.key === "Escape" && closes && !list.hidden) {
-      event.preventDefault();
+    } else if (event.key === "Escape" && closes) {
+      if (!list.hidden) event.preventDefault();
       hide();
     }
   });
@@ -141,9 +145,12 @@ function showFreshness(state) {
     $("[data-age]", button).textContent = state === "live" && age < 5 ? "" : `${age} s old`;
   }
 }
+const AGAIN_MS = 2000;
 if (main?.hasAttribute("hx-sse:connect")) {
+  const silentMs = 5000 * Math.max(2, Number(main.dataset.everyS));
   let isLost = false;
-  const refresh = () => showFreshness(isPaused ? "paused" : isLost ? "lost" : "live");
+  let wasConnected = false;
+  const refresh = () => showFreshness(isPaused ? "paused" : isLost || Date.now() - freshAt > silentMs ? "lost" : "live");
   const hear = (lost) => () => {
     if (isPaused) return;
     isLost = lost;
@@ -157,6 +164,13 @@ if (main?.hasAttribute("hx-sse:connect")) {
   main.addEventListener("away", hear(true));
   document.addEventListener("htmx:sse:error", hear(true));
   document.addEventListener("htmx:sse:before:message", (event) => { if (isPaused && !event.detail.message.event) event.preventDefault(); });
+  // hx-sse connects again by itself, but only what was connected once.
+  document.addEventListener("htmx:sse:after:connection", () => { wasConnected = true; });
+  document.addEventListener("htmx:finally:request", () => {
+    if (wasConnected) return;
+    hear(true)();
+    setTimeout(() => htmx.ajax("GET", main.getAttribute("hx-sse:connect"), { source: main }), AGAIN_MS * (1 + Math.random()));
+  });
   setInterval(refresh, 1000);
 }
 function togglePause() {

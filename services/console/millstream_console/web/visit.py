@@ -167,6 +167,7 @@ class PageRequest:
             "toast": toast,
             "theme": theme if theme in THEMES else "",
             "live": (f"{self.request.url.path}?{query}" if query else self.request.url.path) if is_live else "",
+            "refresh_s": self._desk.settings.console_refresh_s,
         }
 
 
