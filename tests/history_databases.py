@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -44,20 +45,55 @@ def postgres_url() -> Iterator[str]:
         pytest.skip(_MISSING)
 
 
+@pytest.fixture(scope="session")
+def migrated_database(postgres_url: str) -> Iterator[str]:
+    """Yield the name of a database with the empty tables of this release, to be copied: migrating is slower."""
+    name = _new_name()
+    anyio.run(execute, postgres_url, f"CREATE DATABASE {name}")
+    anyio.run(migrate, _url_of(postgres_url, name))
+    yield name
+    anyio.run(execute, postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 async def empty_history_url(postgres_url: str) -> AsyncIterator[str]:
     """Yield the URL of a database without tables."""
-    name = f"t{secrets.token_hex(6)}"
-    await execute(postgres_url, f"CREATE DATABASE {name}")
-    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with new_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture
-async def history_url(empty_history_url: str) -> str:
-    """Return the URL of a database with the empty tables of this release."""
-    await migrate(empty_history_url)
-    return empty_history_url
+async def history_url(postgres_url: str, migrated_database: str) -> AsyncIterator[str]:
+    """Yield the URL of a database with the empty tables of this release."""
+    async with new_database(postgres_url, migrated_database) as url:
+        yield url
+
+
+@asynccontextmanager
+async def new_database(postgres_url: str, template: str = "template1") -> AsyncIterator[str]:
+    """Yield the URL of a database that is a copy of another."""
+    name = _new_name()
+    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _url_of(postgres_url, name)
+    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def empty_all_tables(url: str) -> None:
+    """Remove what a test has stored; the tables stay."""
+    tables = await query(
+        url,
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
+        "AND NOT relispartition AND relname <> 'alembic_version'",
+    )
+    await execute(url, f"TRUNCATE {', '.join(name for (name,) in tables)}")
+
+
+def _new_name() -> str:
+    return f"t{secrets.token_hex(6)}"
+
+
+def _url_of(postgres_url: str, name: str) -> str:
+    return make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
 
 
 async def query(url: str, statement: str) -> list[tuple]:

@@ -38,8 +38,7 @@ async def test_the_number_of_more_than_a_hundred_jobs_has_to_be_typed(
     archive: Browser, remembering: Ingest, history_url
 ) -> None:
     """The server asks for it too: without it, or with another, nothing is started, and what was filled in is kept."""
-    for number in range(101):
-        await remember(history_url, past_job(number, state=JobState.DEAD))
+    await remember(history_url, *(past_job(number, state=JobState.DEAD) for number in range(101)))
     asked = await archive.get("/decide", decision="discard", scope="match", frozen="state:dead")
     assert asked.the("input[name=sure]")["data-confirm"] == "101"
     form = {"decision": "discard", "scope": "match", "frozen": "state:dead", "told": "101", "rate": "7"}
