@@ -4,12 +4,14 @@ They are on the PostgreSQL that MILLSTREAM_TEST_POSTGRES names by URL, or else o
 machine's programs.
 """
 
+import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
-import anyio
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -49,10 +51,16 @@ def postgres_url() -> Iterator[str]:
 def migrated_database(postgres_url: str) -> Iterator[str]:
     """Yield the name of a database with the empty tables of this release, to be copied: migrating is slower."""
     name = _new_name()
-    anyio.run(execute, postgres_url, f"CREATE DATABASE {name}")
-    anyio.run(migrate, _url_of(postgres_url, name))
+    in_thread(execute(postgres_url, f"CREATE DATABASE {name}"))
+    in_thread(migrate(_url_of(postgres_url, name)))
     yield name
-    anyio.run(execute, postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    in_thread(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def in_thread(work: Coroutine[Any, Any, object]) -> None:
+    """Run something to its end on a loop of its own: that of an async fixture would stay in the thread of all tests."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, work).result()
 
 
 @pytest.fixture

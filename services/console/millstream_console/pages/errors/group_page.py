@@ -59,7 +59,7 @@ async def read_group(client: Client, *, type: str, fingerprint: str) -> Content:
         "chosen": Chosen(group=OperationGroup(type, fingerprint)),
         "count": count,
         "given": Confirmation(),
-        "asks": needs_number(count),
+        "asks": needs_number(count, DECISIONS["redrive"]),
     }
 
 
