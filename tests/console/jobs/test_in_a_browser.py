@@ -16,7 +16,7 @@ async def test_a_query_is_completed(town: Town, chromium: Chromium) -> None:
         page = await tab.open("/jobs")
         await page.keyboard.press("/")
         await page.keyboard.type("type:town.die state:de")
-        await expect(page.locator("#hints [role=option] mark")).to_have_text("de")
+        await expect(page.locator("#hints [role=option] mark").first).to_have_text("de")
         await tab.press("ArrowDown", "Tab")
         await expect(page.locator("#q")).to_have_value("type:town.die state:dead ")
         await tab.press("Escape")
@@ -178,6 +178,7 @@ async def test_a_group_is_redriven_from_its_dialog(town: Town, chromium: Chromiu
 async def test_pages_that_are_not_kept_fresh_are_sound(town: Town, chromium: Chromium, theme: str) -> None:
     """Forms and what is read once hold to the same rules as every page, at every width."""
     paths = ["/jobs/new", "/jobs/{dead}/edit", "/jobs/{dead}/copy", "/jobs/{running}/stack", "/decide?id={dead}"]
+    paths += ["/decide?decision=export&scope=match&frozen=state:dead", "/decide?decision=erase&id={dead}"]
     paths += ["/decide?decision=patch&scope=match&frozen=state:dead", "/decide?decision=cancel&id={scheduled}"]
     found = {}
     async with chromium.tab(town.url, theme=theme) as tab:

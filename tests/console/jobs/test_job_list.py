@@ -200,6 +200,17 @@ async def test_rows_do_not_move_and_what_is_new_is_told(archive: Browser, rememb
     assert "<tr" not in line
 
 
+async def test_only_what_changes_by_itself_is_told(archive: Browser, history_url) -> None:
+    """A screen reader hears of the state of a job, of the count of what is new, and of toasts, and of nothing else."""
+    job = past_job(state=JobState.DEAD, error=ERROR)
+    await remember(history_url, job)
+    told = {"/jobs": ["live_newest"], "/errors": ["live_total"], f"/jobs/{job.id}": ["live_state"], "/queues": []}
+    for path, ids in told.items():
+        page = await archive.get(path)
+        assert [one["id"] for one in page.all("[aria-live]")] == ids, path
+        assert [one["class"] for one in page.all("[role=status]")] == [["toasts"]], path
+
+
 def assert_inert(page: Page) -> None:
     """Assert that no text of a user has become markup."""
     sources = [script.get("src", "") for script in page.all("script")]

@@ -8,7 +8,7 @@ from litestar import Response, get
 from millstream import ApiError, Client, Facets, InvalidError, Page
 from millstream_console.live.view import Content, View
 from millstream_console.pages.jobs import looking
-from millstream_console.pages.jobs.columns import COLUMNS, COOKIE, chosen_columns
+from millstream_console.pages.jobs.columns import COLUMNS
 from millstream_console.pages.jobs.live_list import STATES, read_live_jobs
 from millstream_console.pages.jobs.query_error import fault_of
 from millstream_console.reading.at_once import AtOnce
@@ -116,8 +116,6 @@ def _shared(q: str, *, everything: bool, type: str, state: str) -> dict[str, obj
         "state": state,
         "states": STATES,
         "columns": COLUMNS,
-        "columns_cookie": COOKIE,
-        "chosen_columns": chosen_columns,
         "late_s": LATE_HISTORY_S,
         "look": looking,
     }
