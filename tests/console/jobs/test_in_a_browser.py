@@ -112,6 +112,17 @@ async def test_a_search_is_saved_and_forgotten(town: Town, chromium: Chromium) -
         assert tab.complaints == []
 
 
+async def test_facets_come_once_they_are_counted(town: Town, chromium: Chromium) -> None:
+    """The jobs are there at once; what they have in common follows, and narrows the search."""
+    async with chromium.tab(town.url) as tab:
+        page = await tab.open("/jobs?q=type:town.*")
+        await page.locator(".facet").locator("a[title=dead]").click()
+        await page.wait_for_url("**/jobs?q=*dead")
+        await expect(page.locator("#live_facets")).to_contain_text("dead")
+        assert await tab.violations() == []
+        assert tab.complaints == []
+
+
 async def test_new_jobs_wait_until_they_are_asked_for(town: Town, chromium: Chromium) -> None:
     """Rows stay where they are; a line says how many new jobs match, and `n` shows them."""
     async with chromium.tab(town.url) as tab:
