@@ -68,6 +68,12 @@ class Schedules:
         found = {name: line for reply in replies for name, line in fields_of(reply or {}).items()}
         return {name.decode(errors="replace"): read_line(found[name]) for name in sorted(found)}
 
+    async def count(self, tenant: Tenant) -> int:
+        """Return how many schedules and backfills a tenant has."""
+        shards = [Queue(tenant, SCHEDULES_TYPE, number) for number in range(self._shards)]
+        commands = [("HLEN", self._keys.of_schedules(shard).index) for shard in shards]
+        return sum(reply or 0 for reply in await self._call(lambda: ask_many(self._client, commands)))
+
     async def read(self, tenant: Tenant, names: Sequence[str]) -> dict[str, StoredSchedule]:
         """Return those of these schedules that are there and can be read, by name."""
         if not names:

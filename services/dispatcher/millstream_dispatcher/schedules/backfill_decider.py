@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-from millstream_schedules import Timing
-
 from millstream_contracts import JobId, Tenant, moment
 from millstream_dispatcher.schedules.decision import (
     LOOK_AGAIN_MS,
@@ -14,6 +12,7 @@ from millstream_dispatcher.schedules.decision import (
     job_id_of,
 )
 from millstream_dispatcher.schedules.occasion_decider import ms_of
+from millstream_schedules import Timing
 from millstream_streams import ScheduleChange, StoredSchedule, next_turn
 
 

@@ -6,7 +6,6 @@ decide about the same occasion start one job.
 
 from datetime import datetime
 
-from millstream_schedules import CatchUp, Occasion, Timing, missed
 from msgspec import Struct
 
 from millstream_contracts import ScheduleRules, Tenant, moment
@@ -19,6 +18,7 @@ from millstream_dispatcher.schedules.decision import (
     done_until_ms,
     job_id_of,
 )
+from millstream_schedules import CatchUp, Occasion, Timing, missed
 from millstream_streams import ScheduleChange, StoredSchedule, next_turn
 
 _NO_MORE = CatchUp([], 0, None)

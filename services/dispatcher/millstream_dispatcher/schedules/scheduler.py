@@ -9,13 +9,13 @@ from datetime import datetime
 
 import msgspec
 import structlog
-from millstream_schedules import ScheduleError, Timing, timing_of
 
 from millstream_contracts import UNDECODABLE, JobId, JobType, Queue, ScheduleRules, Tenant, moment, queue_of
 from millstream_dispatcher.schedules.backfill_decider import decide_backfill
 from millstream_dispatcher.schedules.decision import Decision, postponed
 from millstream_dispatcher.schedules.occasion_decider import Due, decide
 from millstream_runtime import DutyResult, Wake
+from millstream_schedules import ScheduleError, Timing, timing_of
 from millstream_streams import Broker, DueSchedule, StoredSchedule, for_each_queue
 from millstream_submission import TypeCatalogue
 from millstream_telemetry import ScheduleMetrics
