@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec import Meta, Raw, Struct, field
 
 from millstream_contracts import limits
 from millstream_contracts.callback import Callback
@@ -74,7 +74,7 @@ class ScheduleDefinition(ScheduleRules, kw_only=True, frozen=True, omit_defaults
     job: Raw
     """The submission that an occasion makes. It has no time of its own other than `expires_in_s`."""
     description: Annotated[str, Meta(max_length=limits.MAX_SCHEDULE_DESCRIPTION_CHARS)] = ""
-    paused: bool | UnsetType = UNSET
+    paused: bool | None = None
     """Whether it is paused from now on; left out, a schedule that is there stays as it is."""
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from millstream_contracts import Job, JobState, JobType, Queue, Tenant, TypePolicy, moment
+from millstream_contracts import Job, JobId, JobState, JobType, Queue, Tenant, TypePolicy, moment, queue_of
 from millstream_contracts.ids import new_job_id
 from millstream_streams import Enqueued, Idempotency, NewJob, assemble
 from millstream_submission.decoding import Decoded
@@ -37,18 +37,20 @@ def build_job(
     idempotency: Idempotency | None = None,
     waited: bool = False,
     is_batch_item: bool = False,
+    job_id: JobId | None = None,
     clock: Callable[[], float],
 ) -> BuiltJob:
     """Return the job of a submission. `waited` says that a request waits for its end.
 
     `idempotency` chooses the partition, so that a repetition finds that of the first request; without it the partition
-    is drawn. `clock` gives Unix seconds, by the clock of Redis.
+    is drawn. A `job_id` that was decided on says the queue. `clock` gives Unix seconds, by the clock of Redis.
     """
     submission = decoded.submission
-    queue = Queue(tenant, JobType(submission.type), _partition(policy, idempotency))
+    decided = queue_of(tenant, job_id) if job_id else None
+    queue = decided or Queue(tenant, JobType(submission.type), _partition(policy, idempotency))
     now_s = clock()
     now_ms = int(now_s * 1000)
-    job_id = new_job_id(queue, now_ms)
+    job_id = job_id or new_job_id(queue, now_ms)
     delayed_s = delay_s(submission, now_s)
     send = tracer.send(queue.type, job_id, caller, tenant=tenant, delay_s=delayed_s, is_batch_item=is_batch_item)
     job = assemble(
