@@ -81,6 +81,8 @@ from millstream_contracts.problem import FieldError, Problem, told
 from millstream_contracts.receipt import BatchItem, BatchReceipt
 from millstream_contracts.schedule import (
     SCHEDULE_NAME_PATTERN,
+    SCHEDULE_TAG,
+    SCHEDULED_FOR_TAG,
     Backfill,
     BackfillPage,
     BackfillRequest,
@@ -137,7 +139,9 @@ __all__ = [
     "NAME_PATTERN",
     "NO_TIME",
     "PUBLISHED_NAME_PATTERN",
+    "SCHEDULED_FOR_TAG",
     "SCHEDULE_NAME_PATTERN",
+    "SCHEDULE_TAG",
     "TERMINAL_STATES",
     "TEXT_FORMATS",
     "UNDECODABLE",

@@ -14,6 +14,12 @@ from millstream_contracts.policy import Backoff
 SCHEDULE_NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$(?!\n)"
 """A name is part of a Redis key, and of a text with spaces, so it has neither braces nor spaces."""
 
+SCHEDULE_TAG = "schedule"
+"""The tag of a job that a schedule has started: the name of the schedule."""
+
+SCHEDULED_FOR_TAG = "scheduled_for"
+"""The tag of a job that a schedule has started: the nominal time of its occasion, RFC 3339 in UTC."""
+
 ScheduleMissed = Literal["skip", "latest", "all"]
 ScheduleOverlap = Literal["allow", "skip", "queue", "cancel-running"]
 ScheduleOwner = Literal["api", "code"]

@@ -7,6 +7,7 @@ is here; `millstream.handlers` has the built-in handlers.
 from millstream.app import App
 from millstream.client import Client, SyncClient
 from millstream.context import Context, SyncContext
+from millstream.cron_context import CronContext
 from millstream.errors import (
     ApiError,
     ConflictError,
@@ -25,6 +26,7 @@ from millstream.errors import (
 from millstream.handler import Handler
 from millstream.job_options import JobOptions
 from millstream.jobs import JobHandle, JobRef, NewJob, SubmitOptions, SyncJobHandle, contract
+from millstream.schedules import ScheduleOptions
 from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze, Steering
 from millstream_contracts import (
     ActionReport,
@@ -90,6 +92,7 @@ __all__ = [
     "Client",
     "ConflictError",
     "Context",
+    "CronContext",
     "Dead",
     "DeadGroup",
     "DeadGroups",
@@ -137,6 +140,7 @@ __all__ = [
     "ResultError",
     "Retry",
     "RetryAfter",
+    "ScheduleOptions",
     "SearchHint",
     "SearchHints",
     "SecretWebhook",
