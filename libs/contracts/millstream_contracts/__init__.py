@@ -101,6 +101,7 @@ from millstream_contracts.schedule import (
     ScheduleRules,
     ScheduleRun,
     ScheduleState,
+    occasion_of,
 )
 from millstream_contracts.search import (
     DeadGroup,
@@ -264,6 +265,7 @@ __all__ = [
     "made_at_ms",
     "moment",
     "new_job_id",
+    "occasion_of",
     "one_line",
     "place_of",
     "queue_of",
