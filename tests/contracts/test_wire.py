@@ -213,6 +213,7 @@ VALUES: list[Struct] = [
     SearchHints([0, 5], [SearchHint("state:")]),
     GROUP,
     GROUP.sample,
+    contracts.Happened(submitted=2, wait_p50_ms=1.5),
     contracts.StatPoint(at=NOW, submitted=2, wait_p50_ms=1.5),
     contracts.StatGap(begin=NOW, end=NOW),
     contracts.Stats(begin=NOW, end=NOW, step_s=60, points=[contracts.StatPoint(at=NOW)]),

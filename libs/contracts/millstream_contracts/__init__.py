@@ -113,7 +113,7 @@ from millstream_contracts.search import (
     SearchHint,
     SearchHints,
 )
-from millstream_contracts.statistics import StatGap, StatPoint, Stats, StatsByType, TypeStats
+from millstream_contracts.statistics import Happened, StatGap, StatPoint, Stats, StatsByType, TypeStats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.system import (
@@ -184,6 +184,7 @@ __all__ = [
     "FieldError",
     "ForeseenError",
     "HandedBack",
+    "Happened",
     "HistoryStatus",
     "Incident",
     "Job",
