@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from history_databases import execute, query
 
+from millstream_contracts import DEFAULT_TENANT, NewOperation
 from millstream_dispatcher.partitioner import AGAIN_S, Partitioner
 from millstream_history import DAYS_AHEAD, HistoryUnavailableError, open_history
 from millstream_streams import Broker
@@ -43,6 +44,22 @@ async def test_days_are_dropped_after_as_many_as_are_kept(
         result = await Partitioner(history, broker, HistoryMetrics(metrics), kept_days=10).run_once()
         assert result.dropped == 2
         assert (await history.days.found())[0] == today - 10 * DAY
+
+
+async def test_operations_are_kept_as_long_as_jobs(broker: Broker, history_url: str, metrics: MetricRegistry) -> None:
+    """An operation is forgotten as many days after its end as jobs are kept; one that has not ended stays."""
+    async with open_history(history_url) as history:
+        asked = NewOperation(kind="discard", ids=["nonsense"])
+        for name in ("old", "young", "open"):
+            await history.operations.add(DEFAULT_TENANT, name, asked, None, 0)
+        await execute(
+            history_url,
+            "UPDATE operations SET finished_at = now() - interval '11 days' WHERE id = 'old';"
+            "UPDATE operations SET finished_at = now() - interval '9 days' WHERE id = 'young';"
+            "UPDATE operations SET created_at = now() - interval '11 days'",
+        )
+        await Partitioner(history, broker, HistoryMetrics(metrics), kept_days=10).run_once()
+    assert await query(history_url, "SELECT id FROM operations ORDER BY id") == [("open",), ("young",)]
 
 
 async def test_the_duty_comes_back_soon_when_another_was_at_it(

@@ -31,7 +31,9 @@ from millstream_contracts import (
 )
 from millstream_history import DAYS_AHEAD, HistoryError, HistoryUnavailableError, open_history, rows_of
 from millstream_history.connection.database import open_engine
+from millstream_history.erasure.erasures import without_erased
 from millstream_history.partitions.days import DAYS_BEFORE, Days, days_ahead
+from millstream_history.projection.rows import Rows
 
 RIGHTS = Path(__file__).parents[2] / "deploy/postgres/rights.sql"
 QUEUE = Queue(DEFAULT_TENANT, JobType("invoice.send"), 3)
@@ -86,6 +88,13 @@ async def test_yesterday_and_two_weeks_ahead_have_partitions(days: Days, history
         history_url, "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'transitions'::regclass"
     )
     assert {name for (name,) in parts} == {"transitions_default", *(part("transitions", day) for day in wanted)}
+
+
+async def test_days_are_made_while_rows_are_stored(days: Days, history_url: str) -> None:
+    """A batch that is being stored does not keep the days of the coming weeks from being made."""
+    async with open_engine(history_url) as engine, engine.begin() as storing:
+        await without_erased(storing, Rows([], [], []))
+        assert len(await days.make(TODAY)) == DAYS_BEFORE + DAYS_AHEAD + 1
 
 
 async def test_a_day_has_every_index_of_the_table(days: Days, history_url: str) -> None:

@@ -1,11 +1,29 @@
 """enqueue.lua stores a new job once, in the place that its time and priority name."""
 
+import time
+from typing import Any
+
 import pytest
 from streams.audit import audit
-from streams.seeds import FAR_MS, LONG_AGO_MS, events, everything, fields_of, job_of, kinds, new_job, seed, take
+from streams.seeds import (
+    FAR_MS,
+    LONG_AGO_MS,
+    commit,
+    events,
+    everything,
+    fields_of,
+    job_of,
+    kinds,
+    new_job,
+    seed,
+    take,
+    take_one,
+)
 
 from millstream_contracts import JobState, Priority, Queue, limits
-from millstream_streams import Broker, EnqueueCode, Idempotency
+from millstream_streams import Broker, EnqueueCode, Idempotency, JobStore, NewJob, RedisClock
+from millstream_streams.store import job_store
+from millstream_streams.store.scripting import run_script
 
 
 @pytest.mark.parametrize("priority", list(Priority))
@@ -198,3 +216,48 @@ async def test_enqueue_keeps_partitions_apart(broker: Broker, queue: Queue) -> N
     assert await take(broker, queue) == []
     assert [delivery.id for delivery in await take(broker, other)] == [job_id]
     assert "_ff" in job_id
+
+
+async def enqueue_by(broker: Broker, queue: Queue, job: NewJob, not_after_ms: int, options: str = "") -> Any:
+    """Send one call as JobStore sends it, with a bound of this time; return the reply for the job."""
+    keys = broker.keys.of(queue)
+    arguments = [keys.job_prefix, limits.IDEMPOTENCY_TTL_S * 1000, not_after_ms, job.id, job.spec, options]
+    script = job_store.load_script("enqueue")
+    return (await run_script(broker.client, script, keys.script_keys, arguments))[1]
+
+
+async def test_enqueue_gives_a_job_no_second_life(broker: Broker, queue: Queue) -> None:
+    """A repetition that arrives when its job has run and was forgotten is refused, and stores nothing."""
+    job = new_job(queue)
+    assert await enqueue_by(broker, queue, job, broker.clock.now_ms() + FAR_MS) == EnqueueCode.STORED
+    await commit(broker, await take_one(broker, queue))
+    await broker.client.delete(broker.keys.of(queue).job(job.id))
+    assert await enqueue_by(broker, queue, job, LONG_AGO_MS) == EnqueueCode.TOO_LATE
+    assert (await everything(broker, queue))[broker.keys.of(queue).ready[1]] == []
+    assert await fields_of(broker, queue, job.id) == {}
+
+
+async def test_enqueue_meets_a_job_that_is_still_there_however_late(broker: Broker, queue: Queue) -> None:
+    """A late repetition whose job can still be read answers that it was stored before."""
+    job = new_job(queue)
+    await broker.store.enqueue(queue, [job])
+    assert await enqueue_by(broker, queue, job, LONG_AGO_MS) == EnqueueCode.STORED_BEFORE
+
+
+async def test_enqueue_stores_a_late_job_that_has_a_key(broker: Broker, queue: Queue) -> None:
+    """An idempotency key is kept for longer than any call lasts, so a call with one is never too late."""
+    key = broker.keys.of(queue).idempotency_prefix + "k"
+    options = f"2     f00d {key}"
+    assert await enqueue_by(broker, queue, new_job(queue), LONG_AGO_MS, options) == EnqueueCode.STORED
+
+
+def slow_store(broker: Broker, by_s: float) -> JobStore:
+    """Return a store of a process whose clock is late by this much."""
+    return JobStore(broker.client, broker.keys, clock=RedisClock(wall=lambda: time.time() - by_s))
+
+
+async def test_enqueue_learns_the_time_from_a_refusal(broker: Broker, queue: Queue) -> None:
+    """A process whose clock is hours late stores its first jobs all the same."""
+    job = new_job(queue)
+    (stored,) = await slow_store(broker, 7200.0).enqueue(queue, [job])
+    assert stored.code is EnqueueCode.STORED

@@ -1,5 +1,6 @@
 """A transition that is sent again after a lost response takes effect once."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,18 @@ from streams.cutting_proxy import CuttingProxy, cutting_proxy
 from streams.seeds import ERROR, TTL_MS, commit, everything, job_of, lease, new_job, seed, seed_running, take, take_one
 
 from millstream_contracts import Dead, JobState, Queue, RetryAt, Succeeded
-from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, LeaseCode, open_broker
+from millstream_streams import (
+    ActionCode,
+    Broker,
+    Commit,
+    CommitCode,
+    EnqueueCode,
+    JobStore,
+    LeaseCode,
+    RedisClock,
+    StoreUnavailableError,
+    open_broker,
+)
 from millstream_streams.store.scripting import load_script, script_names
 
 
@@ -61,6 +73,17 @@ async def test_enqueue_stores_a_job_once_when_its_answer_is_lost(
     assert stored.code is EnqueueCode.STORED_BEFORE
     assert (proxy.cuts, faults.reconnects, faults.calls) == (2, 2, ["enqueue"])
     assert list((await audit(broker, queue)).jobs) == [job.id]
+
+
+async def test_enqueue_gives_up_when_it_comes_too_late_after_a_lost_answer(
+    proxy: CuttingProxy, namespace: str, queue: Queue
+) -> None:
+    """A repetition that is refused as too late says that the jobs may be stored, for the first try may have done it."""
+    async with open_broker(proxy.url, namespace=namespace, patience_s=20.0) as opened:
+        late = RedisClock(wall=lambda: time.time() - 3600.0)
+        proxy.lose_answer_to("EVALSHA")
+        with pytest.raises(StoreUnavailableError, match="may have stored"):
+            await JobStore(opened.client, opened.keys, patience_s=20.0, clock=late).enqueue(queue, [new_job(queue)])
 
 
 async def test_claim_takes_a_job_once_when_its_answer_is_lost(

@@ -149,6 +149,10 @@ MUTATIONS = {
         Bug("enqueue", "stored-twice", "local is_resent = false"),
         test_enqueue.test_enqueue_stores_nothing_twice_when_sent_again,
     ),
+    "enqueue stores what comes too late": Mutation(
+        Bug("enqueue", "never-late", "local is_late = false"),
+        test_enqueue.test_enqueue_gives_a_job_no_second_life,
+    ),
 }
 
 # Without a search for the shortest example: that it is found is enough. Derandomized, so that it is found each time.

@@ -101,6 +101,7 @@ from millstream_contracts.schedule import (
     ScheduleRules,
     ScheduleRun,
     ScheduleState,
+    occasion_of,
 )
 from millstream_contracts.search import (
     DeadGroup,
@@ -112,7 +113,7 @@ from millstream_contracts.search import (
     SearchHint,
     SearchHints,
 )
-from millstream_contracts.statistics import StatGap, StatPoint, Stats, StatsByType, TypeStats
+from millstream_contracts.statistics import Happened, StatGap, StatPoint, Stats, StatsByType, TypeStats
 from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.system import (
@@ -183,6 +184,7 @@ __all__ = [
     "FieldError",
     "ForeseenError",
     "HandedBack",
+    "Happened",
     "HistoryStatus",
     "Incident",
     "Job",
@@ -264,6 +266,7 @@ __all__ = [
     "made_at_ms",
     "moment",
     "new_job_id",
+    "occasion_of",
     "one_line",
     "place_of",
     "queue_of",

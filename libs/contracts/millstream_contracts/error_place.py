@@ -17,8 +17,13 @@ class ErrorPlace(Struct, frozen=True):
     line: int
     function: str
 
+    @property
+    def location(self) -> str:
+        """Return file and line, such as `shop/mail.py:88`."""
+        return f"{self.file}:{self.line}"
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} in {self.function}"
+        return f"{self.location} in {self.function}"
 
 
 def place_of(traceback: str) -> ErrorPlace | None:

@@ -1,6 +1,7 @@
 """Schedules: when jobs are submitted by themselves, as the API takes and shows them."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,17 @@ ScheduleOwner = Literal["api", "code"]
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Jitter = Annotated[float, Meta(ge=0.0, le=limits.MAX_SCHEDULE_JITTER_S)]
+
+
+def occasion_of(tags: Mapping[str, str] | None) -> tuple[str | None, datetime | None]:
+    """Return the schedule that a job with these tags is from, and its nominal time; None where they say nothing."""
+    if not tags or SCHEDULE_TAG not in tags:
+        return None, None
+    try:
+        nominal = datetime.fromisoformat(tags.get(SCHEDULED_FOR_TAG, ""))
+    except ValueError:
+        return tags[SCHEDULE_TAG], None
+    return tags[SCHEDULE_TAG], nominal.astimezone(UTC) if nominal.tzinfo else None
 
 
 class ScheduleState(StrEnum):

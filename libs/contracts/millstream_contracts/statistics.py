@@ -7,11 +7,9 @@ from msgspec import Struct, field
 from millstream_contracts.ids import JobType
 
 
-class StatPoint(Struct, kw_only=True, frozen=True):
-    """What happened in one step. Durations are known to nine per cent; None where nothing has one."""
+class Happened(Struct, kw_only=True, frozen=True):
+    """What happened in a time. Durations are known to nine per cent; None where nothing has one."""
 
-    at: datetime
-    """The begin of the step."""
     submitted: int = 0
     started: int = 0
     """Attempts that began."""
@@ -27,6 +25,13 @@ class StatPoint(Struct, kw_only=True, frozen=True):
     run_p50_ms: float | None = None
     """How long attempts took that succeeded or failed."""
     run_p95_ms: float | None = None
+
+
+class StatPoint(Happened, kw_only=True, frozen=True):
+    """What happened in one step."""
+
+    at: datetime
+    """The begin of the step."""
 
 
 class StatGap(Struct, kw_only=True, frozen=True):
@@ -48,21 +53,10 @@ class Stats(Struct, kw_only=True, frozen=True):
     """Times of which events were lost."""
 
 
-class TypeStats(Struct, kw_only=True, frozen=True):
-    """What happened to the jobs of one type in all of a time. Durations as those of :class:`StatPoint`."""
+class TypeStats(Happened, kw_only=True, frozen=True):
+    """What happened to the jobs of one type in all of a time."""
 
     type: JobType
-    submitted: int = 0
-    started: int = 0
-    succeeded: int = 0
-    retried: int = 0
-    dead: int = 0
-    cancelled: int = 0
-    expired: int = 0
-    wait_p50_ms: float | None = None
-    wait_p95_ms: float | None = None
-    run_p50_ms: float | None = None
-    run_p95_ms: float | None = None
     submitted_by_step: list[int]
     ended_by_step: list[int]
     """Jobs that succeeded or died."""

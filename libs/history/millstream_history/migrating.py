@@ -15,12 +15,11 @@ from alembic.util.exc import CommandError
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
+from millstream_history.connection import locks
 from millstream_history.connection.database import open_engine, transaction
 from millstream_history.errors import HistorySchemaError
 from millstream_history.optional_indexes import apply_optional_indexes
 
-# Any number that no other program locks in this database.
-_LOCK = 0x6D696C6C
 _REVISION = re.compile(r"\d{4}")
 
 
@@ -40,7 +39,7 @@ async def migrate(url: str, *, index_payload: bool = True) -> Schema:
     """
     # A change of a large table takes as long as it takes, and so does waiting for another's.
     async with open_engine(url, answer_within_s=None) as engine, transaction(engine) as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": locks.MIGRATIONS})
         found = await connection.run_sync(schema_of)
         if found is not None and found.newer:
             return found

@@ -78,6 +78,33 @@ def declared_schedule(
     return DeclaredSchedule(name, app, ScheduleDefinition(**msgspec.structs.asdict(rules), job=content))
 
 
+def schedule_definition(
+    name: str,
+    when: str | Seconds | datetime,
+    job: bytes,
+    *,
+    description: str,
+    paused: bool | None,
+    **options: Unpack[ScheduleOptions],
+) -> ScheduleDefinition:
+    """Return a schedule to be put; `job` is a submission in MessagePack. Raises: TypeError, ValueError.
+
+    The service checks the times: an older client need not know all of them.
+    """
+    for option in options:
+        if option not in ScheduleOptions.__annotations__:
+            raise TypeError(f"unknown option `{option}`{did_you_mean(option, ScheduleOptions.__annotations__)}")
+    fields = {_FIELDS.get(option, option): in_seconds(value) for option, value in options.items()}
+    fields["at" if isinstance(when, datetime) else "cron" if isinstance(when, str) else "every_s"] = in_seconds(when)
+    try:
+        rules = msgspec.convert(fields, ScheduleRules)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"schedule `{name}`: {error}") from None
+    return ScheduleDefinition(
+        **msgspec.structs.asdict(rules), job=msgspec.Raw(job), description=description, paused=paused
+    )
+
+
 def take_schedules(listed: list[DeclaredSchedule]) -> dict[str, DeclaredSchedule]:
     """Return schedules by their names. Raises: HandlerError, when two have one name."""
     found: dict[str, DeclaredSchedule] = {}

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from millstream_contracts import Job, JobId, JobState, JobType, Queue, Tenant, TypePolicy, moment, queue_of
+from millstream_contracts import Job, JobId, JobState, JobType, Queue, Tenant, TypePolicy, moment, occasion_of, queue_of
 from millstream_contracts.ids import new_job_id
 from millstream_streams import Enqueued, Idempotency, NewJob, assemble
 from millstream_submission.decoding import Decoded
@@ -70,6 +70,7 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
     """Return a job as it is right after it was stored, without asking Redis."""
     job, submission, due_ms = built.job, built.decoded.submission, enqueued.due_ms
     expires_at_ms = job.expires_at_ms if job.expires_in_ms is None else enqueued.now_ms + job.expires_in_ms
+    schedule, scheduled_for = occasion_of(submission.tags)
     return Job(
         id=job.id,
         type=built.queue.type,
@@ -84,6 +85,8 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
         tags=submission.tags,
         timeout_s=submission.timeout_s,
         trace_id=built.send.context.trace_id or None,
+        schedule=schedule,
+        scheduled_for=scheduled_for,
     )
 
 

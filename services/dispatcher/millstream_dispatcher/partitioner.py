@@ -36,13 +36,14 @@ class Partitioner:
         self._days = history.days
         self._statistics = history.statistics
         self._erasures = history.erasures
+        self._operations = history.operations
         self._broker = broker
         self._metrics = metrics
         self._kept = timedelta(days=kept_days)
         self._log = structlog.get_logger().bind(duty=self.name)
 
     async def run_once(self) -> DaysKept:
-        """Make the missing partitions, then drop and sweep what is old, and old statistics. Raises: HistoryError."""
+        """Make the missing partitions, then drop what is old of everything that is kept. Raises: HistoryError."""
         await self._broker.look_at_clock()
         now = datetime.fromtimestamp(self._broker.clock.now_s(), UTC)
         today = now.date()
@@ -55,6 +56,7 @@ class Partitioner:
         await self._statistics.forget(now)
         # A job was made before it was erased, so its day is dropped by then.
         await self._erasures.forget(now - self._kept - DAY)
+        await self._operations.forget(now - self._kept)
         swept = await self._days.sweep(today - self._kept)
         return DaysKept(
             more=swept >= SWEPT_AT_ONCE,

@@ -1,10 +1,11 @@
 """The operator carries out operations a step at a time, and acts on no job twice."""
 
+import pytest
 from dispatcher.operations.scene import Scene
-from history_databases import execute
+from history_databases import execute, query
 
 from millstream_contracts import Canary, OperationGroup, OperationState
-from millstream_history import Advance
+from millstream_history import Advance, HistoryError
 from millstream_telemetry import MetricRegistry
 
 
@@ -70,6 +71,21 @@ async def test_a_step_after_its_lease_is_not_counted(scene: Scene) -> None:
     await scene.run()
     assert not await scene.history.operations.advance(slow, Advance(state=OperationState.RUNNING, found=9, done=9))
     assert (await scene.shown(operation)).done == 1
+
+
+async def test_a_step_that_the_history_refuses_is_due_again_soon(scene: Scene) -> None:
+    """A failed step gives its lease back, so that the operation does not wait until it is over."""
+    [job_id] = await scene.dead(1)
+    operation = await scene.add(q="state:dead")
+    await execute(scene.url, "ALTER TABLE jobs RENAME TO away")
+    with pytest.raises(HistoryError):
+        await scene.operator.run_once()
+    await execute(scene.url, "ALTER TABLE away RENAME TO jobs")
+    assert await query(scene.url, "SELECT lease FROM operations") == [(None,)]
+    await scene.make_due()
+    await scene.run()
+    assert (await scene.shown(operation)).state is OperationState.DONE
+    assert await scene.states([job_id]) == ["queued"]
 
 
 async def test_a_dry_run_counts_and_does_nothing(scene: Scene) -> None:

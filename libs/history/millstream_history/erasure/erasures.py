@@ -13,16 +13,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import JobId, Tenant, made_at
+from millstream_history.connection import locks
 from millstream_history.connection.database import transaction
 from millstream_history.connection.reading import Reader
 from millstream_history.erasure.blanks import ERASED_COLUMNS, ERASED_STEP_COLUMNS, REASON, Key, blanked, keys_of
 from millstream_history.projection.rows import Rows
 from millstream_history.tables import ERASED_JOBS, JOBS, TRANSITIONS
 
-# Any number that no other program locks in this database; that of migrations is one less.
-_LOCK = 0x6D696C6D
-_STORE = text("SELECT pg_advisory_xact_lock_shared(:lock)").bindparams(lock=_LOCK)
-_MARK = text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=_LOCK)
+_STORE = text("SELECT pg_advisory_xact_lock_shared(:lock)").bindparams(lock=locks.ERASURES)
+_MARK = text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=locks.ERASURES)
 _ARE_SOME = text("SELECT EXISTS (SELECT FROM erased_jobs)")
 _AMONG = text("SELECT tenant, id FROM erased_jobs WHERE id = ANY(:ids)")
 # What operations tell of single jobs holds values of payloads.

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import case, func, insert, null, or_, select, tuple_, update
+from sqlalchemy import case, delete, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from millstream_contracts import BulkOperation, JobState, NewOperation, OperationState, Tenant
@@ -157,6 +157,15 @@ class Operations:
         place = (*_place(taken.tenant, taken.shown.id), _COLUMNS.lease == taken.lease)
         values = {"lease": None, "lease_until": None, "next_at": func.now() + soon(pause_s)}
         await self._one(update(OPERATIONS).where(*place).values(values).returning(OPERATIONS))
+
+    async def forget(self, before: datetime) -> None:
+        """Forget the operations that ended before this moment."""
+        forgetting = delete(OPERATIONS).where(_COLUMNS.finished_at < before)
+
+        async def forget(connection: AsyncConnection) -> None:
+            await connection.execute(forgetting)
+
+        await self._reader.read(forget)
 
     async def _change(
         self, tenant: Tenant, operation_id: str, states: Sequence[OperationState], values: dict[str, Any]

@@ -5,15 +5,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from millstream_history.connection import locks
 from millstream_history.connection.database import transaction
 
 DAYS_BEFORE, DAYS_AHEAD = 1, 14
 """The days around today that have partitions: jobs are stored late, and ids may be of a clock that is ahead."""
 SWEPT_AT_ONCE = 1_000
 
-# Any number that no other program locks in this database, and not that of migrations.
-_LOCK = 0x6D696C6D
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)").bindparams(lock=locks.DAYS)
 _MAKE = text("SELECT history_make_day(:day)")
 _DROP = text("SELECT history_drop_day(:day)")
 _SWEEP = text("SELECT history_sweep(:before, :most)")
@@ -92,4 +91,4 @@ def _midnight(day: date) -> datetime:
 
 
 async def _is_alone(connection: AsyncConnection) -> bool:
-    return bool((await connection.execute(_TRY_LOCK, {"lock": _LOCK})).scalar_one())
+    return bool((await connection.execute(_TRY_LOCK)).scalar_one())

@@ -15,7 +15,7 @@ Counts = dict[tuple[str, int], int]
 
 
 def summary_of(counts: Counts) -> Mapping[str, Any]:
-    """Return the fields that `StatPoint` and `TypeStats` have in common."""
+    """Return the fields of `Happened`."""
     kinds: Counter[str] = Counter()
     for (kind, _), n in counts.items():
         kinds[kind] += int(n)

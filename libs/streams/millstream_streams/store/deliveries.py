@@ -60,6 +60,8 @@ class EnqueueCode(IntEnum):
     STORED_BEFORE = 0
     REPLAYED = 2
     KEY_REUSED = -1
+    TOO_LATE = -3
+    """Not stored, because an earlier try may have been, and its job forgotten since."""
 
 
 class Enqueued(Struct, frozen=True):

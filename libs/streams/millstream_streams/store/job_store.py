@@ -53,6 +53,9 @@ FROM_THE_START = ("0-0", "0-0", "0-0")
 CONFIRM_WITHIN_S = 2.0
 """How long a replica or a disk may take. With `appendfsync everysec` a disk takes up to a second."""
 
+STORED_WITHIN_S = limits.MIN_RESULT_TTL_S - 1.0
+"""How long a call may try to store jobs: a job can be read for longer, so a repetition in time meets it."""
+
 STACK_KEPT_S = 10.0
 """How long the answer to a request for a stack is kept: longer than any request waits for it."""
 
@@ -64,6 +67,7 @@ _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
 _PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES, start=1)}
 # Decode tables for the hot path: calling an enumeration takes longer than the rest of an answer.
 _ENQUEUE_CODES = {code.value: code for code in EnqueueCode}
+_TOO_LATE = EnqueueCode.TOO_LATE.value
 _OTHERS = (EnqueueCode.REPLAYED, EnqueueCode.KEY_REUSED)
 """The codes of new jobs that Redis did not store."""
 _COMMIT_CODES = {code.value: code for code in CommitCode}
@@ -107,18 +111,19 @@ class JobStore:
     ) -> list[Enqueued]:
         """Store new jobs. Idempotent by job id, and by idempotency key for a day.
 
-        Raises: NotDurableError, when they are stored and `durability` was not confirmed in time.
+        Those without a key are stored within :data:`STORED_WITHIN_S` or not at all.
+        Raises: StoreUnavailableError; NotDurableError, when they are stored and `durability` was not confirmed in time.
         """
         _check_size(jobs)
         prefix = self.keys.of(queue).idempotency_prefix.encode()
-        arguments: list[Argument] = [limits.IDEMPOTENCY_TTL_S * 1000]
+        rows: list[Argument] = []
         for job in jobs:
-            arguments += (job.id, job.spec, _options(job, prefix))
+            rows += (job.id, job.spec, _options(job, prefix))
         confirmed: int | list[int] = 1
         if durability is None:
-            replies = await self._run("enqueue", queue, arguments)
+            replies = await self._run_in_time("enqueue", queue, rows)
         else:
-            replies, confirmed = await self._run("enqueue", queue, arguments, then=_CONFIRMATIONS[durability])
+            replies, confirmed = await self._run_in_time("enqueue", queue, rows, then=_CONFIRMATIONS[durability])
         now_ms = int(replies.pop(0))
         enqueued = [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
         if not _is_confirmed(confirmed):
@@ -329,6 +334,31 @@ class JobStore:
         `xack` is always tried. Commands are named as an ACL names them; see the script for those that it knows.
         """
         return [name.decode() for name in await self._run("try_rights", queue, list(commands))]
+
+    async def _run_in_time(self, name: str, queue: Queue, rows: list[Argument], then: tuple[Argument, ...] = ()) -> Any:
+        """Run a script that stores jobs, for :data:`STORED_WITHIN_S`. Raises: StoreUnavailableError, when it is late.
+
+        A first try that is refused has stored nothing. Only the clock can have been wrong then, and the refusal tells
+        the right one.
+        """
+        tries = 0
+
+        def arguments(failures: int) -> list[Argument]:
+            nonlocal tries
+            tries = failures + 1
+            return [limits.IDEMPOTENCY_TTL_S * 1000, not_after_ms, *rows]
+
+        for _ in range(2):
+            asked_at = self._clock.asking()
+            not_after_ms = self._clock.now_ms() + round(STORED_WITHIN_S * 1000)
+            reply = await self._run(name, queue, arguments, then=then)
+            codes = reply[0] if then else reply
+            if _TOO_LATE not in codes:
+                return reply
+            self._clock.heard(int(codes[0]) / 1000, asked_at)
+            if tries > 1:
+                break
+        raise StoreUnavailableError(f"Redis did not respond within {STORED_WITHIN_S:g} s, and may have stored the jobs")
 
     async def _run(
         self,

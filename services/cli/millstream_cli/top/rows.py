@@ -66,7 +66,7 @@ def _worker(one: WorkerInfo, now: datetime) -> Sequence[str]:
 
 
 def _group(one: DeadGroup, now: datetime) -> Sequence[str]:
-    place = f"{one.place.file}:{one.place.line}" if one.place else ""
+    place = one.place.location if one.place else ""
     error = short_error(one.sample.error) or one.fingerprint
     last = one.last_died_at or one.last_seen
     return one.type, _number(one.count), ago(last, now), printable(place), printable(error)

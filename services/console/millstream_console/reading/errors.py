@@ -19,4 +19,4 @@ def message_of(group: DeadGroup) -> str:
 
 def place_of(group: DeadGroup) -> str:
     """Return where the error was raised: `shop/mail.py:88`; empty where that is not known."""
-    return f"{group.place.file}:{group.place.line}" if group.place else ""
+    return group.place.location if group.place else ""

@@ -5,6 +5,7 @@ A step that is repeated, because its dispatcher ended between the jobs and the c
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from millstream_dispatcher.operations.job_canceller import JobCanceller
 from millstream_dispatcher.operations.job_eraser import JobEraser
 from millstream_dispatcher.operations.page_result import Actor, PageResult, by_queue
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
-from millstream_history import Advance, History, QueryError, SearchCursorError, StoredOperation
+from millstream_history import Advance, History, HistoryError, QueryError, SearchCursorError, StoredOperation
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, StoreError
 from millstream_submission import Redriver, SystemSubmitter, TypeCatalogue
@@ -28,7 +29,7 @@ LEASE_S = 60.0
 CANARY_WITHIN_S = 600.0
 CANARY_LOOK_EVERY_S = 1.0
 AGAIN_S = 5.0
-"""When a step is due again that Redis has refused."""
+"""When a step is due again that Redis or the history has refused."""
 
 NO_SPAN = ServerSpan(NO_TRACE)
 
@@ -87,14 +88,13 @@ class Operator:
         if taken is None:
             return Steps()
         try:
-            step = await self._step(taken)
-        except StoreError:
-            await self._operations.give_back(taken, pause_s=AGAIN_S)
+            step = await self._step_or_failure(taken)
+            await self._operations.advance(taken, step)
+        except (StoreError, HistoryError):
+            # Where the history is away, the lease ends by itself.
+            with suppress(HistoryError):
+                await self._operations.give_back(taken, pause_s=AGAIN_S)
             raise
-        except (QueryError, SearchCursorError) as error:
-            # It was accepted by another release, which reads queries in another way.
-            step = Advance(state=OperationState.FAILED, detail=str(error), refusals=taken.shown.refusals)
-        await self._operations.advance(taken, step)
         if step.job_id is not None:
             await self._cancel_export_of(taken)
         return Steps(more=True, jobs=step.found)
@@ -104,6 +104,13 @@ class Operator:
         found = await self._operations.find(taken.tenant, taken.shown.id)
         if found is not None and found.shown.state is OperationState.CANCELLED:
             await self._exporter.cancel(found)
+
+    async def _step_or_failure(self, taken: StoredOperation) -> Advance:
+        try:
+            return await self._step(taken)
+        except (QueryError, SearchCursorError) as error:
+            # It was accepted by another release, which reads queries in another way.
+            return Advance(state=OperationState.FAILED, detail=str(error), refusals=taken.shown.refusals)
 
     async def _step(self, taken: StoredOperation) -> Advance:
         if taken.asked.kind == "export":

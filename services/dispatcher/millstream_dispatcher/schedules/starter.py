@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import UNDECODABLE, JobId, Queue, Submission, Tenant, moment
+from millstream_contracts import SCHEDULE_TAG, SCHEDULED_FOR_TAG, UNDECODABLE, JobId, Queue, Submission, Tenant, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import START_LEASE_S, Broker, DecidedStart, for_each_queue
 from millstream_submission import BuiltJob, SubmissionError, SystemSubmitter
@@ -110,7 +110,7 @@ class Starter:
     async def _build(self, tenant: Tenant, start: DecidedStart) -> BuiltJob:
         nominal = msgspec.to_builtins(moment(start.nominal_ms))
         submission = _decode(start.submission)
-        tags = {**(submission.tags or {}), "schedule": start.schedule, "scheduled_for": nominal}
+        tags = {**(submission.tags or {}), SCHEDULE_TAG: start.schedule, SCHEDULED_FOR_TAG: nominal}
         late_s = max(0.0, self._broker.clock.now_s() - start.nominal_ms / 1000)
         with self._tracer.occasion(start.schedule, nominal, late_s) as span:
             return await self._submitter.build(

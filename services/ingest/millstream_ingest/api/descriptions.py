@@ -364,6 +364,8 @@ MODELS: Mapping[str, Model] = {
             "tags": "As they were submitted",
             "timeout_s": "What the submission asked for; null when the type's policy decides",
             "trace_id": "Finds the job in traces and logs; null when it is not traced",
+            "schedule": "The schedule that has submitted it",
+            "scheduled_for": "The nominal time of the occasion of that schedule",
             "source": "`live`, or `history` once Redis has forgotten the job: then it can only be read",
             "fresh": "False in a search when Redis was not asked how the job is now: it may have gone on",
         },

@@ -6,7 +6,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import FieldError, ScheduleDefinition, ScheduleRules, Submission, limits
+from millstream_contracts import (
+    SCHEDULE_TAG,
+    SCHEDULED_FOR_TAG,
+    FieldError,
+    ScheduleDefinition,
+    ScheduleRules,
+    Submission,
+    limits,
+)
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import INVALID_REQUEST
@@ -14,7 +22,7 @@ from millstream_ingest.submission.bodies import decode_submission
 from millstream_schedules import ScheduleError, Timing, timing_of
 from millstream_submission import Decoded
 
-OWN_TAGS = ("schedule", "scheduled_for")
+OWN_TAGS = (SCHEDULE_TAG, SCHEDULED_FOR_TAG)
 """The tags that an occasion gives its job."""
 
 _TIMES = ("run_at", "delay_s", "expires_at")

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from millstream_contracts import (
+    SCHEDULE_TAG,
     FieldError,
     JobState,
     Schedule,
@@ -129,7 +130,7 @@ class ScheduleDesk:
         Raises: IngestError (404, 410, 422), SubmissionError, BacklogFullError.
         """
         submission = (await self.read(tenant, name)).submission
-        content = _encode(replace(submission, tags={**(submission.tags or {}), "schedule": name}))
+        content = _encode(replace(submission, tags={**(submission.tags or {}), SCHEDULE_TAG: name}))
         accepted = await self._submitter.submit(tenant, content, Encoding.MSGPACK, caller=caller, key=key)
         return ScheduleRun(schedule=name, job=accepted.job.id), accepted.replayed
 

@@ -19,7 +19,7 @@ from millstream_contracts import (
 )
 from millstream_ingest.api.operation import Example
 
-_JOB_ID = "shop.nightly_000001KBCSZ4000ABCDEFGHJKM"
+_JOB_ID = "report.generate_000001KBCSZ4000ABCDEFGHJKM"
 _AT = datetime(2026, 11, 27, 2, 0, tzinfo=UTC)
 _NEXT = datetime(2026, 11, 28, 2, 0, tzinfo=UTC)
 _BACKFILL = "bf_5f0c2a9e41d0b7c3a8e61f24"
@@ -33,7 +33,7 @@ _NIGHTLY = Schedule(
     version=1,
     created_at=_AT,
     updated_at=_AT,
-    job=ScheduledJob(type="shop.nightly", payload={}),
+    job=ScheduledJob(type="report.generate", payload={}),
     next=[_NEXT],
     last=LastOccasion(nominal=_AT, job=_JOB_ID, state=JobState.SUCCEEDED),
     counts=ScheduleCounts(fired=1),
@@ -46,10 +46,10 @@ DEFINITIONS = {
             "tz": "Europe/Paris",
             "missed": "latest",
             "overlap": "skip",
-            "job": {"type": "shop.nightly", "payload": {}},
+            "job": {"type": "report.generate", "payload": {}},
         },
     ),
-    "interval": Example("Every ten minutes", {"every_s": 600, "job": {"type": "shop.nightly"}}),
+    "interval": Example("Every ten minutes", {"every_s": 600, "job": {"type": "report.generate"}}),
 }
 SCHEDULE = {"nightly": Example("A schedule", _NIGHTLY)}
 SCHEDULES = {"page": Example("One schedule", SchedulePage(items=[_NIGHTLY]))}

@@ -58,7 +58,7 @@ LIST = Operation(
     query=listing(
         Parameter("state", "Only those in this state", {"type": "string", "enum": list(_STATES)}, "active"),
         Parameter("owner", "Only those of this owner", {"type": "string", "enum": list(_OWNERS)}, "api"),
-        Parameter("type", "Only those whose jobs are of this type", JOB_TYPE, "shop.nightly"),
+        Parameter("type", "Only those whose jobs are of this type", JOB_TYPE, "report.generate"),
         Parameter("name", "Only those whose name begins so", example="night"),
     ),
     answers={200: Content(model=SchedulePage, description="A page", examples=examples.SCHEDULES)},
