@@ -112,10 +112,7 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
     ("takes a CronContext, or nothing", lambda: App("shop").cron("a", "@daily")(takes_payload)),  # type: ignore[type-var]
     ("takes a CronContext, or nothing", lambda: App("shop").cron("a", "@daily")(takes_context)),
     ("a CronContext is for `@app.cron`", lambda: App("shop").job("a")(takes_cron)),
-    (
-        "unknown option `timezone`",
-        lambda: App("shop").job("a")(charge).schedule("x", "@daily", Order(1), timezone="UTC"),
-    ),  # type: ignore[call-overload]
+    ("unknown option `timezone`", lambda: App("shop").job("a")(charge).schedule("x", 60, Order(1), timezone="UTC")),  # type: ignore[call-arg]
     ("the payload is none of `a`", lambda: App("shop").job("a")(charge).schedule("x", "@daily", {"id": "one"})),  # type: ignore[call-overload]
     ("schedule `not a name`", lambda: App("shop").job("a")(charge).schedule("not a name", "@daily", Order(1))),
     ("needs a time zone|timezone", lambda: App("shop").cron("a", 60, anchor=datetime(2026, 1, 1))(nightly)),  # noqa: DTZ001

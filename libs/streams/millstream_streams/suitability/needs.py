@@ -61,7 +61,7 @@ NEEDS: Mapping[str, Needs] = {
         | _BEATING
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create")
         | _commands("xinfo|groups xpending xreadgroup zadd zrange zrem zremrangebyscore"),
-        registry=("queues", "types", "starts", "workers", "services", "callbacks"),
+        registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
         hears=("cancel:",),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),
