@@ -33,8 +33,9 @@ from millstream_submission import Admission, GroupCommitter, KnownQueues, TypeCa
 from millstream_submission.group_commit import ANSWER_WITHIN_S
 from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
 
-MAX_CONNECTIONS = 16
-"""The number of connections to Redis. Group commit needs a few; reads, waits and lists share the rest."""
+MAX_CONNECTIONS = 32
+"""The number of connections to Redis, on a cluster to each node. Group commit needs a few, a list of queues sixteen on
+a cluster; reads and waits share the rest."""
 
 PATIENCE_S = 0.5
 """How long a call is repeated that Redis has refused or cut off, so that a client has a response within a second."""

@@ -226,7 +226,7 @@ async def test_list_is_read_to_its_last_page(
     api.script.extend(Reply(200, page) for page in pages)
     client = connect()
     assert len(await getattr(client, method)()) == 2
-    assert [request.query for request in api.received] == [{}, {"cursor": ["c2"]}]
+    assert [request.query for request in api.received] == [{"limit": ["500"]}, {"cursor": ["c2"], "limit": ["500"]}]
     api.script.append(Reply(200, pages[1]))
     assert len(await getattr(client, method)()) == 1
     assert api.received[0].path == f"/v1/{method}"

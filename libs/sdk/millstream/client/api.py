@@ -205,7 +205,7 @@ class Api:
 
     def queues(self) -> ApiFlow[list[QueueStatus]]:
         """Read the counts of every job type."""
-        return self._listing("/v1/queues", ListPage[QueueStatus])
+        return self._listing("/v1/queues", ListPage[QueueStatus], limit=limits.MAX_PAGE)
 
     def queue(self, type: str) -> ApiFlow[QueueStatus]:
         """Read the counts of one job type."""
@@ -234,7 +234,7 @@ class Api:
 
     def types(self) -> ApiFlow[list[TypeRegistration]]:
         """Read what workers have registered of the types they handle."""
-        return self._listing("/v1/types", ListPage[TypeRegistration])
+        return self._listing("/v1/types", ListPage[TypeRegistration], limit=limits.MAX_PAGE)
 
     def job_type(self, type: str) -> ApiFlow[TypeRegistration]:
         """Read what workers have registered of one type."""
@@ -242,7 +242,7 @@ class Api:
 
     def workers(self) -> ApiFlow[list[WorkerInfo]]:
         """Read the workers that are alive."""
-        return self._listing("/v1/workers", ListPage[WorkerInfo])
+        return self._listing("/v1/workers", ListPage[WorkerInfo], limit=limits.MAX_PAGE)
 
     def events(self, type: str | None, job_id: str | None) -> EventFlow:
         """Follow what happens to all jobs, those of a type, or one."""
@@ -385,11 +385,12 @@ class Api:
         call = Call(path="/health", returns=dict[str, Any], good_statuses=frozenset({200, 503}))
         return self._retrier.flow(call)
 
-    def _listing(self, path: str, page_type: type[ListPage[T]]) -> ApiFlow[list[T]]:
+    def _listing(self, path: str, page_type: type[ListPage[T]], *, limit: int | None = None) -> ApiFlow[list[T]]:
+        """Read all of a list; `limit` is the length of its pages, where it has any."""
         items: list[T] = []
         cursor: str | None = None
         while True:
-            call = Call(path=path, returns=page_type, query={"cursor": cursor})
+            call = Call(path=path, returns=page_type, query={"cursor": cursor, "limit": limit})
             page = yield from self._retrier.flow(call)
             items += page.items
             cursor = page.next_cursor

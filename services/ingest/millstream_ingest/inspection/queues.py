@@ -3,16 +3,21 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-import anyio
 import structlog
 
 from millstream_contracts import Demand, JobType, Queue, QueueStatus, Tenant
 from millstream_ingest.inspection.name_pages import page_of
-from millstream_streams import Broker, Depths, StoreError, StoreUnavailableError, available, demand_of, sum_depths
+from millstream_streams import (
+    Broker,
+    Depths,
+    StoreError,
+    StoreUnavailableError,
+    available,
+    demand_of,
+    for_each_queue,
+    sum_depths,
+)
 from millstream_submission import TypeCatalogue
-
-ASK_AT_ONCE = 6
-"""Queues measured at the same time; fewer than the connections that all requests share."""
 
 
 class QueueStats:
@@ -65,23 +70,15 @@ class QueueStats:
 
     async def _depths(self, queues: Iterable[Queue]) -> dict[Queue, Depths]:
         depths: dict[Queue, Depths] = {}
-        failures: list[StoreUnavailableError] = []
-        turns = anyio.Semaphore(ASK_AT_ONCE)
 
         async def measure(queue: Queue) -> None:
             try:
-                async with turns:
-                    if not failures:
-                        depths[queue] = await self._store.measure(queue, due_soon_s=self._due_soon_s)
-            except StoreUnavailableError as error:
-                failures.append(error)
+                depths[queue] = await self._store.measure(queue, due_soon_s=self._due_soon_s)
+            except StoreUnavailableError:
+                raise
             except StoreError as error:
                 # Something else has written one of its keys: the other queues are counted all the same.
                 self._log.warning("queue cannot be measured", error=str(error))
 
-        async with anyio.create_task_group() as tasks:
-            for queue in queues:
-                tasks.start_soon(measure, queue)
-        if failures:
-            raise failures[0]
+        await for_each_queue(queues, measure)
         return depths
