@@ -1,6 +1,7 @@
 """`schedules` and its commands make, show and steer schedules."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -57,7 +58,7 @@ def test_a_moment_without_a_zone_is_of_utc(api: ScriptedApi) -> None:
     api.script.append(Reply(201, schedule(cron=None, at="2026-12-24T18:00:00Z")))
     result = run("schedules", "put", "once", "shop.close", "--at", "2026-12-24T18:00", "--url", api.url)
     assert result.exit_code == 0, result.output
-    assert msgspec.msgpack.decode(api.received[-1].content)["at"] == "2026-12-24T18:00:00Z"
+    assert msgspec.msgpack.decode(api.received[-1].content)["at"] == datetime(2026, 12, 24, 18, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("words", [(), ("--cron", "@daily", "--every", "5m"), ("--at", "soon"), ("--every", "often")])
@@ -101,7 +102,8 @@ def test_a_dry_run_of_a_backfill_names_what_it_would_start(api: ScriptedApi) -> 
     words = ("--from", "2026-03-01", "--to", "2026-03-08", "--parallel", "2", "--dry-run")
     result = run("schedules", "backfill", "nightly", *words, "--url", api.url)
     sent = msgspec.msgpack.decode(api.received[-1].content)
-    expected = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-08T00:00:00Z", "parallel": 2, "dry_run": True}
+    days = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 8, tzinfo=UTC)
+    expected = {"from": days[0], "to": days[1], "parallel": 2, "dry_run": True}
     assert {name: sent[name] for name in expected} == expected
     assert "7 occasions of nightly; nothing was started" in result.output
     assert "and 6 more" in result.output
