@@ -219,6 +219,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         MALFORMED_BODY,
         NOT_FOUND,
         JOB_NOT_FOUND,
+        SCHEDULE_NOT_FOUND,
         ERASED,
         METHOD_NOT_ALLOWED,
         REQUEST_TIMEOUT,
