@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
-from history_databases import empty_history_url, history_url, postgres_url
+from history_databases import empty_history_url, history_url, migrated_database, postgres_url
 from history_databases import report as report_postgres
 from leftovers import delete_namespace, find_leaks
 from redis_servers import SERVERS, ServerPool, Servers, binary_for, choose_servers
@@ -20,7 +20,7 @@ from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
 from millstream_cli.redis_finder import RedisBinary
 from millstream_streams import Broker, open_broker
 
-__all__ = ["empty_history_url", "history_url", "postgres_url"]
+__all__ = ["empty_history_url", "history_url", "migrated_database", "postgres_url"]
 
 pytest.register_assert_rewrite(
     "cli.commands",

@@ -17,6 +17,9 @@ would be idle.
 TOGETHER = {"town": "town", "system": "system", "postgres_url": "postgres"}
 """The unit of all tests that use a fixture of the session, so that an expensive one starts once."""
 
+TOWNS = {"tests/console/test_every_page.py": "town of every page"}
+"""A module that takes as long as all others with a town has a town of its own."""
+
 ONE_BY_ONE = (
     "tests/chaos/",
     "tests/system/",
@@ -69,7 +72,9 @@ def group_of(fixture: str, nodeid: str) -> str:
     """Return the group of a test that uses a fixture of the session."""
     # So many use a PostgreSQL that one process would still run them when the others have ended; a server more is cheap.
     folder = "/".join(nodeid.split("/")[:2])
-    return f"{TOGETHER[fixture]} of {folder}" if fixture == "postgres_url" else TOGETHER[fixture]
+    if fixture == "postgres_url":
+        return f"{TOGETHER[fixture]} of {folder}"
+    return TOWNS.get(nodeid.partition("::")[0], TOGETHER[fixture])
 
 
 def arrange(items: list[pytest.Item]) -> None:

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from history_seeds import events_of, store_at
+from history_seeds import events_of, store, store_at
 from streams.seeds import job_of, seed_dead
 
 from millstream_contracts import DEFAULT_TENANT, EventKind, Job, JobError, JobId, JobState, JobType, Queue, new_job_id
+from millstream_history import open_history
 from millstream_streams import Broker
 
 MAIL = Queue(DEFAULT_TENANT, JobType("email.send"))
@@ -59,9 +60,10 @@ def past_job(number: int = 0, *, queue: Queue = MAIL, state: JobState = JobState
 
 async def remember(url: str, *jobs: Job, queue: Queue = MAIL) -> None:
     """Store jobs in the history alone, each with the life of one that died at its second attempt."""
-    for job in jobs:
-        events = events_of(job, DIED, at_ms=round(job.created_at.timestamp() * 1000)) if job.error else ()
-        await store_at(url, queue, job, events)
+    async with open_history(url) as history:
+        for job in jobs:
+            events = events_of(job, DIED, at_ms=round(job.created_at.timestamp() * 1000)) if job.error else ()
+            await store(history, queue, job, events)
 
 
 async def dead_jobs(broker: Broker, url: str | None, count: int, queue: Queue = MAIL, **options: Any) -> list[JobId]:

@@ -97,6 +97,6 @@ async def running_console(settings: ConsoleSettings) -> AsyncIterator[Browser]:
         tasks.start_soon(run)
         await listening.wait()
         base_url = f"{urls[0]}{settings.console_path}"
-        async with httpx2.AsyncClient(base_url=base_url, trust_env=False, timeout=60) as http:
+        async with httpx2.AsyncClient(base_url=base_url, trust_env=False, verify=False, timeout=60) as http:
             yield Browser(http, desk)
         stop.set()

@@ -33,21 +33,21 @@ BUDGETS = {
 TYPES = [f"mail.to-{number}" for number in range(30)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def exporter() -> InMemorySpanExporter:
     """Return what gets a span for each request that ingest answers."""
     return InMemorySpanExporter()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def crowded(
-    broker, redis_url: str, namespace: str, history_url: str, exporter: InMemorySpanExporter
+    redis_url: str, namespace: str, database: str, exporter: InMemorySpanExporter
 ) -> AsyncIterator[Ingest]:
     """Yield an ingest with jobs of thirty types, which tells of each request."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
-    async with remembering_ingest(settings, history_url, JobTracer(provider)) as running:
+    async with remembering_ingest(settings, database, JobTracer(provider)) as running:
         for job_type in TYPES:
             await running.submit(job_type, delay_s=3600)
         yield running
@@ -55,7 +55,7 @@ async def crowded(
 
 @pytest.fixture
 async def console(crowded: Ingest) -> AsyncIterator[Browser]:
-    """Yield a console over it."""
+    """Yield a console over it that has kept nothing yet."""
     async with running_console(ConsoleSettings(url=str(crowded.http.base_url))) as running:
         yield running
 

@@ -1,21 +1,29 @@
 """Open pages are kept fresh: once for all who look at the same, and over restarts of what they read from."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import pytest
+from console.seeding import MAIL
 from console.serving import Browser, running_console
+from ingest.serving import Ingest
+from msgspec.structs import replace
+from streams.seeds import seed
 from waiting import wait_until
 
 from millstream import ApiError
 from millstream_console.drawing.environment import Renderer
-from millstream_console.live.frames import AWAY, TICK, Fragments
+from millstream_console.live import hub as hub_module
+from millstream_console.live.frames import AWAY, PULSE, TICK, Fragments
 from millstream_console.live.hub import ENOUGH_FRAMES, Hub
-from millstream_console.live.view import View
+from millstream_console.live.topic import AWAY_S, MOST_PAUSE_S, MOST_SHARE, STILL_S, Topic
+from millstream_console.live.view import Moved, View
 from millstream_console.settings import ConsoleSettings
 from millstream_console.web.visit import Desk
 from millstream_contracts import Problem
+from millstream_streams import Broker
 
 STREAM = {"accept": "text/html, text/event-stream"}
 
@@ -26,10 +34,12 @@ class Reader:
     def __init__(self) -> None:
         self.reads = 0
         self.is_away = False
+        self.takes_s = 0.0
 
     async def __call__(self, view: View, arguments: object) -> dict[str, object]:
         """Return how often pages were read. Raises: ApiError."""
         self.reads += 1
+        await anyio.sleep(self.takes_s)
         if self.is_away:
             raise ApiError(Problem(type="/problems/x", title="away", status=503))
         return {"reads": self.reads}
@@ -168,3 +178,128 @@ async def test_streams_do_not_keep_a_console_from_stopping(ingest) -> None:
         await wait_until(lambda: desk.hub.viewers == 1, "the stream is open")
     assert desk.hub.viewers == 0
     await stream.aclose()
+
+
+class Teller:
+    """Tells a hub of events, and counts who listens."""
+
+    def __init__(self) -> None:
+        self.moved: list[Moved] = []
+        self.error: ApiError | None = None
+        self.calls = 0
+
+    async def __call__(self, view: View, arguments: object, moved: Moved) -> None:
+        """Take what is to be called at each event. Raises: ApiError."""
+        self.calls += 1
+        if self.error:
+            raise self.error
+        self.moved.append(moved)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.moved.remove(moved)
+
+
+TOLD = replace(VIEW, follow=lambda *_: anyio.lowlevel.checkpoint())
+LONG_S = 3600.0
+
+
+@asynccontextmanager
+async def telling_hub(reader: Reader, teller: Teller, every_s: float = LONG_S) -> AsyncIterator[Hub]:
+    """Yield a hub that hears of events, and reads by the clock after so long."""
+    async with anyio.create_task_group() as tasks:
+        yield Hub(reader, Blocks(), tasks, every_s=every_s, follow=teller)
+        tasks.cancel_scope.cancel()
+
+
+async def test_page_is_read_at_once_when_something_happens(reader: Reader) -> None:
+    """An event reaches all who look at the page, by one reading and one stream of events, before the clock says so."""
+    teller = Teller()
+    async with telling_hub(reader, teller) as hub, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(aclosing(hub.follow(TOLD, {}))) for _ in range(500)]
+        for stream in streams:
+            await anext(stream)
+        await wait_until(lambda: teller.moved, "events are heard")
+        teller.moved[0]()
+        assert all([b"<p>2</p>" in await anext(stream) for stream in streams])
+        assert (reader.reads, teller.calls) == (2, 1)
+
+
+async def test_events_are_not_heard_for_a_page_that_is_closed(reader: Reader) -> None:
+    """When the last viewer has gone, no stream of events is left."""
+    teller = Teller()
+    async with telling_hub(reader, teller, every_s=0.01) as hub:
+        async with aclosing(hub.follow(TOLD, {})) as stream:
+            await anext(stream)
+            await wait_until(lambda: teller.moved, "events are heard")
+        await wait_until(lambda: hub.views == 0 and not teller.moved, "events are not heard any more")
+
+
+@pytest.mark.parametrize(("status", "calls"), [(404, 1), (503, 3)])
+async def test_page_without_events_is_read_by_the_clock(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, status: int, calls: int
+) -> None:
+    """Where events are refused the page goes on; they are asked for again only where that can help."""
+    monkeypatch.setattr(hub_module, "AGAIN_S", 0.0)
+    teller = Teller()
+    teller.error = ApiError(Problem(type="/problems/x", title="no", status=status))
+    async with telling_hub(reader, teller, every_s=0.01) as hub, aclosing(hub.follow(TOLD, {})) as stream:
+        while reader.reads < 5:
+            await anext(stream)
+        assert min(teller.calls, 3) == calls
+
+
+def test_page_that_takes_long_to_read_is_read_seldom() -> None:
+    """Reading takes no more than a tenth of the time, however long one takes; a page that is away is tried sooner."""
+    topic = Topic(VIEW, {})
+    for took_s, pause_s in ((0.01, 2.0), (0.5, 4.5), (3.0, 27.0), (60.0, MOST_PAUSE_S)):
+        topic.note_reading(took_s, is_away=False)
+        assert topic.pause_s(2.0) == pytest.approx(pause_s)
+        assert took_s / (took_s + pause_s) <= MOST_SHARE + 1e-9 or pause_s == MOST_PAUSE_S
+    topic.note_reading(60.0, is_away=True)
+    assert topic.pause_s(2.0) == AWAY_S
+
+
+def test_page_of_which_nothing_moves_is_read_seldom_while_events_are_heard() -> None:
+    """An ended job moves by events alone; soon after one, its page is read as any other, since the history lags."""
+    topic = Topic(VIEW, {})
+    topic.note_reading(0.01, is_away=False)
+    topic.is_still = True
+    assert topic.pause_s(2.0) == 2.0
+    topic.hears_events = True
+    assert topic.pause_s(2.0) == STILL_S
+    topic.note_event()
+    assert topic.pause_s(2.0) == 2.0
+
+
+async def test_stream_is_heard_while_a_page_is_not_read(reader: Reader) -> None:
+    """Between two readings a browser hears that the stream is there, and not that the page is fresh."""
+    teller = Teller()
+    async with telling_hub(reader, teller, every_s=0.01) as hub, aclosing(hub.follow(TOLD, {})) as stream:
+        await anext(stream)
+        await wait_until(lambda: teller.moved, "events are heard")
+        reader.takes_s = 0.05
+        while (frame := await anext(stream)) != PULSE:
+            assert frame.endswith(TICK)
+        reads = reader.reads
+        assert (await anext(stream)) == PULSE
+        assert reader.reads == reads
+
+
+async def test_moving_job_is_shown_at_once(broker: Broker, ingest: Ingest) -> None:
+    """The page of a job follows its events, whatever the clock of the console says."""
+    settings = ConsoleSettings(url=str(ingest.http.base_url), console_refresh_s=60.0)
+    [job_id] = await seed(broker, MAIL)
+    await broker.registry.add_queues([MAIL])
+    async with (
+        running_console(settings) as console,
+        console.http.stream("GET", f"/jobs/{job_id}", headers=STREAM) as page,
+    ):
+        pieces = page.aiter_text()
+        text = await anext(pieces)
+        assert "No live worker handles" in text
+        await wait_until(lambda: ingest.services.events.count == 1, "ingest is listened to")
+        await console.desk.client.cancel(job_id)
+        async for piece in pieces:
+            if "It was cancelled" in piece:
+                break

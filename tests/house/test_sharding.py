@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sharding import LONG, ONE_BY_ONE, TOGETHER, arrange, unit_of
+from sharding import LONG, ONE_BY_ONE, TOGETHER, TOWNS, arrange, group_of, unit_of
 
 MODULE = "tests/sdk/test_app.py"
 ALONE = f"{ONE_BY_ONE[0]}test_chaos.py::test_one"
@@ -43,7 +43,14 @@ def test_what_shares_a_fixture_is_marked_and_the_longest_come_first() -> None:
     assert marks == {SECOND: (TOGETHER["system"],)}
 
 
-@pytest.mark.parametrize("place", [*LONG, *ONE_BY_ONE])
+def test_the_longest_module_with_a_town_has_one_of_its_own() -> None:
+    """The other tests of the town do not wait for it."""
+    [(module, group)] = TOWNS.items()
+    assert group_of("town", f"{module}::test_one") == group
+    assert group_of("town", "tests/console/test_frame_in_a_browser.py::test_one") == TOGETHER["town"] != group
+
+
+@pytest.mark.parametrize("place", [*LONG, *ONE_BY_ONE, *TOWNS])
 def test_every_place_that_is_named_exists(place: str, request: pytest.FixtureRequest) -> None:
     """Every module and test that the lists name exists."""
     assert (request.config.rootpath / place).exists()

@@ -106,7 +106,7 @@ async def running_ingest(
         tasks.start_soon(partial(serve, services, stop, hurry, on_listening=note, grace_s=GRACE_S))
         await listening.wait()
         async with httpx2.AsyncClient(
-            base_url=urls[0], trust_env=False, timeout=60, event_hooks={"request": hooks}
+            base_url=urls[0], trust_env=False, verify=False, timeout=60, event_hooks={"request": hooks}
         ) as http:
             if starts_ready:
                 await wait_until(lambda: services.health.ready().ok, "ingest is ready")

@@ -71,7 +71,7 @@ class DeadGroups(Struct, kw_only=True, frozen=True):
 
 
 class FacetValue(Struct, kw_only=True, frozen=True):
-    """One value of a field, and how many of the jobs that a search finds have it."""
+    """One value of a field, and how many jobs of a search have it. Its own condition on the field is left out."""
 
     value: str
     label: str | None = None
@@ -83,7 +83,8 @@ class FacetValue(Struct, kw_only=True, frozen=True):
     is_selected: bool = False
     """Whether the query asks for this value."""
     q: str | None = None
-    """The query with a condition for this value, or without it where it has one; None where no query can say that."""
+    """The query for this value in the place of others of its field, or without it where it is asked for; None where no
+    query can say that."""
 
 
 class Facet(Struct, kw_only=True, frozen=True):

@@ -12,7 +12,7 @@ from millstream import Client
 from millstream_console.app import create_app
 from millstream_console.drawing.environment import Renderer
 from millstream_console.live.hub import Hub
-from millstream_console.live.view import Arguments, Content, View
+from millstream_console.live.view import Arguments, Content, Moved, View
 from millstream_console.reading.frame_facts import FrameReader
 from millstream_console.settings import ConsoleSettings
 from millstream_console.web.assets import Assets
@@ -62,8 +62,12 @@ async def open_desk(settings: ConsoleSettings) -> AsyncIterator[tuple[Desk, Asse
             content = await view.gather(client, **arguments)
             return {"place": view.place, "facts": await frame.read(), **content}
 
+        async def follow(view: View, arguments: Arguments, moved: Moved) -> None:
+            if view.follow:
+                await view.follow(client, moved, **arguments)
+
         renderer = Renderer(shared_names(settings, assets))
-        hub = Hub(read, renderer, tasks, every_s=settings.console_refresh_s)
+        hub = Hub(read, renderer, tasks, every_s=settings.console_refresh_s, follow=follow)
         yield Desk(settings, client, renderer, hub, read), assets
         hub.close()
         tasks.cancel_scope.cancel()

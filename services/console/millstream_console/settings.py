@@ -38,7 +38,8 @@ class ConsoleSettings(ProcessSettings, frozen=True, kw_only=True):
     """Where a trace is shown, such as `https://tempo.example.com/trace/{trace_id}`: ids of traces lead there. Empty:
     they are only shown."""
     console_refresh_s: Annotated[float, Meta(ge=0.5, le=60.0)] = 2.0
-    """How often what pages show is read anew while they are open, whatever their number."""
+    """How often what pages show is read anew while they are open, whatever their number. What takes long is read less
+    often."""
 
     @property
     def shown_url(self) -> str:

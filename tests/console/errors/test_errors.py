@@ -1,6 +1,8 @@
 """Errors: one row for what jobs have died of in one place, and the page of one group."""
 
-from console.seeding import ERROR, MAIL, dead_jobs, past_job, remember
+from datetime import timedelta
+
+from console.seeding import ERROR, MAIL, NOW, dead_jobs, past_job, remember
 from console.serving import Browser
 from history_seeds import store_at
 from ingest.serving import Ingest
@@ -21,6 +23,25 @@ async def test_each_group_has_one_row(archive: Browser, history_url) -> None:
     assert page.the("tbody .bad").text == "3"
     assert page.the("#live_total")["data-shown"] == "3"
     assert "No error contains that" in (await archive.get("/errors", name="nothing")).main
+
+
+async def test_a_group_has_its_own_trend(archive: Browser, history_url) -> None:
+    """The line of a row has the deaths of its group in the last 24 hours, whatever else jobs of its type die of."""
+    elsewhere = replace(ERROR, fingerprint="v2:other")
+    long_ago = NOW - timedelta(days=3)
+    await remember(
+        history_url,
+        *(past_job(n, state=JobState.DEAD, error=ERROR) for n in range(3)),
+        past_job(86_400 * 3, state=JobState.DEAD, error=elsewhere, finished_at=long_ago),
+    )
+    page = await archive.get("/errors")
+    recent, old = page.all("tbody tr")
+    assert "3 in the last 24 hours" in recent.text
+    assert "0 in the last 24 hours" in old.text
+    lowest, highest = " 19.0", " 1.0"
+    assert recent.select_one("svg.spark.b path")["d"].endswith(highest)
+    assert highest not in old.select_one("svg.spark:not(.b) path")["d"]
+    assert old.select_one("svg.spark path")["d"].count(lowest) == 24
 
 
 async def test_a_group_tells_its_wordings_and_where_it_falls(archive: Browser, history_url) -> None:

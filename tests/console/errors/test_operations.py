@@ -1,8 +1,12 @@
 """Operations: how far each is, and what steers it."""
 
+import pytest
+from console.seeding import HOSTILE, past_job, remember
 from console.serving import Browser
 from history_databases import execute
 from ingest.serving import Ingest
+
+from millstream_console.pages.operations.written import written_of
 
 
 async def test_an_operation_is_paused_resumed_and_ended(archive: Browser, remembering: Ingest) -> None:
@@ -60,3 +64,40 @@ async def test_an_export_leads_to_the_job_that_writes_it(archive: Browser, remem
     assert [link["href"] for link in page.all("#live_progress a")] == ["/jobs/data.export_1"]
     assert [button.text.strip() for button in page.all("#live_actions button")] == ["End it…"]
     assert "Rate" not in page.main
+
+
+async def test_an_export_that_has_ended_says_what_it_has_written(
+    archive: Browser, remembering: Ingest, history_url
+) -> None:
+    """The path, the rows and the digest are those of the job's result, which is linked; a hostile name is text."""
+    result = {
+        "path": HOSTILE,
+        "format": "csv",
+        "rows": 4711,
+        "bytes": 2048,
+        "sha256": "5f1c",
+        "whole": False,
+        "gaps": [{}],
+    }
+    job = past_job(result=result)
+    await remember(history_url, job)
+    made = (await remembering.http.post("/v1/operations", json={"kind": "export", "q": "state:dead"})).json()
+    await execute(history_url, f"UPDATE operations SET state = 'done', job_id = '{job.id}'")
+    page = await archive.get(f"/operations/{made['id']}")
+    said = " ".join(page.the("section[aria-labelledby=written-h]").get_text(" ").split())
+    for fact in (
+        "U+202E",
+        "4,711 not all that was asked for",
+        "2.0 KiB, csv",
+        "5f1c",
+        "1 time of which events were lost",
+    ):
+        assert fact in said
+    assert page.all("main script") == page.all("main img") == []
+    assert page.all(f"a[href='/jobs/{job.id}#result-h']")
+
+
+@pytest.mark.parametrize("result", [None, [], {"path": 1}, {"rows": "x"}])
+def test_another_result_is_no_file(result: object) -> None:
+    """What is not as `data.export` writes it is not shown as a file."""
+    assert written_of(result) is None

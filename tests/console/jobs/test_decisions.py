@@ -38,8 +38,7 @@ async def test_the_number_of_more_than_a_hundred_jobs_has_to_be_typed(
     archive: Browser, remembering: Ingest, history_url
 ) -> None:
     """The server asks for it too: without it, or with another, nothing is started, and what was filled in is kept."""
-    for number in range(101):
-        await remember(history_url, past_job(number, state=JobState.DEAD))
+    await remember(history_url, *(past_job(number, state=JobState.DEAD) for number in range(101)))
     asked = await archive.get("/decide", decision="discard", scope="match", frozen="state:dead")
     assert asked.the("input[name=sure]")["data-confirm"] == "101"
     form = {"decision": "discard", "scope": "match", "frozen": "state:dead", "told": "101", "rate": "7"}
@@ -151,3 +150,68 @@ async def test_more_than_a_hundred_ids_are_an_operation(archive: Browser, rememb
     [operation] = (await remembering.get("/v1/operations"))["items"]
     assert str(page.response.url).endswith(operation["id"])
     assert (operation["kind"], operation["jobs"]) == ("cancel", 101)
+
+
+async def test_what_a_search_finds_is_exported(archive: Browser, remembering: Ingest, history_url) -> None:
+    """The form has the format, the name and whether payloads are written; nothing has to be typed."""
+    await remember(history_url, *(past_job(number) for number in range(102)))
+    listed = await archive.get("/jobs", q="type:email.send")
+    asked = await archive.get(next(link["href"] for link in listed.all("header a.btn") if "Export" in link.text))
+    assert "Export 102 jobs?" in asked.main
+    assert asked.all("input[name=sure]") == []
+    frozen = asked.the("input[name=frozen]")["value"]
+    form = {"decision": "export", "scope": "match", "frozen": frozen, "told": "102"}
+    page = await archive.post("/decide", **form, format="csv", payloads="1", name="mails")
+    [operation] = (await remembering.get("/v1/operations"))["items"]
+    assert str(page.response.url).endswith(operation["id"])
+    assert (operation["kind"], operation["q"]) == ("export", frozen)
+    assert operation["export"] == {"format": "csv", "payloads": True, "name": "mails"}
+
+
+async def test_a_name_that_a_file_cannot_have_is_told(archive: Browser, remembering: Ingest, history_url) -> None:
+    """What was filled in of an export comes back with what is wrong."""
+    await remember(history_url, past_job())
+    form = {"decision": "export", "scope": "match", "frozen": "type:email.send", "format": "parquet", "payloads": "1"}
+    page = await archive.post("/decide", **form, name="n" * 201)
+    assert (page.status, page.the("#name-why").text) == (422, "A name has at most 200 characters.")
+    assert page.the("option[selected]")["value"] == "parquet"
+    assert page.all("input[name=payloads][checked]")
+    assert (await remembering.get("/v1/operations"))["items"] == []
+
+
+async def test_an_erasure_always_asks_for_the_number(archive: Browser, remembering: Ingest, history_url) -> None:
+    """One job is erased only by its number, by an operation; counting needs none."""
+    job = past_job()
+    await remember(history_url, job)
+    asked = await archive.get("/decide", decision="erase", id=[job.id])
+    assert "Jobs that run are refused and reported" in asked.main
+    assert "This cannot be undone." in asked.main
+    assert asked.the("input[name=sure]")["data-confirm"] == "1"
+    form = {"decision": "erase", "id": [job.id], "told": "1"}
+    for typed in ("", "2"):
+        refused = await archive.post("/decide", **form, sure=typed)
+        assert (refused.status, refused.the("#sure-why").text) == (
+            422,
+            "Type 1 to confirm: that is how many jobs this is about.",
+        )
+    assert (await remembering.get("/v1/operations"))["items"] == []
+    counted = await archive.post("/decide", **form, dry_run="1")
+    assert counted.toast == "It counts, and changes nothing."
+    await archive.post("/decide", **form, sure="1")
+    operations = (await remembering.get("/v1/operations"))["items"]
+    assert [(one["kind"], one["dry_run"], one["jobs"]) for one in operations] == [
+        ("erase", False, 1),
+        ("erase", True, 1),
+    ]
+
+
+@pytest.mark.parametrize("frozen", ["", "until:2026-11-27T09:00:00.000Z"])
+async def test_everything_cannot_be_erased(archive: Browser, remembering: Ingest, history_url, frozen) -> None:
+    """A list that nothing was searched for is refused to erase, asked for or confirmed."""
+    await remember(history_url, past_job())
+    form = {"decision": "erase", "scope": "match", "frozen": frozen}
+    asked = await archive.get("/decide", **form)
+    assert "Search for the jobs first" in asked.main
+    assert asked.all("form[method=post]") == []
+    await archive.post("/decide", **form, told="1", sure="1")
+    assert (await remembering.get("/v1/operations"))["items"] == []

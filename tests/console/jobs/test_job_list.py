@@ -5,7 +5,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from console.seeding import ERROR, HOSTILE, MAIL, dead_jobs, past_job, remember
 from console.serving import Browser, Page
-from history_seeds import store_at
 from ingest.serving import Ingest
 from streams.seeds import seed
 
@@ -23,6 +22,24 @@ async def test_jobs_of_the_history_are_found_newest_first_with_their_count(archi
     assert "customer:c1" in page.rows()[1]
     [facet] = [one for one in page.all(".facet") if "tag.customer" in one.text]
     assert ["".join(link.text.split()) for link in facet.select("a")] == ["c02", "c12"]
+
+
+async def test_what_was_not_chosen_of_a_facet_can_be_chosen_yet(archive: Browser, history_url) -> None:
+    """Beside the state that is chosen stand the others with their counts; each leads to itself in its place."""
+    dead = [past_job(9, state=JobState.DEAD, error=ERROR)]
+    await remember(history_url, *dead, past_job(1), past_job(2), past_job(3, state=JobState.CANCELLED))
+    page = await archive.get("/jobs", q="state:dead since:1d")
+    assert len(page.rows()) == 1
+    links = {" ".join(link.get_text(" ").split()): link for link in page.all(".facet")[0].select("a")}
+    assert list(links) == ["succeeded 2", "cancelled 1", "dead 1"]
+    assert [word for word, link in links.items() if link.get("aria-current")] == ["dead 1"]
+    queries = {word: parse_qs(urlsplit(link["href"]).query)["q"] for word, link in links.items()}
+    assert queries == {
+        "succeeded 2": ["since:1d state:succeeded"],
+        "cancelled 1": ["since:1d state:cancelled"],
+        "dead 1": ["since:1d"],
+    }
+    assert len((await archive.get(links["succeeded 2"]["href"])).rows()) == 2
 
 
 async def test_a_wrong_query_is_shown_with_what_is_wrong_at_its_place(archive: Browser) -> None:
@@ -52,8 +69,7 @@ async def test_a_wrong_query_is_inert(archive: Browser) -> None:
 async def test_pages_lead_to_older_and_newer_jobs(archive: Browser, history_url) -> None:
     """The cursor is in the address, so that a page of a list can be left and come back to."""
     jobs = [past_job(number) for number in range(60)]
-    for job in jobs:
-        await store_at(history_url, MAIL, job)
+    await remember(history_url, *jobs)
     first = await archive.get("/jobs")
     older = await archive.get(first.the("[rel=next]")["href"])
     assert [row["data-id"] for row in older.all("tr[data-id]")] == [job.id for job in jobs[50:]]

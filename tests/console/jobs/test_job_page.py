@@ -100,9 +100,9 @@ async def test_a_job_is_edited_and_submitted_again(console: Browser, broker: Bro
 
 async def test_what_is_wrong_is_told_at_its_field_and_nothing_is_lost(console: Browser, broker: Broker) -> None:
     """The refusal of the API stands at the field that it is about, and what was typed is still there."""
-    registration = TypeRegistration(type=MAIL.type, policy=TypePolicy(), payload_schema=SCHEMA)
+    registration = TypeRegistration(type=JobType("email.strict"), policy=TypePolicy(), payload_schema=SCHEMA)
     await broker.registry.add_types(DEFAULT_TENANT, [registration])
-    good = {"type": "email.send", "payload": '{"to": "x"}'}
+    good = {"type": "email.strict", "payload": '{"to": "x"}'}
     for field, typed, says in (
         ("payload", '{"to": 1}', "/to"),
         ("payload", '{"to":', "This is no JSON"),

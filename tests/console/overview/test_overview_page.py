@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from console.serving import Browser
-from history_seeds import events_of, store_at
+from history_seeds import events_of, store
 from ingest.inspection.test_past_jobs import QUEUE, SUCCESS, past_job
 from msgspec.structs import replace
 from streams.seeds import seed, seed_dead, seed_running
@@ -19,6 +19,7 @@ from millstream_contracts import (
     WorkerInfo,
     new_job_id,
 )
+from millstream_history import open_history
 from millstream_streams import Broker
 
 HELLO = TypeRegistration(type=JobType("demo.hello"), policy=TypePolicy(), payload_schema={"type": "null"})
@@ -44,9 +45,10 @@ def worker(*types: str, busy: int = 0, state: str = "active") -> WorkerInfo:
 async def remember(history_url: str, ago: timedelta, count: int = 1) -> None:
     """Store jobs that were submitted and succeeded some time ago."""
     at_ms = round((datetime.now(UTC) - ago).timestamp() * 1000)
-    for _ in range(count):
-        job = replace(past_job(), id=new_job_id(QUEUE, at_ms), created_at=datetime.fromtimestamp(at_ms / 1000, UTC))
-        await store_at(history_url, QUEUE, job, events_of(job, SUCCESS, at_ms=at_ms))
+    async with open_history(history_url) as history:
+        for _ in range(count):
+            job = replace(past_job(), id=new_job_id(QUEUE, at_ms), created_at=datetime.fromtimestamp(at_ms / 1000, UTC))
+            await store(history, QUEUE, job, events_of(job, SUCCESS, at_ms=at_ms))
 
 
 async def test_a_new_installation_shows_the_command_for_its_first_job(console: Browser, broker: Broker) -> None:

@@ -5,24 +5,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 from console.serving import Browser
-from history_seeds import events_of, store_at
+from history_seeds import events_of, store
 from ingest.serving import Ingest, remembering_ingest
 from ingest.webhooks.test_endpoints import CALLS, KEY, URL
 
 from millstream import SecretWebhook
 from millstream_contracts import EventKind, Job, JobError, JobState, made_at, new_job_id
+from millstream_history import open_history
 from millstream_ingest.settings import IngestSettings
 from millstream_runtime import Secret
-from millstream_streams import Broker
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 
 
-@pytest.fixture
-async def remembering(broker: Broker, redis_url: str, namespace: str, history_url: str) -> AsyncIterator[Ingest]:
+@pytest.fixture(scope="module")
+async def remembering(redis_url: str, namespace: str, database: str) -> AsyncIterator[Ingest]:
     """Yield an ingest with a history and the key of webhooks."""
     settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0, webhook_key=Secret(KEY))
-    async with remembering_ingest(settings, history_url) as running:
+    async with remembering_ingest(settings, database) as running:
         yield running
 
 
@@ -36,19 +36,20 @@ async def deliver(history_url: str, endpoint_id: str, count: int, error: str = "
     """Store deliveries to an endpoint, the newest first; return their ids."""
     now_ms = round(time.time() * 1000)
     ids = []
-    for number in range(count):
-        job_id = new_job_id(CALLS, now_ms - 1000 * number)
-        job = Job(
-            id=job_id,
-            type=CALLS.type,
-            state=JobState.SUCCEEDED,
-            version=1,
-            created_at=made_at(job_id),
-            tags={"endpoint": endpoint_id, "event": "dead", "job": f"email.send_{number}"},
-            error=JobError("NoAnswer", error) if error else None,
-        )
-        await store_at(history_url, CALLS, job, events_of(job, [(EventKind.SUCCEEDED, "succeeded")], at_ms=now_ms))
-        ids.append(job_id)
+    async with open_history(history_url) as history:
+        for number in range(count):
+            job_id = new_job_id(CALLS, now_ms - 1000 * number)
+            job = Job(
+                id=job_id,
+                type=CALLS.type,
+                state=JobState.SUCCEEDED,
+                version=1,
+                created_at=made_at(job_id),
+                tags={"endpoint": endpoint_id, "event": "dead", "job": f"email.send_{number}"},
+                error=JobError("NoAnswer", error) if error else None,
+            )
+            await store(history, CALLS, job, events_of(job, [(EventKind.SUCCEEDED, "succeeded")], at_ms=now_ms))
+            ids.append(job_id)
     return ids
 
 

@@ -1,15 +1,12 @@
 """A database full of jobs, which the tests of searches share and only read, but for jobs that are newer than all."""
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from history.search.crowd import OTHER_TENANT, crowd, make_days, store_crowd
-from history_databases import execute
+from history_databases import execute, in_thread
 from sqlalchemy.engine import make_url
 
 from millstream_contracts import Job, Queue
@@ -37,12 +34,6 @@ async def fill(url: str, jobs: list[tuple[Queue, Job]]) -> None:
     await make_days(url)
     await store_crowd(url, [*jobs, *crowd(2_000, seed=8, tenant=OTHER_TENANT)])
     await execute(url, "VACUUM ANALYZE jobs")
-
-
-def in_thread(work: Coroutine[Any, Any, None]) -> None:
-    """Run something to its end on a loop of its own: that of an async fixture would stay in the thread of all tests."""
-    with ThreadPoolExecutor(1) as threads:
-        threads.submit(asyncio.run, work).result()
 
 
 @pytest.fixture

@@ -21,12 +21,35 @@ from millstream_history.search.language.query_parser import MAX_TERMS, parse_que
         ("state:expired,dead,cancelled", "dead", "state:expired,cancelled"),
         ("state:dead,dead", "dead", ""),
         ("-state:dead", "dead", "-state:dead state:dead"),
-        ("state:expired", "dead", "state:expired state:dead"),
+        ("state:expired", "dead", "state:dead"),
+        ("since:1d status:expired,cancelled mail state:e*", "dead", "since:1d mail state:dead"),
+        ('error:"a  b" state:dead', "dead", 'error:"a  b"'),
+        ('error:"a  b" state:expired', "dead", 'error:"a  b" state:dead'),
     ],
 )
 def test_a_condition_is_toggled(q: str, value: str, expected: str) -> None:
-    """A value that a term has is taken out of it; one that none has becomes a term at the end."""
+    """A value that a term has is taken out of it; one that none has takes the place of the others of its field."""
     assert QueryEditor(q).toggled("state", value).q == expected
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("type:a.b,c.* state:dead queue:x.y", "state:dead"),
+        ("-type:a.b type:c.d", "-type:a.b"),
+        ("tag.env:x type:a.b", "tag.env:x"),
+        ("state:dead", "state:dead"),
+    ],
+)
+def test_a_field_is_left_out(q: str, expected: str) -> None:
+    """Without a field a query has all of its other conditions, and what it excludes."""
+    editor = QueryEditor(q)
+    assert (editor.without("type"), editor.has("type")) == (expected, expected != q)
+
+
+def test_tags_with_a_condition_are_named() -> None:
+    """Each tag that a query has a condition on is named once; what is excluded is none."""
+    assert QueryEditor("tag.env:a tag.b:1 -tag.c:2 tag.env:z has:tags").tags == ["env", "b"]
 
 
 @pytest.mark.parametrize("value", ["a b", "50*", "", '"x"', "a,b", ">5", "-x", "1..5", "ä\\", "http://x/?y=(z)"])

@@ -180,11 +180,11 @@ class Search:
         self, query: JobQuery, *, known_types: Sequence[str] | None = None, budget_s: float = FACETS_WITHIN_S
     ) -> FoundFacets:
         """Return what the jobs that a query finds have in common, counted in the newest of them. Raises: QueryError."""
-        plan = plan_of(query, known_types)
+        plan_of(query, known_types)  # before a connection is taken for a query that means nothing
 
         async def find(connection: AsyncConnection) -> FoundFacets:
             async with TimedSession(connection, budget_s) as session:
-                return await find_facets(session, plan, query.q, await self._known_indexes(session))
+                return await find_facets(session, query, known_types, await self._known_indexes(session))
 
         return await self._reader.read(find, within_s=max(budget_s, FACETS_WITHIN_S) + SILENCE_S)
 

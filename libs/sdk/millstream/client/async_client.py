@@ -311,7 +311,8 @@ class Client:
     ) -> Facets:
         """Return what the jobs that a search finds have in common: states, types, workers, errors, tags.
 
-        They are counted in the newest jobs; `complete` says whether these are all. Raises: ValueError, ApiError.
+        They are counted in the newest jobs; `complete` says whether these are all. A field that `q` has a condition on
+        is counted without that condition. Raises: ValueError, ApiError.
         """
         query = {"q": q, "type": type, "state": state}
         return await self._transport.run(self._api.facets(query, tags, created_after, created_before))

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 TICK = b"event: tick\ndata: .\n\n"
 """What a page shows was read just now."""
 
+PULSE = b"event: pulse\ndata: .\n\n"
+"""The stream is there; what a page shows is as it was read last."""
+
 AWAY = b"event: away\ndata: .\n\n"
 """What a page shows could not be read."""
 

@@ -1,22 +1,33 @@
 """Reads what open pages show, once for all who look at the same, and sends it to them.
 
-Five hundred open consoles cost ingest what one does for each different page that is looked at.
+Five hundred open consoles cost ingest what one does for each different page that is looked at. A page is read every two
+seconds, at once when an event tells that it has moved, and less often the longer its reading takes.
 """
 
+import time
 from collections.abc import AsyncIterator
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
 
 from millstream import ApiError
 from millstream_console.drawing.environment import Renderer
-from millstream_console.live.frames import AWAY, Fragments
-from millstream_console.live.view import Arguments, Read, View
+from millstream_console.live.frames import AWAY, PULSE
+from millstream_console.live.topic import Topic
+from millstream_console.live.view import STILL, Arguments, FollowPage, Read, View
 
 ENOUGH_FRAMES = 16
 """A listener that is this far behind is let go; its browser connects again and gets everything."""
+
+MOST_FOLLOWED = 200
+"""Pages whose events are heard, each by a stream of its own from ingest."""
+
+AGAIN_S = 5.0
+"""The pause before events are asked for again."""
+
+_HOPELESS = frozenset({400, 403, 404, 410, 422})
+"""Answers by which there will be no events of a page."""
 
 Key = tuple[str, tuple[tuple[str, object], ...]]
 
@@ -24,12 +35,16 @@ Key = tuple[str, tuple[tuple[str, object], ...]]
 class Hub:
     """Sends the live blocks of pages to those who look at them."""
 
-    def __init__(self, read: Read, renderer: Renderer, tasks: TaskGroup, *, every_s: float) -> None:
+    def __init__(
+        self, read: Read, renderer: Renderer, tasks: TaskGroup, *, every_s: float, follow: FollowPage | None = None
+    ) -> None:
         self._read_page = read
         self._renderer = renderer
         self._tasks = tasks
         self._every_s = every_s
-        self._topics: dict[Key, _Topic] = {}
+        self._follow_page = follow
+        self._topics: dict[Key, Topic] = {}
+        self._followed = 0
         self._is_closed = False
 
     @property
@@ -48,7 +63,7 @@ class Hub:
         send, receive = anyio.create_memory_object_stream[bytes](ENOUGH_FRAMES)
         topic = self._topics.get(key)
         if topic is None:
-            topic = self._topics[key] = _Topic(view, arguments)
+            topic = self._topics[key] = Topic(view, arguments)
             topic.listeners.add(send)
             self._tasks.start_soon(self._keep, key, topic)
         else:
@@ -70,49 +85,72 @@ class Hub:
         for topic in self._topics.values():
             topic.end()
 
-    async def _keep(self, key: Key, topic: "_Topic") -> None:
+    async def _keep(self, key: Key, topic: Topic) -> None:
         """Read a page while it is looked at."""
         try:
-            while topic.listeners:
-                topic.send(await self._read(topic))
-                await anyio.sleep(self._every_s)
+            async with anyio.create_task_group() as followers:
+                if topic.view.follow and self._follow_page and self._followed < MOST_FOLLOWED:
+                    followers.start_soon(self._follow_events, topic, self._follow_page)
+                while topic.listeners:
+                    topic.send(await self._read(topic))
+                    await self._pause(topic)
+                # Before the next await: who comes now begins anew.
+                self._forget(key, topic)
+                followers.cancel_scope.cancel()
         finally:
-            if self._topics.get(key) is topic:
-                del self._topics[key]
-            topic.end()
+            self._forget(key, topic)
 
-    async def _read(self, topic: "_Topic") -> bytes:
+    def _forget(self, key: Key, topic: Topic) -> None:
+        if self._topics.get(key) is topic:
+            del self._topics[key]
+        topic.end()
+
+    async def _pause(self, topic: Topic) -> None:
+        """Wait until a page is to be read again, and say meanwhile that the stream is there."""
+        until = time.monotonic() + topic.pause_s(self._every_s)
+        while topic.listeners and (left_s := until - time.monotonic()) > 0:
+            if await topic.wait(min(left_s, self._every_s)):
+                return
+            if left_s > self._every_s:
+                topic.send(AWAY if topic.is_away else PULSE)
+
+    async def _follow_events(self, topic: Topic, follow: FollowPage) -> None:
+        """Have a page read at once when something has happened to what it shows."""
+        self._followed += 1
+        try:
+            while await self._hears(topic, follow):  # noqa: ASYNC110  # what is waited for is a time
+                await anyio.sleep(AGAIN_S)
+        finally:
+            self._followed -= 1
+
+    async def _hears(self, topic: Topic, follow: FollowPage) -> bool:
+        """Hear events until that fails: the page is read by the clock then. Returns: whether to try again."""
+        topic.hears_events = True
+        try:
+            await follow(topic.view, topic.arguments, topic.note_event)
+        except ApiError as error:
+            return error.problem.status not in _HOPELESS
+        except Exception:  # noqa: BLE001 - a page whose events are not heard must not end the others
+            structlog.get_logger().exception("events of a page cannot be heard", template=topic.view.template)
+            return False
+        finally:
+            topic.hears_events = False
+        return True
+
+    async def _read(self, topic: Topic) -> bytes:
+        """Return the frames of what has changed of a page, and note how long its reading took."""
+        begun = time.monotonic()
+        part = await self._read_blocks(topic)
+        topic.note_reading(time.monotonic() - begun, is_away=part == AWAY)
+        return part
+
+    async def _read_blocks(self, topic: Topic) -> bytes:
         try:
             content = await self._read_page(topic.view.while_open, topic.arguments)
+            topic.is_still = bool(content.get(STILL))
             return topic.fragments.changed(self._renderer.blocks(topic.view.template, content))
         except ApiError:
             return AWAY
         except Exception:  # noqa: BLE001 - a page that cannot be made must not end the others
             structlog.get_logger().exception("page cannot be kept fresh", template=topic.view.template)
             return AWAY
-
-
-class _Topic:
-    """A page with its arguments, and those who look at it."""
-
-    def __init__(self, view: View, arguments: Arguments) -> None:
-        self.view = view
-        self.arguments = arguments
-        self.fragments = Fragments()
-        self.listeners: set[MemoryObjectSendStream[bytes]] = set()
-
-    def everything(self) -> bytes:
-        return self.fragments.all()
-
-    def send(self, part: bytes) -> None:
-        for listener in list(self.listeners):
-            try:
-                listener.send_nowait(part)
-            except (anyio.WouldBlock, anyio.BrokenResourceError):
-                self.listeners.discard(listener)
-                listener.close()
-
-    def end(self) -> None:
-        for listener in self.listeners:
-            listener.close()
-        self.listeners.clear()

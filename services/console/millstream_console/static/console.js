@@ -136,6 +136,7 @@ if (palette) {
 /* how fresh the page is: live, paused by hand, or waiting for the server */
 const main = $("#main");
 let freshAt = Date.now();
+let heardAt = freshAt;
 let isPaused = false;
 function showFreshness(state) {
   for (const button of $$("[data-live]")) {
@@ -150,17 +151,20 @@ if (main?.hasAttribute("hx-sse:connect")) {
   const silentMs = 5000 * Math.max(2, Number(main.dataset.everyS));
   let isLost = false;
   let wasConnected = false;
-  const refresh = () => showFreshness(isPaused ? "paused" : isLost || Date.now() - freshAt > silentMs ? "lost" : "live");
-  const hear = (lost) => () => {
+  const refresh = () => showFreshness(isPaused ? "paused" : isLost || Date.now() - heardAt > silentMs ? "lost" : "live");
+  // `isFresh`: what is shown was read just now. A page whose reading takes long is read seldom, and heard of all the same.
+  const hear = (lost, isFresh = !lost) => () => {
     if (isPaused) return;
     isLost = lost;
-    if (!lost) {
-      freshAt = Date.now();
+    if (!lost) heardAt = Date.now();
+    if (isFresh) {
+      freshAt = heardAt;
       for (const button of $$("[data-live]")) button.dataset.heard = "";
     }
     refresh();
   };
   main.addEventListener("tick", hear(false));
+  main.addEventListener("pulse", hear(false, false));
   main.addEventListener("away", hear(true));
   document.addEventListener("htmx:sse:error", hear(true));
   document.addEventListener("htmx:sse:before:message", (event) => { if (isPaused && !event.detail.message.event) event.preventDefault(); });

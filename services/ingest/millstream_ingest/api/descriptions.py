@@ -572,11 +572,11 @@ MODELS: Mapping[str, Model] = {
             "value": "The value",
             "label": "Of a fingerprint the type of the error; null of others",
             "place": "Of a fingerprint the line of users' code where the error was raised; null where it is not known",
-            "count": "How many of the jobs have it",
+            "count": "How many of the jobs have it; where `q` has a condition on the field, of those without it",
             "relation": "`exact`, or `at_least`",
             "is_selected": "Whether `q` asks for this value",
-            "q": "The query with a condition for this value, or without it where it has one. Null where no query can "
-            "say that",
+            "q": "The query for this value in the place of others of its field, or without it where it is asked for. "
+            "Null where no query can say that",
         },
     ),
     "ErrorPlace": Model(

@@ -1,6 +1,6 @@
 """Counts states and types of all that a search finds, where an index alone can tell: by type, time and outcome."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from millstream_history.search.paging.counter import rows_of_plan
 from millstream_history.search.paging.timed_session import OutOfTimeError, TimedSession
@@ -15,7 +15,9 @@ Exact = dict[tuple[str, str], int]
 _COLUMNS = (("state", "outcome", " AND outcome IS NOT NULL"), ("type", "type", ""))
 
 
-async def count_exactly(session: TimedSession, plan: Plan, within_s: float, most: int) -> Exact:
+async def count_exactly(
+    session: TimedSession, plan: Plan, within_s: float, most: int, fields: Collection[str] = ("state", "type")
+) -> Exact:
     """Return the number of jobs of the states that are no success, and of the `most` frequent types.
 
     What takes longer than its share of the time is left out.
@@ -24,6 +26,8 @@ async def count_exactly(session: TimedSession, plan: Plan, within_s: float, most
     if plan.filters or not _INDEXED.issuperset(key.column for key in plan.keys):
         return found
     for share, (field, column, condition) in zip(_shares(within_s), _COLUMNS, strict=True):
+        if field not in fields:
+            continue
         statement = Statement()
         sql = (
             f"SELECT {column} AS value, count(*) AS n FROM jobs WHERE {rows_of_plan(plan, statement)}{condition} "  # noqa: S608

@@ -18,7 +18,10 @@ MAX_TAGS = 5
 LEAST_SHARE = 0.05
 """Of the jobs that have a tag, so many have one of the values that are shown; else the tag is left out."""
 
-_TAG = "tag"
+TAG = "tag"
+FIELDS = ("state", "type", "worker", "fingerprint", TAG)
+"""In the order in which they are shown."""
+
 _STATE = "CASE WHEN outcome = 'unknown' THEN outcome ELSE state END"
 """The state as queries know it."""
 
@@ -50,7 +53,7 @@ async def count_values(session: TimedSession, tenant: Tenant, ids: Sequence[Foun
         "facts AS (SELECT id, created_at, field, key, value FROM found CROSS JOIN LATERAL ("
         "VALUES ('state', NULL, state), ('type', NULL, type), ('worker', NULL, worker), "
         "('fingerprint', NULL, fingerprint)) AS of_job(field, key, value) WHERE value IS NOT NULL "
-        f"UNION ALL SELECT id, created_at, '{_TAG}', one.key, one.value FROM found "
+        f"UNION ALL SELECT id, created_at, '{TAG}', one.key, one.value FROM found "
         "CROSS JOIN LATERAL jsonb_each_text(CASE jsonb_typeof(tags) WHEN 'object' THEN tags END) AS one), "
         "counted AS (SELECT field, key, value, count(*) AS n, max(created_at) AS newest_at, "
         "(array_agg(id ORDER BY created_at DESC, id DESC) FILTER (WHERE field = 'fingerprint'))[1] AS newest_id, "
@@ -62,7 +65,7 @@ async def count_values(session: TimedSession, tenant: Tenant, ids: Sequence[Foun
         "FROM counted), "
         # A tag of which hardly two jobs have the same value, such as the number of an order, groups nothing.
         "shown AS (SELECT *, dense_rank() OVER (PARTITION BY field ORDER BY of_key DESC, key) AS key_place "
-        f"FROM ranked WHERE field <> '{_TAG}' OR values_of_key <= {values} OR of_shown >= {LEAST_SHARE} * of_key) "
+        f"FROM ranked WHERE field <> '{TAG}' OR values_of_key <= {values} OR of_shown >= {LEAST_SHARE} * of_key) "
         f"SELECT field, key, value, n, newest_at, newest_id FROM shown WHERE place <= {values} AND key_place <= {tags} "
         "ORDER BY field, key_place, place"
     )

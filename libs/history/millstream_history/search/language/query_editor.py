@@ -1,7 +1,6 @@
 """Adds a condition to the text of a query, or takes it out of it, and leaves the rest as it was written."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -9,8 +8,6 @@ from millstream_history.errors import QueryError
 from millstream_history.search.language.query_parser import MAX_VALUE_CHARS, parse_query
 from millstream_history.search.language.terms import Term, Value
 from millstream_history.search.language.writing import written_key, written_value
-
-_SPACES = re.compile(r" +")
 
 
 class Toggled(Struct, frozen=True):
@@ -30,21 +27,42 @@ class QueryEditor:
         self._terms = parse_query(q)
 
     def toggled(self, field: str, value: str, key: str | None = None) -> Toggled:
-        """Return the query with a condition that a field, or a tag, has a value; without it, if it has one.
+        """Return the query with the condition that a field, or a tag, has a value; without it, if it has one.
 
-        A value that stands with others, as in `state:dead,expired`, is taken out of them.
+        A value that stands with others, as in `state:dead,expired`, is taken out of them. One that is not there takes
+        the place of those that are: `state:dead` becomes `state:expired`, since no job has both.
         """
         cuts = list(self._cuts(field, value, key))
         if not cuts:
             name = field if key is None else f"{field}.{written_key(key)}"
-            return Toggled(self._with(f"{name}:{written_value(value)}", value), was_there=False)
+            return Toggled(
+                self._with(self.without(field, key), f"{name}:{written_value(value)}", value), was_there=False
+            )
+        return Toggled(self._cut(cuts), was_there=True)
+
+    def without(self, field: str, key: str | None = None) -> str:
+        """Return the query without its conditions on a field, or a tag. What it excludes stays excluded."""
+        return self._cut([self._whole(term) for term in self._terms if _is_about(term, field, key)])
+
+    def has(self, field: str, key: str | None = None) -> bool:
+        """Whether the query has a condition on a field, or a tag, that :meth:`without` takes out."""
+        return any(_is_about(term, field, key) for term in self._terms)
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """Return the tags on which the query has a condition, as they come."""
+        keys = [term.path[0] for term in self._terms if term.field.name == "tag" and len(term.path) == 1]
+        return [key for key in dict.fromkeys(keys) if self.has("tag", key)]
+
+    def _cut(self, cuts: Sequence[tuple[int, int]]) -> str:
         text = self._q
         for begin, end in sorted(cuts, reverse=True):
             text = text[:begin] + text[end:]
-        return Toggled(_SPACES.sub(" ", text).strip(), was_there=True)
+        return text.strip() if cuts else text
 
-    def _with(self, condition: str, value: str) -> str | None:
-        changed = f"{self._q.strip()} {condition}".strip()
+    @staticmethod
+    def _with(rest: str, condition: str, value: str) -> str | None:
+        changed = f"{rest.strip()} {condition}".strip()
         if len(value) > MAX_VALUE_CHARS:
             return None
         try:
@@ -59,9 +77,14 @@ class QueryEditor:
                 continue
             named = [one for one in term.values if one.text == value and not one.is_pattern]
             if len(named) == len(term.values):
-                yield term.position, term.end
+                yield self._whole(term)
             else:
                 yield from (self._with_comma(term, one) for one in named)
+
+    def _whole(self, term: Term) -> tuple[int, int]:
+        """Return the place of a term, with the spaces behind it."""
+        rest = self._q[term.end :]
+        return term.position, term.end + len(rest) - len(rest.lstrip(" "))
 
     def _with_comma(self, term: Term, value: Value) -> tuple[int, int]:
         """Return the place of one value of several, with the comma that goes with it."""

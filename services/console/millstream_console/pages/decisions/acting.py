@@ -25,6 +25,7 @@ async def start(client: Client, decision: Decision, chosen: Chosen, confirmation
         canary=None if confirmation.dry_run else confirmation.trial(decision),
         dry_run=confirmation.dry_run,
         patch=confirmation.patch_members if decision.name == "patch" else None,
+        export=confirmation.export_options if decision.name == "export" else None,
     )
 
 

@@ -18,6 +18,11 @@ class Chosen(Struct, frozen=True):
     group: OperationGroup | None = None
 
     @property
+    def is_everything(self) -> bool:
+        """Whether it is a query that says nothing but until when."""
+        return self.q is not None and all(term.startswith("until:") for term in self.q.split())
+
+    @property
     def fields(self) -> list[tuple[str, str]]:
         """Return the hidden fields of a form by which it names the same jobs again."""
         if self.q is not None:
@@ -54,6 +59,8 @@ async def tally(client: Client, chosen: Chosen, decision: Decision) -> Tally:
     if chosen.q is None:
         return Tally(JobCount(len(chosen.ids), "exact"))
     every = await _count(client, chosen.q)
+    if not decision.states:
+        return Tally(every)
     fitting = await _count(client, f"{chosen.q} state:{','.join(decision.states)}")
     is_exact = every.relation == fitting.relation == "exact"
     return Tally(fitting, every.value - fitting.value if is_exact else 0)

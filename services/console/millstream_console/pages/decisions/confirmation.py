@@ -5,18 +5,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from millstream import Canary
+from millstream import Canary, ExportOptions
 from millstream_console.pages.decisions.chosen import Tally
 from millstream_console.pages.decisions.decision import Decision
 from millstream_console.web.visit import Form
-from millstream_contracts import JobCount
-
-TYPED_ABOVE = 100
-"""A decision about more jobs than this asks for their number."""
+from millstream_contracts import ExportFormat, JobCount
 
 DEFAULT_RATE = "50"
 DEFAULT_CANARY = "20"
 DEFAULT_STOP_ABOVE = "10"
+
+EXPORT_FORMATS: tuple[ExportFormat, ...] = ("jsonl", "csv", "parquet")
+MAX_NAME_CHARS = 200
 
 _MOST_DIGITS = 9
 
@@ -36,7 +36,12 @@ class Confirmation(Struct, frozen=True):
     patch: str = "{}"
     """A JSON Merge Patch."""
     dry_run: bool = False
-    """Whether it is only to be shown what a patch would change."""
+    """Whether it is only to be shown what would be done."""
+    format: str = EXPORT_FORMATS[0]
+    payloads: bool = False
+    """Whether payload and result are exported too."""
+    name: str = ""
+    """The start of the file's name."""
 
     @property
     def patch_members(self) -> dict[str, Any] | None:
@@ -51,6 +56,12 @@ class Confirmation(Struct, frozen=True):
     def rate_per_s(self) -> float | None:
         """Return the jobs a second; None for what is no number of them."""
         return _number(self.rate, 0.01, 10_000)
+
+    @property
+    def export_options(self) -> ExportOptions:
+        """Return how jobs are written; a format that there is not is JSON lines."""
+        known = next((one for one in EXPORT_FORMATS if one == self.format), EXPORT_FORMATS[0])
+        return ExportOptions(format=known, payloads=self.payloads, name=self.name or "export")
 
     def trial(self, decision: Decision) -> Canary | None:
         """Return the canary that is asked for."""
@@ -71,6 +82,9 @@ def read_confirmation(form: Form) -> Confirmation:
         rate=form.text("rate", DEFAULT_RATE),
         patch=form.text("patch", "{}"),
         dry_run=form.text("dry_run") == "1",
+        format=form.text("format"),
+        payloads=form.text("payloads") == "1",
+        name=form.text("name"),
     )
 
 
@@ -81,11 +95,13 @@ def faults_of(confirmation: Confirmation, tally: Tally, decision: Decision) -> d
     """
     faults: dict[str, str] = {}
     told = _whole(confirmation.told)
-    if needs_number(tally.count) and not confirmation.dry_run:
-        if told is None or told <= TYPED_ABOVE or tally.count.value > 2 * told:
+    if needs_number(tally.count, decision) and not confirmation.dry_run:
+        if told is None or told <= decision.asks_above or tally.count.value > 2 * told:
             faults["sure"] = f"There are {tally.count.value:,} of them by now. Type that number to confirm."
         elif _whole(confirmation.typed) != told:
             faults["sure"] = f"Type {told} to confirm: that is how many jobs this is about."
+    if len(confirmation.name) > MAX_NAME_CHARS:
+        faults["name"] = f"A name has at most {MAX_NAME_CHARS} characters."
     if confirmation.rate_per_s is None:
         faults["rate"] = "A rate is a number from 0.01 to 10,000."
     if decision.name == "patch" and confirmation.patch_members is None:
@@ -95,9 +111,9 @@ def faults_of(confirmation: Confirmation, tally: Tally, decision: Decision) -> d
     return faults
 
 
-def needs_number(count: JobCount) -> bool:
+def needs_number(count: JobCount, decision: Decision) -> bool:
     """Whether a decision about so many jobs asks for their number."""
-    return count.value > TYPED_ABOVE
+    return count.value > decision.asks_above
 
 
 def _whole(text: str) -> int | None:

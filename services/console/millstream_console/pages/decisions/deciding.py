@@ -11,6 +11,7 @@ from millstream.errors import describe
 from millstream_console.pages.decisions.acting import act_on_ids, start
 from millstream_console.pages.decisions.chosen import Chosen, Tally, chosen_of, tally
 from millstream_console.pages.decisions.confirmation import (
+    EXPORT_FORMATS,
     Confirmation,
     faults_of,
     needs_number,
@@ -62,7 +63,7 @@ async def decide(visit: Visit) -> Response[bytes]:
     confirmation = read_confirmation(form)
     case = Case(decision, chosen, await tally(visit.client, chosen, decision), back)
     faults = faults_of(confirmation, case.tally, decision)
-    if faults:
+    if faults or (decision.needs_search and chosen.is_everything):
         return await _page(visit, case, confirmation, faults)
     try:
         return await _carry_out(visit, case, confirmation)
@@ -76,7 +77,7 @@ async def decide(visit: Visit) -> Response[bytes]:
 
 async def _carry_out(visit: Visit, case: Case, confirmation: Confirmation) -> Response[bytes]:
     is_small = 0 < len(case.chosen.ids) <= _MOST_AT_ONCE
-    if case.decision.name == "patch" or not is_small:
+    if case.decision.is_always_operation or not is_small:
         operation = await start(visit.client, case.decision, case.chosen, confirmation)
         began = "It counts, and changes nothing." if operation.dry_run else "It has started."
         began = "Its canary has started; the rest waits for it." if operation.canary else began
@@ -88,6 +89,8 @@ def _told(error: InvalidError) -> dict[str, str]:
     """Return a refusal of the API by the field of the form that it is about."""
     fields = {
         "/patch": "patch",
+        "/export/name": "name",
+        "/export/format": "name",
         "/rate": "rate",
         "/canary/count": "canary",
         "/canary/max_failure": "canary",
@@ -106,7 +109,9 @@ async def _page(visit: Visit, case: Case, confirmation: Confirmation, faults: Ma
         "count": case.tally.count,
         "given": confirmation,
         "faults": faults,
-        "needs_number": needs_number(case.tally.count),
+        "needs_number": needs_number(case.tally.count, case.decision),
+        "formats": EXPORT_FORMATS,
+        "is_refused": case.decision.needs_search and case.chosen.is_everything,
         "back": case.back if visit.is_ours(case.back) else visit.at("/jobs"),
     }
     place = "jobs" if case.chosen.group is None else "errors"

@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from millstream import JobState
 
-DecisionName = Literal["redrive", "discard", "cancel", "patch"]
+DecisionName = Literal["redrive", "discard", "cancel", "patch", "export", "erase"]
 
+TYPED_ABOVE = 100
+"""A decision about more jobs than this asks for their number."""
 
 _OPEN = (JobState.BLOCKED, JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING)
 
@@ -22,11 +24,17 @@ class Decision(Struct, frozen=True):
     """As in `3 jobs redriven`."""
     icon: str
     states: tuple[JobState, ...]
-    """The states of the jobs that it can be about; others are left alone."""
+    """The states of the jobs that it can be about; others are left alone. Empty: any."""
     can_be_undone: bool
     consequence: str
     keep: str
     """What the way out says."""
+    asks_above: int = TYPED_ABOVE
+    """About more jobs than this, the number has to be typed."""
+    is_always_operation: bool = False
+    """Whether few jobs are an operation too."""
+    needs_search: bool = False
+    """Whether it is never about all jobs that there are."""
 
     @property
     def redrives(self) -> bool:
@@ -56,6 +64,7 @@ DECISIONS: dict[str, Decision] = {
         consequence="The payload of each is changed as below, and it starts again with fresh attempts and the same id. "
         "A job whose changed payload is not allowed is left alone and reported.",
         keep="Not now",
+        is_always_operation=True,
     ),
     "discard": Decision(
         name="discard",
@@ -78,5 +87,34 @@ DECISIONS: dict[str, Decision] = {
         consequence="Those that wait end at once; those that run are asked to stop. "
         "Jobs that have ended, or are dead, are left alone and reported.",
         keep="Keep them running",
+    ),
+    "export": Decision(
+        name="export",
+        verb="Export",
+        done="written",
+        icon="down",
+        states=(),
+        can_be_undone=True,
+        consequence="A worker with the built-in handlers writes them to a file in its MILLSTREAM_EXPORTS_FOLDER. "
+        "The file holds what the jobs hold, and an erasure does not reach it.",
+        keep="Not now",
+        asks_above=10**9,
+        is_always_operation=True,
+    ),
+    "erase": Decision(
+        name="erase",
+        verb="Erase",
+        done="erased",
+        icon="erase",
+        states=(),
+        can_be_undone=False,
+        consequence="Payload, result, errors, tags and traces of each are removed from Redis and the history; its id, "
+        "type, state and times stay. Jobs that wait are erased too, and never run. Jobs that run are refused and "
+        "reported: erase them when they have ended. Copies in other jobs, files of exports and reports, backups, logs "
+        "and traces are not reached.",
+        keep="Keep them",
+        asks_above=0,
+        is_always_operation=True,
+        needs_search=True,
     ),
 }

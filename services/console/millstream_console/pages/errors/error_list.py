@@ -20,13 +20,11 @@ RANGES: dict[str, timedelta | None] = {
     "30d": timedelta(days=30),
     "all": None,
 }
-_TREND_STEPS = 24
-_MOST_TREND = timedelta(days=7)
 _LETTERS = 500
 
 
 async def read_errors(client: Client, *, name: str, range: str) -> Content:
-    """Return the groups whose type or error contains a text, and the course of their types."""
+    """Return the groups whose type or error contains a text, each with when its jobs died."""
     found, has_history = await _groups(client, range)
     groups = [group for group in found.items if _fits(group, name.lower())]
     return {
@@ -34,7 +32,6 @@ async def read_errors(client: Client, *, name: str, range: str) -> Content:
         "total": sum(group.count for group in found.items),
         "complete": found.complete,
         "has_history": has_history,
-        "trends": await _trends(client, range) if groups and has_history else {},
         "name": name,
         "range": range,
         "look": looking,
@@ -89,16 +86,6 @@ def _group(fingerprint: str, members: Sequence[DeadLetter]) -> DeadGroup:
         sample=DeadSample(newest.id, newest.error),
         place=place_of(newest.error.traceback) if newest.error else None,
     )
-
-
-async def _trends(client: Client, range: str) -> dict[str, Sequence[int]]:
-    """Return the failed attempts of each type over the time, in steps; nothing while they are not to be had."""
-    span = min(RANGES[range] or _MOST_TREND, _MOST_TREND)
-    try:
-        stats = await client.stats_by_type(since=span, step=span / _TREND_STEPS)
-    except ApiError:
-        return {}
-    return {one.type: one.failed_by_step for one in stats.items}
 
 
 def _fits(group: DeadGroup, text: str) -> bool:

@@ -44,7 +44,7 @@ async def read_group(client: Client, *, type: str, fingerprint: str) -> Content:
     async with AtOnce() as reads:
         opened = reads.begin(read_open_group(client, type=type, fingerprint=fingerprint))
         page = reads.begin(client.jobs(q, limit=_SAMPLE))
-        falls = reads.begin(_falls(client, q))
+        falls = reads.begin(_falls(client, type, fingerprint))
     group, jobs = opened.value["group"], page.value.items
     count = JobCount(group.count if isinstance(group, DeadGroup) else 0, "exact")
     return {
@@ -59,7 +59,7 @@ async def read_group(client: Client, *, type: str, fingerprint: str) -> Content:
         "chosen": Chosen(group=OperationGroup(type, fingerprint)),
         "count": count,
         "given": Confirmation(),
-        "asks": needs_number(count),
+        "asks": needs_number(count, DECISIONS["redrive"]),
     }
 
 
@@ -93,8 +93,12 @@ async def show_group(visit: Visit) -> Response[Any]:
 
 def query_of(type: str, fingerprint: str) -> str:
     """Return the search for the jobs of a group."""
-    quoted = fingerprint.replace("\\", "\\\\").replace('"', '\\"')
-    return f'state:dead type:{type} fingerprint:"{quoted}"'
+    return f"state:dead type:{type} fingerprint:{_quoted(fingerprint)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 async def _newest(client: Client, jobs: Sequence[Job]) -> Job | None:
@@ -129,9 +133,10 @@ def _deaths(jobs: Sequence[Job]) -> Markup:
     return chart("Deaths", [Series("c3", "died", counts, "", "area")], times, say=said)
 
 
-async def _falls(client: Client, q: str) -> list[Facet]:
+async def _falls(client: Client, job_type: str, fingerprint: str) -> list[Facet]:
     try:
-        facets = await client.facets(q)
+        # State and type as parameters: what has another state or type is not looked for, as that of a term would be.
+        facets = await client.facets(f"fingerprint:{_quoted(fingerprint)}", type=job_type, state="dead")
     except ApiError:
         return []
     return [

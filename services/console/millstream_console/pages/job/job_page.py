@@ -1,5 +1,6 @@
 """The page of one job."""
 
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from millstream import (
     Timeline,
     UnavailableError,
 )
-from millstream_console.live.view import Content, View
+from millstream_console.live.view import STILL, Content, Moved, View
 from millstream_console.pages.job.copies import as_curl, as_json, as_python
 from millstream_console.pages.job.course import course_of
 from millstream_console.pages.jobs import looking
@@ -48,10 +49,18 @@ async def read_open_job(client: Client, *, job_id: str) -> Content:
         "look": looking,
         "lag_s": max((datetime.now(UTC) - job.started_at).total_seconds(), 0.0) if job.started_at else None,
         "same": _same_errors(job),
+        STILL: job.state.is_settled,
     }
 
 
-JOB = View("job.html", read_job, "jobs", refresh=read_open_job)
+async def follow_job(client: Client, moved: Moved, *, job_id: str) -> None:
+    """Call `moved` each time that something has happened to a job, or may have. Raises: ApiError."""
+    async with aclosing(client.events(job=job_id, on_gap=moved)) as events:
+        async for _ in events:
+            moved()
+
+
+JOB = View("job.html", read_job, "jobs", refresh=read_open_job, follow=follow_job)
 
 
 @get("/jobs/{job_id:str}")

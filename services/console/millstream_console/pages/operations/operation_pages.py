@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from millstream import ApiError, Client
 from millstream_console.live.view import Content, View
 from millstream_console.pages.operations import telling
+from millstream_console.pages.operations.written import read_written
 from millstream_console.reading.past import Absence, absence_in
 from millstream_console.web.visit import Visit
 
@@ -31,8 +32,9 @@ async def read_operations(client: Client) -> Content:
 
 
 async def read_operation(client: Client, *, operation_id: str) -> Content:
-    """Return an operation as it is now."""
-    return {"operation": await client.operation(operation_id), "tell": telling}
+    """Return an operation as it is now, and what an export has written."""
+    operation = await client.operation(operation_id)
+    return {"operation": operation, "tell": telling, "written": await read_written(client, operation)}
 
 
 OPERATIONS = View("operations.html", read_operations, "operations")

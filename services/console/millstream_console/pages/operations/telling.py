@@ -27,6 +27,12 @@ def done_word(operation: BulkOperation) -> str:
     return "would be acted on" if operation.dry_run else _PAST.get(operation.kind, "done")
 
 
+def refused_word(operation: BulkOperation) -> str:
+    """Return why it leaves jobs alone."""
+    words = {"cancel": "they have ended", "erase": "they run", "export": "they are gone, or erased"}
+    return words.get(operation.kind, "not dead any more, or not allowed")
+
+
 def about(operation: BulkOperation) -> str:
     """Return which jobs it is about, as users' text."""
     if operation.group is not None:

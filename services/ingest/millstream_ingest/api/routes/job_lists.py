@@ -77,7 +77,9 @@ FACETS = Operation(
     description="The most frequent states, types, workers, error fingerprints and tags, as the history knows them, "
     "each with the query that asks for it. Counted in the newest 5,000 jobs that the search finds, and in 0.35 "
     "seconds: if these are not all, `complete` is false, and a count is the least that there are, where it is not "
-    "exact. Parameters `tag.<name>` filter as those of a search do. Tags that are named like a secret are left out.",
+    "exact. A field that `q` has a condition on is counted without that condition, in the newest 2,000 jobs, while "
+    "there is time. Parameters `tag.<name>` filter as those of a search do. Tags that are named like a secret are left "
+    "out.",
     query=_FILTERING,
     answers={200: Content(model=Facets, description="The facets", examples=examples.FACETS)},
     problems=(INVALID_QUERY, NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
