@@ -21,7 +21,7 @@ BUDGETS = {
     "/": 9,
     "/queues": 3,
     "/queues/{type}": 7,
-    "/jobs": 2,
+    "/jobs": 1,
     "/errors": 1,
     "/operations": 1,
     "/workers": 2,

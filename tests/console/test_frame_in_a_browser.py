@@ -2,6 +2,7 @@
 
 import os
 import signal
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import httpx2
@@ -9,7 +10,7 @@ import pytest
 from anyio import Event
 from console.browsing import Chromium
 from console.town import Town
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
 MAX_FIRST_PAGE_BYTES = 120_000
 """HTML, styles and scripts over the wire."""
@@ -75,6 +76,47 @@ async def test_theme_stays_on_the_next_page(town: Town, chromium: Chromium) -> N
         await page.get_by_role("button", name="As the system").click()
         await tab.open("/")
         assert await page.locator("html").get_attribute("data-theme") is None
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/{dead}"])
+async def test_moments_are_shown_in_utc_or_as_here(town: Town, chromium: Chromium, path: str) -> None:
+    """`u` writes moments of the clock, also those of charts, in the zone of the browser, as the next page does."""
+    async with chromium.tab(town.url, timezone_id="Asia/Kolkata") as tab:
+        page = await tab.open(path.format(**town.jobs))
+        assert all(text == written(moment, text, UTC) for moment, text in await clocks_of(page))
+        await tab.press("u")
+        assert all(text == written(moment, text, KOLKATA) for moment, text in await clocks_of(page))
+        # As a part of the page stands that was sent anew.
+        await page.evaluate(
+            "for (const time of document.querySelectorAll('#main [data-clock]')) time.textContent = '-'"
+        )
+        await expect(page.locator("[data-clock]").get_by_text("-", exact=True)).to_have_count(0)
+        await tab.open(path.format(**town.jobs))
+        assert all(text == written(moment, text, KOLKATA) for moment, text in await clocks_of(page))
+        await page.get_by_role("button", name="Times in UTC").click()
+        assert all(text == written(moment, text, UTC) for moment, text in await clocks_of(page))
+        assert tab.complaints == []
+
+
+KOLKATA = timezone(timedelta(hours=5, minutes=30))
+
+
+async def clocks_of(page: Page) -> list[tuple[datetime, str]]:
+    """Return the moments of the clock on a page, and how they are written."""
+    found = await page.evaluate(
+        "[...document.querySelectorAll('[data-clock]')].map((t) => [t.dateTime, t.textContent])"
+    )
+    assert found
+    return [(datetime.fromisoformat(moment), text) for moment, text in found]
+
+
+def written(moment: datetime, text: str, zone: timezone) -> str:
+    """Return how a moment is to be written in a zone, where it was written with or without seconds."""
+    here = moment.astimezone(zone)
+    if text.count(":") == 1:
+        return f"{here:%H:%M}"
+    is_today = here.date() == datetime.now(zone).date()
+    return f"{here:%H:%M:%S}" if is_today else f"{here:%Y-%m-%d %H:%M:%S}"
 
 
 async def test_open_page_shows_what_happens_and_stands_still_when_it_is_told_to(town: Town, chromium: Chromium) -> None:

@@ -16,7 +16,7 @@ async def test_a_query_is_completed(town: Town, chromium: Chromium) -> None:
         page = await tab.open("/jobs")
         await page.keyboard.press("/")
         await page.keyboard.type("type:town.die state:de")
-        await expect(page.locator("#hints [role=option] mark")).to_have_text("de")
+        await expect(page.locator("#hints [role=option] mark").first).to_have_text("de")
         await tab.press("ArrowDown", "Tab")
         await expect(page.locator("#q")).to_have_value("type:town.die state:dead ")
         await tab.press("Escape")
@@ -112,6 +112,17 @@ async def test_a_search_is_saved_and_forgotten(town: Town, chromium: Chromium) -
         assert tab.complaints == []
 
 
+async def test_facets_come_once_they_are_counted(town: Town, chromium: Chromium) -> None:
+    """The jobs are there at once; what they have in common follows, and narrows the search."""
+    async with chromium.tab(town.url) as tab:
+        page = await tab.open("/jobs?q=type:town.*")
+        await page.locator(".facet").locator("a[title=dead]").click()
+        await page.wait_for_url("**/jobs?q=*dead")
+        await expect(page.locator("#live_facets")).to_contain_text("dead")
+        assert await tab.violations() == []
+        assert tab.complaints == []
+
+
 async def test_new_jobs_wait_until_they_are_asked_for(town: Town, chromium: Chromium) -> None:
     """Rows stay where they are; a line says how many new jobs match, and `n` shows them."""
     async with chromium.tab(town.url) as tab:
@@ -167,6 +178,7 @@ async def test_a_group_is_redriven_from_its_dialog(town: Town, chromium: Chromiu
 async def test_pages_that_are_not_kept_fresh_are_sound(town: Town, chromium: Chromium, theme: str) -> None:
     """Forms and what is read once hold to the same rules as every page, at every width."""
     paths = ["/jobs/new", "/jobs/{dead}/edit", "/jobs/{dead}/copy", "/jobs/{running}/stack", "/decide?id={dead}"]
+    paths += ["/decide?decision=export&scope=match&frozen=state:dead", "/decide?decision=erase&id={dead}"]
     paths += ["/decide?decision=patch&scope=match&frozen=state:dead", "/decide?decision=cancel&id={scheduled}"]
     found = {}
     async with chromium.tab(town.url, theme=theme) as tab:

@@ -16,7 +16,7 @@ async def test_jobs_of_the_history_are_found_newest_first_with_their_count(archi
     """A search shows its jobs in order, how many there are, and what they have in common."""
     jobs = [past_job(number, tags={"customer": f"c{number % 2}"}) for number in range(4)]
     await remember(history_url, *jobs, past_job(9, state=JobState.DEAD, error=ERROR))
-    page = await archive.get("/jobs", q="state:succeeded")
+    page = await archive.get("/jobs", q="state:succeeded", counted=1)
     assert [row["data-id"] for row in page.all("tr[data-id]")] == [job.id for job in jobs]
     assert "4 jobs, newest first" in page.main
     assert "customer:c1" in page.rows()[1]
@@ -24,11 +24,27 @@ async def test_jobs_of_the_history_are_found_newest_first_with_their_count(archi
     assert ["".join(link.text.split()) for link in facet.select("a")] == ["c02", "c12"]
 
 
+async def test_jobs_do_not_wait_for_what_they_have_in_common(archive: Browser, history_url) -> None:
+    """A page has its jobs at once, and its stream has the facets; without a script a link leads to them."""
+    await remember(history_url, past_job(1), past_job(2, tags={"customer": "late"}))
+    query = {"q": "type:email.send tag.customer:late"}
+    page = await archive.get("/jobs", **query)
+    assert (len(page.rows()), page.all(".facet")) == (1, [])
+    assert len(page.all("#live_facets [aria-busy]")) == 1
+    async with archive.http.stream("GET", "/jobs", params=query, headers={"accept": "text/event-stream"}) as response:
+        async for line in response.aiter_lines():
+            if 'class="facet"' in line:
+                break
+    assert (await archive.get("/jobs", **query)).all(".facet"), "what was counted is shown at once"
+    [link] = page.the("noscript").select("a")
+    assert (await archive.get(link["href"])).all(".facet")
+
+
 async def test_what_was_not_chosen_of_a_facet_can_be_chosen_yet(archive: Browser, history_url) -> None:
     """Beside the state that is chosen stand the others with their counts; each leads to itself in its place."""
     dead = [past_job(9, state=JobState.DEAD, error=ERROR)]
     await remember(history_url, *dead, past_job(1), past_job(2), past_job(3, state=JobState.CANCELLED))
-    page = await archive.get("/jobs", q="state:dead since:1d")
+    page = await archive.get("/jobs", q="state:dead since:1d", counted=1)
     assert len(page.rows()) == 1
     links = {" ".join(link.get_text(" ").split()): link for link in page.all(".facet")[0].select("a")}
     assert list(links) == ["succeeded 2", "cancelled 1", "dead 1"]
@@ -182,6 +198,17 @@ async def test_rows_do_not_move_and_what_is_new_is_told(archive: Browser, rememb
                 break
     assert f'data-ids="{newer.id} {shown.id}"' in line
     assert "<tr" not in line
+
+
+async def test_only_what_changes_by_itself_is_told(archive: Browser, history_url) -> None:
+    """A screen reader hears of the state of a job, of the count of what is new, and of toasts, and of nothing else."""
+    job = past_job(state=JobState.DEAD, error=ERROR)
+    await remember(history_url, job)
+    told = {"/jobs": ["live_newest"], "/errors": ["live_total"], f"/jobs/{job.id}": ["live_state"], "/queues": []}
+    for path, ids in told.items():
+        page = await archive.get(path)
+        assert [one["id"] for one in page.all("[aria-live]")] == ids, path
+        assert [one["class"] for one in page.all("[role=status]")] == [["toasts"]], path
 
 
 def assert_inert(page: Page) -> None:

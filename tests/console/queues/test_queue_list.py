@@ -1,5 +1,6 @@
 """The list of queues over a real ingest, read without script."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -78,6 +79,32 @@ async def test_queues_show_what_comes_in_and_goes_out(
     assert cells[1] == "email.send"
     assert cells[-2].endswith("/min")
     assert page.all("tbody tr:first-child svg.spark")
+
+
+async def test_columns_are_chosen_and_kept(console: Browser, queues: dict[str, Queue]) -> None:
+    """The choice outlives the page and the stream has it too; what needs a history is left out without one."""
+    usual = [head.get_text() for head in (await console.get("/queues")).all("thead th")]
+    assert usual == ["State", "Type", "Ready", "Running", "Slots", "Scheduled", "Blocked", "Dead", "Oldest"]
+    page = await console.post(
+        "/queues/columns", column=["dead", "workers", "failed", "nonsense"], back="/queues?sort=type"
+    )
+    assert str(page.response.url).endswith("/queues?sort=type")
+    assert [head.get_text() for head in page.all("thead th")] == ["State", "Type", "Ready", "Workers", "Dead"]
+    assert page.rows() == ["active a.busy 3 1 0", "active b.dead 0 0 1", "active c.idle 0 1 0"]
+    assert page.rows("tfoot") == ["All of them 3 1"]
+    assert [box["value"] for box in page.all("#columns [checked]")] == ["workers", "dead", "failed"]
+    async with console.http.stream("GET", "/queues?sort=type", headers={"accept": "text/event-stream"}) as response:
+        lines = [line async for line in take_until(response.aiter_lines(), "event: tick")]
+    assert "Workers" in " ".join(lines)
+    assert "Scheduled" not in " ".join(lines)
+
+
+async def take_until(lines: AsyncIterator[str], last: str) -> AsyncIterator[str]:
+    """Yield lines up to one."""
+    async for line in lines:
+        if line == last:
+            return
+        yield line
 
 
 async def test_a_system_without_queues_says_how_they_come(console: Browser) -> None:

@@ -7,6 +7,9 @@ import msgspec
 import pytest
 from ingest.serving import MSGPACK, Ingest
 
+from millstream import App
+from millstream.handlers import HandlerSettings, builtin_app
+from millstream_cli.demo import jobs as demo
 from millstream_contracts import DEFAULT_TENANT, TypeRegistration
 from millstream_ingest.api.routes import schedule_examples as examples
 from millstream_streams import Broker
@@ -225,10 +228,12 @@ async def test_a_backfill_that_makes_no_sense_is_refused(ingest: Ingest, fields:
     assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
 
 
-async def test_the_examples_of_the_document_work(ingest: Ingest) -> None:
-    """Each definition and each range in the document is taken as it stands there."""
+async def test_the_examples_of_the_document_work(ingest: Ingest, broker: Broker) -> None:
+    """Each definition and each range in the document is taken as it stands there, by the system as it comes."""
+    apps: list[App[Any]] = [builtin_app(HandlerSettings()), demo.app]
+    registrations = [handler.registration() for app in apps for handler in app]
+    await broker.registry.add_types(DEFAULT_TENANT, registrations)
     for one in examples.DEFINITIONS.values():
         assert (await ingest.http.put(PATH, json=one.value)).status_code in {200, 201}
     for one in examples.BACKFILL_REQUESTS.values():
-        await put(ingest)
         await act(ingest, "backfill", json=one.value)

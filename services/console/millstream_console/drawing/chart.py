@@ -8,6 +8,7 @@ from typing import Literal
 from markupsafe import Markup
 from msgspec import Struct
 
+from millstream_console.drawing.moments import ClockLook, clock
 from millstream_console.drawing.numbers import brief, grouped
 
 Look = Literal["", "dash", "area"]
@@ -65,7 +66,7 @@ def chart(
         grid=grid,
         gaps=shaded,
         lines=lines,
-        times=_spans(_hours(times)),
+        times=Markup("").join(_hours(times)),
     )
 
 
@@ -133,14 +134,14 @@ def _key(series: Series) -> Markup:
     )
 
 
-def _hours(times: Sequence[datetime]) -> list[str]:
+def _hours(times: Sequence[datetime]) -> list[Markup]:
     """Return five labels for the axis of time."""
     if not times:
         return []
     spread = times[-1] - times[0]
-    pattern = "%d %b" if spread.days > 3 else "%d %b %H:%M" if spread.days else "%H:%M"
+    look: ClockLook = "day" if spread.days > 3 else "day-minute" if spread.days else "minute"
     last = len(times) - 1
-    return [f"{times[ceil(last * k / _TICKS)]:{pattern}}" for k in range(_TICKS + 1)]
+    return [clock(times[ceil(last * k / _TICKS)], look) for k in range(_TICKS + 1)]
 
 
 def _spans(texts: Iterable[str]) -> Markup:

@@ -6,6 +6,7 @@ from datetime import datetime
 from markupsafe import Markup
 from msgspec import Struct
 
+from millstream_console.drawing.moments import clock
 from millstream_console.drawing.numbers import length
 
 _TICKS = 4
@@ -33,7 +34,7 @@ def gantt(bars: Sequence[Bar], begin: datetime, total_s: float, *, say: str) -> 
     for bar in bars:
         rows += _row(bar, seen, total_s)
         seen = bar.end_s
-    marks = [f"{begin:%H:%M:%S}", *(length(total_s * tick / _TICKS) for tick in range(1, _TICKS + 1))]
+    marks = [clock(begin, "time"), *(length(total_s * tick / _TICKS) for tick in range(1, _TICKS + 1))]
     axis = Markup("").join(Markup("<span>{}</span>").format(mark) for mark in marks)
     return Markup('<div class="gantt p1" role="img" aria-label="{}">{}<span class="x">{}</span></div>').format(
         say, rows, axis

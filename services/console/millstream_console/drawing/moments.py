@@ -1,12 +1,17 @@
 """Writes moments: how long ago, or in how long, with the moment itself beside it."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 from markupsafe import Markup, escape
 
 from millstream_console.drawing.numbers import UNKNOWN
 
 _MARKUP = Markup('<time datetime="{iso}" title="{full} UTC">{text}</time>')
+_CLOCK = Markup('<time datetime="{iso}" data-clock="{look}" title="{full} UTC">{text}</time>')
+
+ClockLook = Literal["at", "time", "minute", "day", "day-minute"]
+"""How a moment of the clock is written. The script of the page writes it in the same way in the zone of the browser."""
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> Markup:
@@ -33,10 +38,23 @@ def at(moment: datetime | None) -> Markup:
     """Return a `time` element that shows the time of day, and the date where it is not that of today."""
     if moment is None:
         return escape(UNKNOWN)
+    return clock(moment, "at")
+
+
+def clock(moment: datetime, look: ClockLook) -> Markup:
+    """Return a `time` element that shows a moment of the clock, in UTC until the script of the page writes another."""
     moment = moment.astimezone(UTC)
-    is_today = moment.date() == datetime.now(UTC).date()
-    text = f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M:%S}"
-    return _MARKUP.format(iso=moment.isoformat(timespec="milliseconds"), full=absolute(moment), text=text)
+    text = {
+        "time": f"{moment:%H:%M:%S}",
+        "minute": f"{moment:%H:%M}",
+        "day": f"{moment:%d %b}",
+        "day-minute": f"{moment:%d %b %H:%M}",
+    }.get(look) or (f"{moment:%H:%M:%S}" if _is_today(moment) else f"{moment:%Y-%m-%d %H:%M:%S}")
+    return _CLOCK.format(iso=moment.isoformat(timespec="milliseconds"), look=look, full=absolute(moment), text=text)
+
+
+def _is_today(moment: datetime) -> bool:
+    return moment.date() == datetime.now(UTC).date()
 
 
 def _words(moment: datetime, text: str) -> Markup:

@@ -77,7 +77,7 @@ def gaps_of(stats: Stats, points: Sequence[StatPoint]) -> list[Gap]:
         # What is shorter than a pixel would not be seen.
         width = max(end - begin, last / 200)
         if begin <= last and end >= 0:
-            told = f"Events lost {_clock(gap.begin)} to {_clock(gap.end)}: what is shown is too little"
+            told = f"Events lost {_clock(gap.begin)} to {_clock(gap.end)} UTC: what is shown is too little"
             found.append(Gap(begin=min(begin, last - width), width=width, title=told))
     return found
 

@@ -30,6 +30,13 @@ class _Shelf:
 _shelves: "WeakKeyDictionary[Client, _Shelf]" = WeakKeyDictionary()
 
 
+def last_kept(client: Client, key: Hashable, for_s: float) -> Any:
+    """Return what was read for a key at most `for_s` seconds ago; None where nothing was."""
+    shelf = _shelves.get(client)
+    one = shelf.kept.get(key) if shelf else None
+    return None if one is None or time.monotonic() - one.read_at >= for_s else one.value
+
+
 async def kept(client: Client, key: Hashable, for_s: float, read: Callable[[], Awaitable[T]]) -> T:
     """Return what `read` answered at most `for_s` seconds ago; ask it where there is no such answer.
 

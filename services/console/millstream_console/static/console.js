@@ -29,6 +29,43 @@ function setTheme(name) {
   for (const button of $$("[data-theme-set]")) button.setAttribute("aria-pressed", button.dataset.themeSet === name);
 }
 
+/* moments: the server writes them in UTC, and all who look at a page get the same; the cookie says whether they are shown as here */
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+const two = (number) => String(number).padStart(2, "0");
+const minute = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
+const second = (date) => `${minute(date)}:${two(date.getSeconds())}`;
+const day = (date) => `${two(date.getDate())} ${MONTHS[date.getMonth()]}`;
+const isToday = (date) => date.toDateString() === new Date().toDateString();
+const CLOCKS = {
+  minute, day,
+  time: second,
+  "day-minute": (date) => `${day(date)} ${minute(date)}`,
+  at: (date) => (isToday(date) ? "" : `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} `) + second(date),
+};
+const shownTimes = new WeakMap();
+function showClocks() {
+  const isLocal = root.dataset.zone === "local";
+  for (const time of $$("time[data-clock]")) {
+    const known = shownTimes.get(time);
+    const isShown = known?.of === time.dateTime && time.textContent === known.here;
+    if (isLocal && !isShown) {
+      const here = CLOCKS[time.dataset.clock](new Date(time.dateTime));
+      shownTimes.set(time, { of: time.dateTime, here, there: time.textContent });
+      time.textContent = here;
+    } else if (!isLocal && isShown) time.textContent = known.there;
+  }
+}
+function setZone(name) {
+  if (name) root.dataset.zone = name;
+  else delete root.dataset.zone;
+  document.cookie = `zone=${name}; path=${base || "/"}; max-age=${name ? 31536000 : 0}; samesite=lax`;
+  for (const button of $$("[data-zone-set]")) button.setAttribute("aria-pressed", button.dataset.zoneSet === name);
+  showClocks();
+}
+showClocks();
+// What is morphed in is in UTC again.
+if ($("#main")) new MutationObserver(showClocks).observe($("#main"), { childList: true, subtree: true, characterData: true });
+
 /* toasts: those of the server stay as long as those of the script */
 const TOAST_MS = 8000;
 function toast(text, tone = "g") {
@@ -37,7 +74,11 @@ function toast(text, tone = "g") {
   $(".toasts").append(element);
   setTimeout(() => element.remove(), TOAST_MS);
 }
-for (const element of $$("[data-toast]")) if (!element.matches(".b")) setTimeout(() => element.remove(), TOAST_MS);
+for (const element of $$("[data-toast]")) {
+  // Put there anew: a screen reader tells of what comes, and not of what a page begins with.
+  $(".toasts").append(element);
+  if (!element.matches(".b")) setTimeout(() => element.remove(), TOAST_MS);
+}
 
 async function copy(text) {
   try {
@@ -189,6 +230,7 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   const data = button.dataset;
   if ("themeSet" in data) setTheme(data.themeSet);
+  if ("zoneSet" in data) setZone(data.zoneSet);
   if ("copy" in data) copy(data.copy || $(data.copyFrom)?.textContent || "");
   if ("live" in data) togglePause();
   if ("fold" in data) {
@@ -245,6 +287,7 @@ const KEYS = {
   l: () => press("[data-act=trace]"),
   "]": () => press("[rel=next]"),
   "[": () => press("[rel=prev]"),
+  u: () => setZone(root.dataset.zone ? "" : "local"),
   t: () => setTheme({ light: "dark", dark: "", "": "light" }[root.dataset.theme ?? ""]),
 };
 const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select";

@@ -40,6 +40,7 @@ KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             *((place.word, f"g {place.key}") for group in GROUPS for place in group),
             ("Pause or resume updates", "p"),
             ("System, light, dark", "t"),
+            ("Times in UTC, here", "u"),
             ("This list", "?"),
         ),
     ),

@@ -21,6 +21,8 @@ from millstream_console.web.policy import security_headers
 from millstream_console.web.toast import COOKIE, Toast, read_toast, toast_cookie
 
 HTML = "text/html"
+LOCAL = "local"
+"""What the cookie `zone` says where moments are shown in the zone of the browser, which only its script knows."""
 THEMES = frozenset({"light", "dark"})
 _SMALL_BYTES = 1_000
 _MOST_DIGITS = 9
@@ -166,6 +168,7 @@ class PageRequest:
             "visit": self,
             "toast": toast,
             "theme": theme if theme in THEMES else "",
+            "zone": LOCAL if self.request.cookies.get("zone") == LOCAL else "",
             "live": (f"{self.request.url.path}?{query}" if query else self.request.url.path) if is_live else "",
             "refresh_s": self._desk.settings.console_refresh_s,
         }

@@ -1,6 +1,5 @@
 """The page of one job."""
 
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,9 +54,8 @@ async def read_open_job(client: Client, *, job_id: str) -> Content:
 
 async def follow_job(client: Client, moved: Moved, *, job_id: str) -> None:
     """Call `moved` each time that something has happened to a job, or may have. Raises: ApiError."""
-    async with aclosing(client.events(job=job_id, on_gap=moved)) as events:
-        async for _ in events:
-            moved()
+    async for _ in client.events(job=job_id, on_gap=moved):
+        moved()
 
 
 JOB = View("job.html", read_job, "jobs", refresh=read_open_job, follow=follow_job)

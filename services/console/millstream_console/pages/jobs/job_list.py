@@ -8,14 +8,17 @@ from litestar import Response, get
 from millstream import ApiError, Client, Facets, InvalidError, Page
 from millstream_console.live.view import Content, View
 from millstream_console.pages.jobs import looking
-from millstream_console.pages.jobs.columns import COLUMNS, COOKIE, chosen_columns
+from millstream_console.pages.jobs.columns import COLUMNS
 from millstream_console.pages.jobs.live_list import STATES, read_live_jobs
 from millstream_console.pages.jobs.query_error import fault_of
 from millstream_console.reading.at_once import AtOnce
+from millstream_console.reading.kept import kept, last_kept
 from millstream_console.reading.past import Absence, absence_in
 from millstream_console.web.visit import Visit
 
 PAGE_JOBS = 50
+FACETS_FOR_S = 60.0
+"""How long facets are shown again: they take ten times as long to count as a page of jobs to find."""
 LATE_HISTORY_S = 5.0
 """A history that is further behind than this is told about."""
 
@@ -25,26 +28,35 @@ _INVALID_QUERY = "invalid-query"
 
 
 async def read_jobs(
-    client: Client, *, q: str, cursor: str, trail: str, before: int, until: str, type: str, state: str, everything: bool
+    client: Client,
+    *,
+    q: str,
+    cursor: str,
+    trail: str,
+    before: int,
+    until: str,
+    type: str,
+    state: str,
+    everything: bool,
+    counted: bool,
 ) -> Content:
-    """Return a page of a search and what all of it has in common."""
+    """Return a page of a search. What all of it has in common comes once the page is open, unless it is `counted`."""
     shared = _shared(q, everything=everything, type=type, state=state)
     try:
-        async with AtOnce() as reads:
-            found = reads.begin(client.jobs(q, cursor=cursor or None, limit=PAGE_JOBS, count=True))
-            facets = reads.begin(_facets(client, q))
+        page = await client.jobs(q, cursor=cursor or None, limit=PAGE_JOBS, count=True)
+        facets = await _facets(client, q, for_s=0.0) if counted else last_kept(client, _facets_of(q), FACETS_FOR_S)
     except InvalidError as error:
         if absence_in(error) is Absence.NONE:
             return {**shared, **await read_live_jobs(client, type=type, state=state, cursor=cursor)}
         if not error.problem.type.endswith(_INVALID_QUERY):
             raise
         return {**shared, "fault": fault_of(q, error)}
-    page = found.value
     until = until or _just_after(page)
     return {
         **shared,
         "page": page,
-        "facets": facets.value,
+        "facets": facets,
+        "is_counting": facets is None and not counted,
         "frozen": f"{q} until:{until}".strip() if until else q,
         "newest": [job.id for job in page.items] if not cursor else [],
         "older": _older(page, q, cursor, trail, before, until),
@@ -54,13 +66,15 @@ async def read_jobs(
 
 
 async def read_newest(client: Client, *, q: str, cursor: str, **_: object) -> Content:
-    """Return the ids of the first page: those that the page does not show are new."""
-    if cursor:
-        return {"q": q, "newest": []}
+    """Return the ids of the first page, of which those that the page does not show are new, and the facets."""
+    shown: dict[str, object] = {"q": q, "newest": [], "facets": None, "is_counting": False, "look": looking}
     try:
-        return {"q": q, "newest": [job.id for job in (await client.jobs(q, limit=PAGE_JOBS)).items]}
+        async with AtOnce() as reads:
+            facets = reads.begin(_facets(client, q, for_s=FACETS_FOR_S))
+            newest = None if cursor else reads.begin(client.jobs(q, limit=PAGE_JOBS))
     except InvalidError:
-        return {"q": q, "newest": []}
+        return shown
+    return {**shown, "newest": [job.id for job in newest.value.items] if newest else [], "facets": facets.value}
 
 
 JOBS = View("jobs.html", read_jobs, "jobs", refresh=read_newest)
@@ -79,6 +93,7 @@ async def show_jobs(visit: Visit) -> Response[Any]:
         type=visit.text("type"),
         state=visit.choice("state", STATES, ""),
         everything=visit.text("select") == "all",
+        counted=visit.text("counted") == "1",
     )
 
 
@@ -89,6 +104,7 @@ def _shared(q: str, *, everything: bool, type: str, state: str) -> dict[str, obj
         "page": None,
         "fault": None,
         "facets": None,
+        "is_counting": False,
         "frozen": q,
         "newest": [],
         "older": None,
@@ -100,19 +116,21 @@ def _shared(q: str, *, everything: bool, type: str, state: str) -> dict[str, obj
         "state": state,
         "states": STATES,
         "columns": COLUMNS,
-        "columns_cookie": COOKIE,
-        "chosen_columns": chosen_columns,
         "late_s": LATE_HISTORY_S,
         "look": looking,
     }
 
 
-async def _facets(client: Client, q: str) -> Facets | None:
-    """Return the facets; None while they are not to be had, since the list is worth more."""
+async def _facets(client: Client, q: str, *, for_s: float) -> Facets | None:
+    """Return facets that are no older than that; None while they are not to be had, since the list is worth more."""
     try:
-        return await client.facets(q)
+        return await kept(client, _facets_of(q), for_s, lambda: client.facets(q))
     except ApiError:
         return None
+
+
+def _facets_of(q: str) -> tuple[str, str]:
+    return "facets", q
 
 
 def _just_after(page: Page) -> str:

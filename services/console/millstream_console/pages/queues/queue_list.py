@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from millstream import Client
 from millstream_console.live.view import Content, View
+from millstream_console.pages.queues.columns import COLUMNS, OF_HISTORY, choose_columns
 from millstream_console.pages.queues.condition import LATE_S, held, ready, state_of
 from millstream_console.reading.at_once import AtOnce
 from millstream_console.reading.fleet import NO_SLOTS, Slots, all_slots, slots_by_type
@@ -39,8 +40,8 @@ SORTS: dict[str, Callable[[Row], int | float | str]] = {
 }
 
 
-async def read_queues(client: Client, *, name: str, show: str, sort: str) -> Content:
-    """Return the queues whose type contains a text, sorted."""
+async def read_queues(client: Client, *, name: str, show: str, sort: str, columns: str) -> Content:
+    """Return the queues whose type contains a text, sorted; `columns` are the names of those to show."""
     async with AtOnce() as reads:
         queues = reads.begin(client.queues())
         workers = reads.begin(client.workers())
@@ -50,7 +51,11 @@ async def read_queues(client: Client, *, name: str, show: str, sort: str) -> Con
     state = partial(_state_of, slots)
     every = [queue for queue in queues.value if name.lower() in queue.type.lower()]
     groups = {one: [queue for queue in every if _belongs(queue, state(queue), one)] for one in SHOWN}
+    absence = absence_of(by_type.value)
     return {
+        "columns": COLUMNS,
+        "chosen": COLUMNS.chosen(columns),
+        "shown": [one for one in COLUMNS.chosen(columns) if not (absence and one.name in OF_HISTORY)],
         "queues": sorted(groups[show], key=lambda queue: SORTS[sort](Row(queue, _of(flow, queue)))),
         "counts": {one: len(queues) for one, queues in groups.items()},
         "total_ready": sum(map(ready, groups[show])),
@@ -59,7 +64,8 @@ async def read_queues(client: Client, *, name: str, show: str, sort: str) -> Con
         "total_slots": all_slots(workers.value),
         "flow_of": partial(_of, flow),
         "slots_of": lambda queue: slots.get(queue.type, NO_SLOTS),
-        "absence": absence_of(by_type.value),
+        "absence": absence,
+        "sortable": SORTS.keys(),
         "query": {"name": name, "show": show},
         "name": name,
         "show": show,
@@ -81,6 +87,8 @@ async def show_queues(visit: Visit) -> Response[Any]:
         name=visit.text("name"),
         show=visit.choice("show", SHOWN, "all"),
         sort=visit.choice("sort", tuple(SORTS), "ready"),
+        # By their names, in their order: all who have chosen the same share one reading.
+        columns="+".join(one.name for one in COLUMNS.chosen(visit.request.cookies.get(COLUMNS.cookie))),
     )
 
 
@@ -103,4 +111,4 @@ def _belongs(queue: QueueStatus, state: str, group: str) -> bool:
     return True
 
 
-HANDLERS = (show_queues,)
+HANDLERS: tuple[Any, ...] = (show_queues, choose_columns)

@@ -19,6 +19,7 @@ from millstream_contracts import (
 )
 from millstream_ingest.api.operation import Example
 
+_PAYLOAD = {"name": "stock", "rows": [{"city": "Oslo", "sold": 3}]}
 _JOB_ID = "report.generate_000001KBCSZ4000ABCDEFGHJKM"
 _AT = datetime(2026, 11, 27, 2, 0, tzinfo=UTC)
 _NEXT = datetime(2026, 11, 28, 2, 0, tzinfo=UTC)
@@ -33,7 +34,7 @@ _NIGHTLY = Schedule(
     version=1,
     created_at=_AT,
     updated_at=_AT,
-    job=ScheduledJob(type="report.generate", payload={}),
+    job=ScheduledJob(type="report.generate", payload=_PAYLOAD),
     next=[_NEXT],
     last=LastOccasion(nominal=_AT, job=_JOB_ID, state=JobState.SUCCEEDED),
     counts=ScheduleCounts(fired=1),
@@ -46,10 +47,10 @@ DEFINITIONS = {
             "tz": "Europe/Paris",
             "missed": "latest",
             "overlap": "skip",
-            "job": {"type": "report.generate", "payload": {}},
+            "job": {"type": "report.generate", "payload": _PAYLOAD},
         },
     ),
-    "interval": Example("Every ten minutes", {"every_s": 600, "job": {"type": "report.generate"}}),
+    "interval": Example("Every ten minutes", {"every_s": 600, "job": {"type": "demo.flaky"}}),
 }
 SCHEDULE = {"nightly": Example("A schedule", _NIGHTLY)}
 SCHEDULES = {"page": Example("One schedule", SchedulePage(items=[_NIGHTLY]))}
