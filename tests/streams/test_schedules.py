@@ -1,6 +1,10 @@
 """A change of a schedule is made once, a decided job is taken until it is confirmed, and garbage stops one schedule."""
 
+from collections.abc import AsyncIterator
+
 import pytest
+from leftovers import delete_namespace
+from streams.planting import Bug
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobId, JobType, Queue
@@ -11,7 +15,9 @@ from millstream_streams import (
     ScheduleChange,
     StoredSchedule,
     next_turn,
+    open_broker,
 )
+from millstream_streams.reading import schedules
 from millstream_streams.store.keys import Keys
 
 T = DEFAULT_TENANT
@@ -47,6 +53,35 @@ async def test_a_schedule_is_read_as_it_was_put(broker: Broker) -> None:
     assert await broker.schedules.index(T) == {"nightly": IndexLine("active", "api", "email.send")}
     assert await broker.schedules.shards() == [shard_of(broker)]
     assert await broker.registry.queues() == []
+
+
+BUGS = {
+    "a change does not compare the turn": (
+        Bug("schedules/change", "fired-twice", "  if false then return 0 end"),
+        "test_of_two_changes_that_read_the_same_one_is_made",
+    ),
+    "a decided job is not put into the outbox": (
+        Bug("schedules/change", "fired-and-forgotten"),
+        "test_a_decided_job_stays_until_it_is_confirmed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+async def test_a_planted_bug_is_found(doomed: Broker, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """With one line of a script broken, the test of its rule fails."""
+    bug, test = BUGS[name]
+    monkeypatch.setattr(schedules, "load_script", bug.load)
+    with pytest.raises((AssertionError, ValueError)):
+        await globals()[test](doomed)
+
+
+@pytest.fixture
+async def doomed(redis_url: str, namespace: str) -> AsyncIterator[Broker]:
+    """Yield a broker whose keys are not checked at the end, because a broken script runs on it."""
+    async with open_broker(redis_url, namespace=namespace) as opened:
+        yield opened
+        await delete_namespace(opened.client, namespace)
 
 
 async def test_of_two_changes_that_read_the_same_one_is_made(broker: Broker) -> None:

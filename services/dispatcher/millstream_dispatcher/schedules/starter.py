@@ -23,7 +23,7 @@ LIMIT = 100
 ROUNDS = 20
 """Rounds in a pass, after which the duty is asked to come back at once."""
 
-HELD_FOR_S = START_LEASE_S - 10.0
+HELD_FOR_S = START_LEASE_S - 1.0
 """For how long a dispatcher goes on with jobs that it could not store: shorter than its lease."""
 
 _decode = msgspec.msgpack.Decoder(Submission).decode
