@@ -4,7 +4,7 @@ Every decision is one change, which is refused when another dispatcher has made 
 decide about the same occasion start one job.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -52,7 +52,7 @@ def decide(due: Due) -> Decision:
     is_due = stored.next_ms > 0 and stored.fires_ms <= now_ms
     if not is_due and not stored.waiting_ms:
         return NOTHING
-    caught = missed(due.timing, moment(stored.next_ms), due.now, due.rules) if is_due else _NO_MORE
+    caught = _caught_up(due) if is_due else _NO_MORE
     plan = planned(due, [ms_of(one.nominal) for one in caught.fire])
     following = following_of(due, caught, plan) if is_due else None
     changes = _changes(due, plan, caught.dropped, following, now_ms, is_due=is_due)
@@ -64,6 +64,16 @@ def decide(due: Due) -> Decision:
         missed=caught.dropped,
         cancel=stored.jobs[-1] if is_asked and stored.jobs else None,
     )
+
+
+def _caught_up(due: Due) -> CatchUp:
+    """Return what becomes of the occasions that are due: as a rule there is one, in time, and the next is to come."""
+    occasion = due.timing.occasion(moment(due.stored.next_ms))
+    following = due.timing.next_after(occasion.nominal)
+    is_late = due.now - occasion.fires_at > timedelta(seconds=due.rules.late_s)
+    if is_late or (following and following.fires_at <= due.now):
+        return missed(due.timing, occasion.nominal, due.now, due.rules)
+    return CatchUp([occasion], 0, following)
 
 
 def planned(due: Due, nominals: list[int]) -> Plan:

@@ -6,6 +6,7 @@ It sleeps until the next occasion, and is woken by a hint when an earlier one ar
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 import structlog
@@ -110,7 +111,7 @@ class Scheduler:
         """Return the decision about a name."""
         now_ms = round(now.timestamp() * 1000)
         try:
-            rules, timing = _read_rules(stored)
+            rules, timing = _read_rules(stored.rules, stored.name.partition(" ")[0])
         except (ScheduleError, *UNDECODABLE) as error:
             self._log.warning("schedule cannot be carried out", schedule=stored.name, reason=str(error))
             return postponed(stored, now_ms, str(error))
@@ -158,6 +159,8 @@ class Scheduler:
             self._log.info("occasions dropped", schedule=stored.name, skipped=decision.skipped, missed=decision.missed)
 
 
-def _read_rules(stored: StoredSchedule) -> tuple[ScheduleRules, Timing]:
-    rules = _decode_rules(stored.rules)
-    return rules, timing_of(rules, stored.name.partition(" ")[0])
+# To read an expression takes as long as to follow it.
+@lru_cache(maxsize=16_384)
+def _read_rules(rules: bytes, name: str) -> tuple[ScheduleRules, Timing]:
+    read = _decode_rules(rules)
+    return read, timing_of(read, name)
