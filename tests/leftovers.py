@@ -11,7 +11,9 @@ _KNOWN = [
         (r"\{fleet\}:(?:types|workers|services|callbacks|incidents|notices)", "hash"),
         (r"\{fleet\}:starts", "zset"),
         (r"\{[^{}]+\}:ready:(?:high|normal|low)", "stream"),
-        (r"\{[^{}]+\}:(?:due|expiring)", "zset"),
+        (r"\{[^{}]+\}:(?:due|expiring|blocked|outbox)", "zset"),
+        (r"\{[^{}]+\}:kids:.+", "zset"),
+        (r"\{[^{}]+\}:after:.+", "set"),
         (r"\{[^{}]+\}:(?:dlq|events)", "stream"),
         (r"\{[^{}]+\}:(?:settings|callbacks)", "hash"),
         (r"\{[^{}]+\}:job:[a-z0-9.-]+_[0-9a-f]{2}[0-9A-Z]{26}", "hash"),
@@ -54,7 +56,10 @@ async def _complaint(client: Any, key: bytes, name: bytes) -> str:
     if wanted == "string":
         return "" if ends else "is a key without an end"
     if b"}:job:" in key:
-        return _job_complaint(await client.hget(key, "state"), ends=ends)
+        # One that ended, and whose children have not been told yet, is kept until they are.
+        waits = await client.zscore(key.partition(b"}")[0] + b"}:outbox", key.rpartition(b":")[2]) is not None
+        state = await client.hget(key, "state")
+        return _job_complaint(state, ends=ends or (waits and state in _TERMINAL))
     return "has an end, and must not" if ends else ""
 
 

@@ -13,7 +13,12 @@ from millstream_streams import Broker
 from millstream_telemetry import MetricRegistry
 
 SETTINGS = DispatcherSettings(
-    redis_url="redis://127.0.0.1", release_every_s=600.0, expire_every_s=700.0, gauges_every_s=800.0
+    redis_url="redis://127.0.0.1",
+    release_every_s=600.0,
+    expire_every_s=700.0,
+    gauges_every_s=800.0,
+    tell_every_s=900.0,
+    link_every_s=1000.0,
 )
 
 
@@ -24,19 +29,30 @@ def due(broker: Broker) -> CheckSchedule:
 
 
 @pytest.fixture
-def duties(broker: Broker, metrics: MetricRegistry, due: CheckSchedule) -> dict[str, Any]:
+def outbox(broker: Broker) -> CheckSchedule:
+    """Return the schedule that receives the hints of jobs that have settled."""
+    return CheckSchedule(broker.registry, SETTINGS.tell_every_s)
+
+
+@pytest.fixture
+def duties(broker: Broker, metrics: MetricRegistry, due: CheckSchedule, outbox: CheckSchedule) -> dict[str, Any]:
     """Return the duties by name."""
-    return {duty.name: duty for duty in duties_of(SETTINGS, broker, metrics, due)}
+    return {duty.name: duty for duty in duties_of(SETTINGS, broker, metrics, due, outbox)}
 
 
-async def test_each_duty_has_the_interval_of_its_own_setting(duties: dict[str, Any], due: CheckSchedule) -> None:
-    """Each duty has the interval of its own setting, and only the promoter is woken by hints."""
+async def test_each_duty_has_the_interval_of_its_own_setting(
+    duties: dict[str, Any], due: CheckSchedule, outbox: CheckSchedule
+) -> None:
+    """Each duty has the interval of its own setting, and only promoter and messenger are woken by hints."""
     assert {name: duty.interval_s for name, duty in duties.items()} == {
         "promoter": 600.0,
         "expirer": 700.0,
         "gauger": 800.0,
+        "messenger": 900.0,
+        "linker": 1000.0,
     }
     assert [name for name, duty in duties.items() if getattr(duty, "wake", None) is due.wake] == ["promoter"]
+    assert [name for name, duty in duties.items() if getattr(duty, "wake", None) is outbox.wake] == ["messenger"]
 
 
 async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, Any], queues: list[Queue]) -> None:
@@ -46,6 +62,8 @@ async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, An
         "promoter": pytest.approx(600, abs=5),
         "expirer": pytest.approx(700, abs=5),
         "gauger": pytest.approx(0.9 * 800),
+        "messenger": pytest.approx(900, abs=5),
+        "linker": pytest.approx(1000, abs=5),
     }
 
 
@@ -89,7 +107,8 @@ async def test_types_that_only_redis_knows_have_names_of_their_own_in_the_metric
     """A dispatcher, which has no handlers, takes the types for its metrics from the queues."""
     metrics = MetricRegistry()
     due = CheckSchedule(broker.registry, SETTINGS.release_every_s)
-    for duty in duties_of(SETTINGS, broker, metrics, due):
+    outbox = CheckSchedule(broker.registry, SETTINGS.tell_every_s)
+    for duty in duties_of(SETTINGS, broker, metrics, due, outbox):
         await duty.run_once()
     assert metrics.knows_type("email.send")
     assert metrics.knows_type("report")
@@ -101,7 +120,8 @@ async def test_a_duty_that_meets_a_type_before_it_is_measured_counts_under_its_n
 ) -> None:
     """A job that is late is counted as expired whichever duty ends it, under its own type from the first one on."""
     metrics = MetricRegistry()
-    duties = {duty.name: duty for duty in duties_of(SETTINGS, broker, metrics, CheckSchedule(broker.registry, 600.0))}
+    schedules = CheckSchedule(broker.registry, 600.0), CheckSchedule(broker.registry, 600.0)
+    duties = {duty.name: duty for duty in duties_of(SETTINGS, broker, metrics, *schedules)}
     ids = await seed(broker, queues[2], delay_ms=3_600_000, expires_at_ms=LONG_AGO_MS)
     await make_due(broker, queues[2], ids)
     await duties[name].run_once()

@@ -47,6 +47,8 @@ def queue_metrics(
         shown_by,
         due=due,
         expiring=expiring,
+        outbox=CheckSchedule(broker.registry, INTERVAL_S),
+        blocked=CheckSchedule(broker.registry, INTERVAL_S),
         due_soon_s=60.0,
         interval_s=5.0,
     )

@@ -23,6 +23,11 @@ class Snapshot(Struct, frozen=True):
     due: dict[str, int]
     dead: dict[str, str]
     """Entry to job id."""
+    blocked: dict[str, int]
+    outbox: dict[str, int]
+    """Jobs whose children have to be told; no place of its own."""
+    open_parents: dict[str, set[str]]
+    """By blocked job."""
     expiring: dict[str, int]
     """An index over jobs with an expiry, and no place of its own; it may also name jobs that have started or ended."""
 
@@ -35,6 +40,7 @@ class Snapshot(Struct, frozen=True):
             if named == job_id
         ]
         found += [("due", str(self.due[job_id]))] if job_id in self.due else []
+        found += [("blocked", "")] if job_id in self.blocked else []
         return found + [("dlq", entry) for entry, named in self.dead.items() if named == job_id]
 
 
@@ -56,7 +62,8 @@ async def audit(broker: Broker, queue: Queue) -> Snapshot:
         for complaint in (
             *_misplaced(snapshot, job_id, fields),
             *_misheld(snapshot, job_id, fields),
-            *_mortality(snapshot.ttl_ms[job_id], job_id, fields),
+            *_mortality(snapshot, job_id, fields),
+            *_unlinked(snapshot, job_id, fields),
             *_deathless(snapshot, job_id, fields),
         )
     ]
@@ -99,6 +106,8 @@ def _home(fields: Hash) -> list[tuple[str, str]]:
             return [(f"ready:{fields.get('priority', b'normal').decode()}", fields["entry"].decode())]
         case JobState.SCHEDULED:
             return [("due", fields["run_at"].decode())]
+        case JobState.BLOCKED:
+            return [("blocked", "")]
         case JobState.DEAD:
             return [("dlq", fields["dead_entry"].decode())]
         case _:
@@ -122,17 +131,26 @@ def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     return complaints
 
 
-def _mortality(ttl_ms: int, job_id: str, fields: Hash) -> list[str]:
-    """Report violations of the rule that a job has a TTL if and only if it has ended."""
-    has_ended = JobState(fields["state"].decode()).is_terminal
+def _mortality(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
+    """Report violations of the rule that a job has a TTL if and only if it has ended, and its children know it."""
+    ttl_ms = snapshot.ttl_ms[job_id]
+    has_ended = JobState(fields["state"].decode()).is_terminal and job_id not in snapshot.outbox
     if has_ended == (ttl_ms >= 0):
         return []
     return [f"{job_id} is {fields['state'].decode()} and lives for {ttl_ms} ms"]
 
 
+def _unlinked(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
+    """Report violations of the rule that a job has open parents if and only if it is blocked."""
+    is_blocked = fields["state"] == b"blocked"
+    if is_blocked == bool(snapshot.open_parents.get(job_id)):
+        return []
+    return [f"{job_id} is {fields['state'].decode()} with the open parents {snapshot.open_parents.get(job_id)}"]
+
+
 def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     """Report violations of the rule that a job with an expiry is in the index of expiring jobs until it has started."""
-    waits = fields["state"] in {b"queued", b"scheduled"} and "started_at" not in fields
+    waits = fields["state"] in {b"queued", b"scheduled", b"blocked"} and "started_at" not in fields
     if not waits or "expires_at" not in fields or snapshot.expiring.get(job_id) == int(fields["expires_at"]):
         return []
     return [f"{job_id} expires at {fields['expires_at'].decode()}, and no dispatcher will notice"]
@@ -141,6 +159,7 @@ def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
 def _strays(snapshot: Snapshot) -> list[str]:
     named = [(f"ready {entry}", job_id) for entries in snapshot.ready for entry, job_id in entries.items()]
     named += [("due", job_id) for job_id in snapshot.due]
+    named += [("blocked", job_id) for job_id in snapshot.blocked]
     named += [(f"dlq {entry}", job_id) for entry, job_id in snapshot.dead.items()]
     complaints = [f"{place} names {job_id}, which is no job" for place, job_id in named if job_id not in snapshot.jobs]
     for entries, held in zip(snapshot.ready, snapshot.pending, strict=True):
@@ -155,7 +174,7 @@ async def _read(broker: Broker, queue: Queue) -> Snapshot:
     pipeline = broker.client.pipeline(transaction=False)
     for stream in (*keys.ready, keys.dlq):
         pipeline.xrange(stream)
-    for zset in (keys.due, keys.expiring):
+    for zset in (keys.due, keys.expiring, keys.blocked, keys.outbox):
         pipeline.zrange(zset, 0, -1, withscores=True)
     for stream in keys.ready:
         pipeline.xpending_range(stream, GROUP, min="-", max="+", count=100_000)
@@ -163,7 +182,7 @@ async def _read(broker: Broker, queue: Queue) -> Snapshot:
         pipeline.hgetall(key)
         pipeline.pttl(key)
     # A stream without a group has nothing pending: that error is an answer.
-    high, normal, low, dlq, due, expiring, *rest = await pipeline.execute(raise_on_error=False)
+    high, normal, low, dlq, due, expiring, blocked, outbox, *rest = await pipeline.execute(raise_on_error=False)
     pending, found = rest[:3], rest[3:]
     ids = [JobId(key.decode().removeprefix(keys.job_prefix)) for key in job_keys]
     alive = [(job_id, at) for at, job_id in enumerate(ids) if found[2 * at]]
@@ -174,8 +193,20 @@ async def _read(broker: Broker, queue: Queue) -> Snapshot:
         pending=[_entries(rows) for rows in pending],
         due={member.decode(): int(score) for member, score in due},
         dead=_ids_by_entry(dlq),
+        blocked={member.decode(): int(score) for member, score in blocked},
+        outbox={member.decode(): int(score) for member, score in outbox},
+        open_parents=await _open_parents(broker, queue),
         expiring={member.decode(): int(score) for member, score in expiring},
     )
+
+
+async def _open_parents(broker: Broker, queue: Queue) -> dict[str, set[str]]:
+    prefix = broker.keys.of(queue).open_prefix
+    pattern = f"{broker.keys.namespace}:{{{queue.tag}}}:after:*"
+    keys = [key async for key in broker.client.scan_iter(match=pattern, count=1000)]
+    return {
+        key.decode().removeprefix(prefix): {one.decode() for one in await broker.client.smembers(key)} for key in keys
+    }
 
 
 def _ids_by_entry(rows: list[tuple[bytes, dict[bytes, bytes]]]) -> dict[str, str]:

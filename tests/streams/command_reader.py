@@ -84,7 +84,7 @@ def topics_told(uses: set[tuple[str, str]]) -> set[str]:
 
 def topics_heard(uses: set[tuple[str, str]]) -> set[str]:
     """Return the topics that these uses subscribe to."""
-    topics = {"listen_due": "due", "listen_settled": "settled", "listen_cancel": "cancel:"}
+    topics = {"listen_due": "due", "listen_outbox": "outbox", "listen_settled": "settled", "listen_cancel": "cancel:"}
     return {topics[method] for part, method in uses if part == "broker" and method in topics}
 
 

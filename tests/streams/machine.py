@@ -6,18 +6,22 @@ from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from streams.audit import audit, counts_of
-from streams.model import FOLLOWS, Expected, follow
+from streams.model import FOLLOWS, Expected, follow, must_be_told, resolve
 from streams.seeds import LONG_AGO_MS, TTL_MS, commit, events, new_job, nonce
 
-from millstream_contracts import DEFAULT_TENANT, JobId, JobType, Outcome, Priority, Queue
+from millstream_contracts import DEFAULT_TENANT, AfterFailure, JobId, JobType, Outcome, Priority, Queue
 from millstream_streams import (
     Broker,
     CommitCode,
     Delivery,
+    Edge,
     EnqueueCode,
     Idempotency,
     NewJob,
+    Parents,
     ReadEntry,
+    ResolveCode,
+    Told,
     open_broker,
 )
 
@@ -38,6 +42,8 @@ class Ground(RuleBasedStateMachine):
         """Every delivery so far, with its worker."""
         self.entries: list[tuple[str, ReadEntry]] = []
         """Entries that blocking reads returned and that no claim has taken, with their worker."""
+        self.late: list[list[Told]] = []
+        """What dispatchers that sleep have told, and will note later."""
         self.loop = asyncio.Runner()
         self.opened = open_broker(self.redis_url, namespace=f"t{nonce()}{nonce()}")
         self.broker: Broker = self.do(self.opened.__aenter__())
@@ -87,6 +93,9 @@ class Ground(RuleBasedStateMachine):
             assert counts == {name: getattr(job, name) for name in counts}, job_id
             kept = job.done_token if job.state == "succeeded" else job.token
             assert fields.get("token", b"").decode() == kept
+            if job.is_linked and job.state == "blocked":
+                untold = [one for one in job.open if must_be_told(job, self.model[one].state)]
+                assert snapshot.outbox.keys() >= set(untold), f"{job_id} waits for ever"
         depths = self.do(self.broker.store.measure(QUEUE))
         held = sum(job.state == "running" or bool(job.reader) for job in self.model.values())
         assert depths.running == held
@@ -109,6 +118,34 @@ class Ground(RuleBasedStateMachine):
         self.specs[job.id] = job
         if known:
             self.keyed[known.key] = known.fingerprint, job.id
+
+    def block(self, parents: list[JobId], after_failure: AfterFailure) -> JobId:
+        """Enqueue a job that waits for others, and apply it to the model."""
+        ids = tuple(parents)
+        job = new_job(QUEUE, parents=Parents(ids, ids, after_failure))
+        self.do(self.broker.store.enqueue(QUEUE, [job]))
+        self.model[job.id] = Expected("blocked", open=set(ids), after_failure=after_failure)
+        self.specs[job.id] = job
+        return job.id
+
+    def link(self, job_id: JobId) -> None:
+        """Tell the parents of a blocked job of it, as its submitter and the linker do."""
+        job = self.model[job_id]
+        parents = list(job.open)
+        if not parents:
+            return
+        states = self.do(self.broker.store.listen(QUEUE, [(parent, job_id) for parent in parents]))
+        assert states == [self.model[parent].state for parent in parents]
+        self.tell_children([Edge(job_id, parent, state) for parent, state in zip(parents, states, strict=True)])
+        self.do(self.broker.store.linked(QUEUE, [job_id]))
+        job.is_linked = True
+
+    def tell_children(self, edges: list[Edge]) -> list[ResolveCode]:
+        """Resolve, and apply it to the model."""
+        codes = self.do(self.broker.store.resolve(QUEUE, edges)) if edges else []
+        for edge, code in zip(edges, codes, strict=True):
+            assert code is resolve(self.model[edge.child], edge.parent, edge.state), edge
+        return list(codes)
 
     def take(self, worker: str, mark: str, **options: Any) -> list[Delivery]:
         """Claim, and apply it to the model."""

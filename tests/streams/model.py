@@ -3,7 +3,8 @@
 from msgspec import Struct
 from streams.seeds import ERROR, FAR_MS
 
-from millstream_contracts import Cancelled, Dead, Outcome, RetryAt, Snoozed, Succeeded
+from millstream_contracts import AfterFailure, Cancelled, Dead, JobId, Outcome, RetryAt, Snoozed, Succeeded
+from millstream_streams import ResolveCode
 
 OUTCOMES: list[Outcome] = [
     Succeeded(),
@@ -20,6 +21,11 @@ class Expected(Struct):
     """The state of a job that the model expects."""
 
     state: str
+    open: set[JobId] = set()
+    """The jobs by which it is blocked."""
+    after_failure: AfterFailure = "wait"
+    is_linked: bool = False
+    """Whether these know of it."""
     is_late: bool = False
     """Whether the job has to expire instead of starting."""
     is_due: bool = False
@@ -39,12 +45,37 @@ class Expected(Struct):
 
 # What may follow on what, in the order of a job's versions.
 FOLLOWS = {
-    "": {"queued", "scheduled"},
+    "": {"queued", "scheduled", "blocked"},
+    "blocked": {"queued", "scheduled", "cancelled", "expired", "dead"},
     "queued": {"running", "cancelled", "expired", "queued"},
     "scheduled": {"queued", "cancelled", "expired"},
     "running": {"running", "queued", "scheduled", "succeeded", "dead", "cancelled"},
     "dead": {"queued", "cancelled"},
 }
+
+
+def resolve(job: Expected, parent: JobId, state: str) -> ResolveCode:
+    """Apply what a job is told of one that it waits for. Returns: what the script answers."""
+    if job.state != "blocked" or parent not in job.open:
+        return ResolveCode.NOTED
+    if state not in SETTLED or (state == "dead" and job.after_failure == "wait"):
+        return ResolveCode.KEPT
+    if state == "succeeded" or job.after_failure == "run":
+        job.open.remove(parent)
+        if job.open:
+            return ResolveCode.NOTED
+        job.state = "queued"
+        return ResolveCode.READY
+    job.state, job.open = "cancelled", set()
+    return ResolveCode.ENDED
+
+
+def must_be_told(job: Expected, state: str) -> bool:
+    """Return whether a blocked job goes on, or ends, by a parent in this state."""
+    return job.state == "blocked" and (state in SETTLED - {"dead"} or (state == "dead" and job.after_failure != "wait"))
+
+
+SETTLED = {"succeeded", "cancelled", "expired", "dead"}
 
 
 def follow(job: Expected, outcome: Outcome) -> None:

@@ -16,7 +16,7 @@ _SCHEDULES_PLACES = {"ticks": {1}, "name_index": {2}, "outbox": {3}, "decisions"
 
 _PLACES_OF = {FLEET: _FLEET_PLACES, SCHEDULES: _SCHEDULES_PLACES}
 
-PARTS = ("numbers", "queue", "past", "moves", "callbacks", "heartbeats", "fleet", "schedules")
+PARTS = ("numbers", "queue", "past", "moves", "dependents", "callbacks", "heartbeats", "fleet", "schedules")
 """The parts in the order of headers: each uses only those before it."""
 
 _WORD = r"(?<![\w.])[A-Za-z_]+\b"

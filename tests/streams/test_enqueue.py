@@ -247,7 +247,7 @@ async def test_enqueue_meets_a_job_that_is_still_there_however_late(broker: Brok
 async def test_enqueue_stores_a_late_job_that_has_a_key(broker: Broker, queue: Queue) -> None:
     """An idempotency key is kept for longer than any call lasts, so a call with one is never too late."""
     key = broker.keys.of(queue).idempotency_prefix + "k"
-    options = f"2     f00d {key}"
+    options = f"2      f00d {key}"
     assert await enqueue_by(broker, queue, new_job(queue), LONG_AGO_MS, options) == EnqueueCode.STORED
 
 

@@ -24,9 +24,12 @@ from streams.seeds import (
 from waiting import wait_until
 
 from millstream_contracts import Cancelled, Dead, JobId, Outcome, Queue, RetryAt, Snoozed, Succeeded
-from millstream_streams import Broker, Commit, Delivery
+from millstream_streams import Broker, Commit, Delivery, Edge, Parents
 from millstream_streams.reading.hints import listen
 from millstream_streams.store.scripting import script_names
+
+PARENTS = Parents((JobId("email.parent"),), (JobId("email.parent"),))
+"""Of a blocked job."""
 
 WATCHED = (True, False, True)
 """Whether each job of a call is watched: two are, and the one between them is not."""
@@ -141,6 +144,14 @@ async def prepare_release(broker: Broker, queue: Queue) -> tuple[Sequence[JobId]
     return ids, lambda: broker.store.release_due(queue)
 
 
+async def prepare_resolve(broker: Broker, queue: Queue) -> tuple[Sequence[JobId], Act]:
+    """Make blocked jobs whose parent was cancelled."""
+    (parent,) = await seed(broker, queue)
+    parents = Parents((parent,), (parent,))
+    ids = [job_id for waited in WATCHED for job_id in await seed(broker, queue, waited=waited, parents=parents)]
+    return ids, lambda: broker.store.resolve(queue, [Edge(job_id, parent, "cancelled") for job_id in ids])
+
+
 def cancel(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[object]:
     """Cancel jobs."""
     return broker.store.cancel(queue, ids)
@@ -176,6 +187,8 @@ WAYS = {
     "crashes": Way("recover", recovers(cancel=False)),
     "crash of what is to be cancelled": Way("recover", recovers(cancel=True)),
     "discard": Way("discard", prepare_discard),
+    "end of a parent": Way("resolve", prepare_resolve),
+    "cancellation of a blocked job": Way("cancel", seeds(cancel, parents=PARENTS)),
     "erasure": Way("erase", seeds(erase)),
 }
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from streams.seeds import ERROR, FAR_MS, TTL_MS, fields_of, make_due, new_job, seed, seed_dead, seed_running, take
 
 from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobState, JobType, Priority, Queue
-from millstream_streams import LISTABLE_STATES, Broker, Commit, CursorError
+from millstream_streams import LISTABLE_STATES, Broker, Commit, CursorError, Parents
 from millstream_streams.reading.listing import Cursor
+
+PARENTS = Parents((JobId("a.parent"),), (JobId("a.parent"),))
+"""Of a blocked job."""
 
 _batches = itertools.count()
 
@@ -33,6 +36,8 @@ async def in_state(broker: Broker, queue: Queue, state: JobState, count: int, pr
     """Store jobs and bring them into a state."""
     if not count:
         return []
+    if state is JobState.BLOCKED:
+        return await seed(broker, queue, count, parents=PARENTS, priority=priority)
     if state is JobState.SCHEDULED:
         ids = await seed(broker, queue, count, delay_ms=FAR_MS, priority=priority)
         # As it is with a batch: many share one and the same time.
@@ -88,6 +93,7 @@ async def test_a_list_holds_only_jobs_of_its_state(broker: Broker, queue: Queue)
         JobState.RUNNING: [(await seed_running(broker, queue)).id],
         JobState.SCHEDULED: await seed(broker, queue, delay_ms=FAR_MS),
         JobState.QUEUED: await seed(broker, queue),
+        JobState.BLOCKED: await seed(broker, queue, parents=PARENTS),
     }
     for state in LISTABLE_STATES:
         assert list(itertools.chain(*await pages(broker, [queue], state, 10))) == wanted[state]

@@ -13,6 +13,7 @@ from streams import (
     test_claim,
     test_commit,
     test_dead_letters,
+    test_dependents,
     test_enqueue,
     test_expire,
     test_hand_back,
@@ -148,6 +149,23 @@ MUTATIONS = {
     "enqueue stores an id twice": Mutation(
         Bug("enqueue", "stored-twice", "local is_resent = false"),
         test_enqueue.test_enqueue_stores_nothing_twice_when_sent_again,
+    ),
+    "a job that runs is started again by a late message": Mutation(
+        Bug("resolve", "started-twice"),
+        test_dependents.test_a_job_that_runs_is_not_started_again_by_a_late_message,
+    ),
+    "the first parent starts its child": Mutation(
+        Bug("resolve", "first-parent-suffices"),
+        test_dependents.test_a_child_starts_when_its_last_parent_has_succeeded,
+    ),
+    "a dead parent cancels its child": Mutation(
+        Bug("resolve", "dead-ends"), test_dependents.test_a_redriven_parent_lets_its_child_go_on
+    ),
+    "news are ended without a look at the version": Mutation(
+        Bug("end_news", "any-version"), test_dependents.test_what_happens_between_take_and_end_is_told_too
+    ),
+    "the end of a parent is told to nothing": Mutation(
+        Bug("commit", "not-in-outbox"), test_dependents.test_a_child_starts_when_its_last_parent_has_succeeded
     ),
     "enqueue stores what comes too late": Mutation(
         Bug("enqueue", "never-late", "local is_late = false"),

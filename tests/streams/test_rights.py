@@ -72,8 +72,8 @@ async def test_a_channel_that_is_missing_is_named_and_keeps_nothing_from_startin
     """A missing channel is named and prevents no start, because hints may be lost."""
     url = await user(own_redis, "resetchannels", "&ms:hints:settled")
     found = await tried(url, "ingest")
-    assert (found.needed, found.hints) == ([], ["&ms:hints:due", "&ms:hints:cancel:*"])
-    assert (await tried(url, "worker")).hints == ["&ms:hints:due", "&ms:hints:cancel:*"]
+    assert (found.needed, found.hints) == ([], ["&ms:hints:due", "&ms:hints:outbox", "&ms:hints:cancel:*"])
+    assert (await tried(url, "worker")).hints == ["&ms:hints:due", "&ms:hints:outbox", "&ms:hints:cancel:*"]
     for command in ("publish", "subscribe"):
         found = await tried(await user(own_redis, f"-{command}"), "dispatcher")
         assert (found.needed, found.hints) == ([], [f"+{command}"])

@@ -19,6 +19,7 @@ from millstream_streams import (
     JobStore,
     LeaseCode,
     Registry,
+    ResolveCode,
     Schedules,
 )
 from millstream_streams.store import job_store
@@ -33,6 +34,7 @@ CODES: dict[str, type[IntEnum]] = {
     "redrive": ActionCode,
     "discard": ActionCode,
     "erase": ActionCode,
+    "resolve": ResolveCode,
     "watch": ActionCode,
 }
 ALL = [*script_names(), *script_names(FLEET), *script_names(SCHEDULES)]

@@ -7,8 +7,8 @@ from streams.machine import QUEUE, Ground
 from streams.model import OUTCOMES
 from streams.seeds import FAR_MS, lease, make_due, nonce
 
-from millstream_contracts import JobId, Outcome, Priority
-from millstream_streams import ActionCode, CommitCode, EnqueueCode, Idempotency, LeaseCode
+from millstream_contracts import AfterFailure, JobId, Outcome, Priority
+from millstream_streams import ActionCode, CommitCode, Edge, EnqueueCode, Idempotency, LeaseCode, ResolveCode, Told
 
 MAX_CRASHES = 2
 WORKERS = ("w1", "w2")
@@ -44,6 +44,49 @@ class Transitions(Ground):
     ) -> None:
         """Store a new job, or repeat a known idempotency key."""
         self.store(priority, delay_ms, is_late=is_late, known=Idempotency(key, fingerprint) if key else None)
+
+    # Waiting for each other.
+
+    @rule(
+        picks=st.lists(pick, min_size=1, max_size=3),
+        after_failure=st.sampled_from(["wait", "cancel", "run"]),
+        links=st.booleans(),
+    )
+    def wait_for(self, picks: list[int], after_failure: AfterFailure, links: bool) -> None:
+        """Store a job that waits for others in any state, whose submitter may die before these know of it."""
+        ids = list(self.model)
+        job_id = self.block(list(dict.fromkeys(ids[at % len(ids)] for at in picks)), after_failure)
+        if links:
+            self.link(job_id)
+
+    @precondition(lambda self: any(job.state == "blocked" for job in self.model.values()))
+    @rule(at=pick)
+    def link_again(self, at: int) -> None:
+        """Link a blocked job, for the first time or again."""
+        blocked = [job_id for job_id, job in self.model.items() if job.state == "blocked"]
+        self.link(blocked[at % len(blocked)])
+
+    @rule(limit=st.integers(1, 3), dies=st.booleans(), again=st.booleans())
+    def tell(self, limit: int, dies: bool, again: bool) -> None:
+        """Tell children of what has settled: a dispatcher may sleep before it notes that, and another repeat it all."""
+        for _ in range(1 + again):
+            news, _ = self.do(self.broker.store.take_news(QUEUE, limit=limit, lease_s=0.0))
+            edges = [(one, child) for one in news for child in one.children]
+            assert all(one.state == self.model[one.id].state for one in news)
+            codes = self.tell_children([Edge(child, one.id, one.state) for one, child in edges])
+            told = [
+                Told(one.id, one.version, child, is_kept=code is ResolveCode.KEPT)
+                for (one, child), code in zip(edges, codes, strict=True)
+            ]
+            if told and not dies:
+                self.do(self.broker.store.end_news(QUEUE, told))
+            self.late += [told] if dies and told else []
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def end_late(self) -> None:
+        """Note that children were told, long after that: the parents may have moved on."""
+        self.do(self.broker.store.end_news(QUEUE, self.late.pop()))
 
     # Working.
 
@@ -201,9 +244,9 @@ class Transitions(Ground):
         """Cancel a job in any state."""
         (code,) = self.do(self.broker.store.cancel(QUEUE, [job_id]))
         job = self.model[job_id]
-        if job.state in {"queued", "scheduled"}:
+        if job.state in {"queued", "scheduled", "blocked"}:
             assert code is ActionCode.DONE
-            job.state, job.reader, job.is_due = "cancelled", "", False
+            job.state, job.reader, job.is_due, job.open = "cancelled", "", False, set()
         elif job.state == "running":
             assert code is (ActionCode.DONE_BEFORE if job.cancel else ActionCode.REQUESTED)
             job.cancel = True

@@ -247,9 +247,9 @@ def test_lane_starts_a_second_call_only_with_a_full_load():
     """A second call beside another starts only when it is full."""
     lane = Lane(None, None)
     lane.calls = 1
-    lane.put(Ticket([None] * (limits.MAX_SCRIPT_JOBS - 1), None, 0.0))
+    lane.put(Ticket([None] * (limits.MAX_SCRIPT_JOBS - 1), None, limits.MAX_SCRIPT_JOBS - 1, 0.0))
     assert not lane.wants_call
-    lane.put(Ticket([None], None, 0.0))
+    lane.put(Ticket([None], None, 1, 0.0))
     assert lane.wants_call
 
 
@@ -319,8 +319,8 @@ async def test_submissions_of_different_durability_do_not_share_a_call(committer
 def test_a_lane_that_was_given_up_is_empty():
     """A lane that was given up counts none of its former jobs."""
     lane = Lane(None, None)
-    lane.put(Ticket([None] * limits.MAX_SCRIPT_JOBS, None, 0.0))
+    lane.put(Ticket([None] * limits.MAX_SCRIPT_JOBS, None, limits.MAX_SCRIPT_JOBS, 0.0))
     assert len(lane.give_up()) == 1
     lane.calls = 1
-    lane.put(Ticket([None], None, 0.0))
+    lane.put(Ticket([None], None, 1, 0.0))
     assert not lane.wants_call

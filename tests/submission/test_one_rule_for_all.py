@@ -14,7 +14,7 @@ from msgspec.msgpack import Ext
 from millstream_contracts import DEFAULT_TENANT, FieldError, JobType, Queue, TypePolicy, TypeRegistration, limits
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker, StoreUnavailableError
-from millstream_submission import Admission, KnownQueues, TypeCatalogue
+from millstream_submission import Admission, Dependencies, KnownQueues, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, TraceContext
 from millstream_workers.children.child_jobs import ChildSubmitter
 from millstream_workers.children.refusals import InvalidChildError
@@ -69,6 +69,8 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an extension": ({"payload": [Ext(5, b"x")]}, ["/payload/0"]),
     "a large payload": ({"payload": "x" * limits.MAX_PAYLOAD_BYTES}, ["/payload"]),
     "no priority": ({"priority": "urgent"}, ["/priority"]),
+    "an unknown parent": ({"after": ["a_0001M8F0J0D5F8TT85935GNVHDXK"]}, ["/after/0"]),
+    "a policy without parents": ({"after_failure": "run"}, ["/after_failure"]),
     "no attempts": ({"max_attempts": 0}, ["/max_attempts"]),
     "a negative delay": ({"delay_s": -1.0}, ["/delay_s"]),
     "no timeout": ({"timeout_s": 0.0}, ["/timeout_s"]),
@@ -135,6 +137,7 @@ async def submitter(registered: None, broker: Broker) -> ChildSubmitter:
         JobTracer(None),
         DEFAULT_TENANT,
         clock=broker.clock.now_s,
+        dependencies=Dependencies(broker.store, broker.views),
     )
 
 

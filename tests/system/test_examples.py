@@ -20,6 +20,12 @@ DOES: dict[str, Any] = {
         ["item.pack", "item.pack"],
         "refused: /type",
     ],
+    "dependencies": [
+        "index of summer",
+        "index of winter",
+        "cancelled: parent_dead",
+        "album.tell comes after album.index",
+    ],
     "first_handler": {"order_id": 7, "amount": 19.9},
     "idempotency": [1990, True, [True, False]],
     "payloads_and_results": ["card 1234", "due in 14 days", "a.txt", "b.txt", "Hello Ann, who is 40"],

@@ -90,7 +90,7 @@ def test_type_counts_under_its_name_once_it_is_registered(registry):
             WorkerMetrics,
             {"job_attempts": names.ATTEMPT_OUTCOMES, "jobs_finished": ["succeeded", "cancelled", "expired", "dead"]},
         ),
-        (DispatcherMetrics, {"jobs_finished": ["expired"]}),
+        (DispatcherMetrics, {"jobs_finished": ["expired", "cancelled"]}),
         (ReaperMetrics, {"recovered": names.RECOVERY_REASONS, "jobs_finished": ["cancelled", "dead"]}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

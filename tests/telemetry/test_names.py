@@ -74,6 +74,7 @@ def test_metric_groups_make_all_metrics_and_no_others():
     ServiceMetrics(registry, "reaper", version="1")
     nothing = Demand(queued=0, running=0, due_soon=0, oldest_ready_age_s=0.0, slots=0, wanted_workers=0)
     DispatcherMetrics(registry).publish_demand({}, nothing, 0)
+    DispatcherMetrics(registry).publish_outbox(0, 0.0)
 
     assert set(registry.made) == set(names.METRICS)
     made: dict[names.MetricSpec, Any] = dict(registry.made)

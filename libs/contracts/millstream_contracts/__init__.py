@@ -11,6 +11,7 @@ from millstream_contracts.dead import (
     DeadLetterPage,
 )
 from millstream_contracts.decoding import UNDECODABLE
+from millstream_contracts.dependencies import JobDependencies, RelatedJob
 from millstream_contracts.error_place import ErrorPlace, place_of
 from millstream_contracts.event import Event, EventKind, JobTransition, LiveEvent, QueueEvents
 from millstream_contracts.fleet import Demand, DutyInfo, QueueStatus, RunningJob, ServiceInfo, WorkerInfo
@@ -71,6 +72,7 @@ from millstream_contracts.outcome import (
 )
 from millstream_contracts.policy import (
     DEFAULT_MAX_ATTEMPTS,
+    AfterFailure,
     Backoff,
     BackoffOptions,
     Keeps,
@@ -148,6 +150,7 @@ __all__ = [
     "UNDECODABLE",
     "ActionReport",
     "ActionResult",
+    "AfterFailure",
     "Backfill",
     "BackfillPage",
     "BackfillRequest",
@@ -189,6 +192,7 @@ __all__ = [
     "Incident",
     "Job",
     "JobCount",
+    "JobDependencies",
     "JobError",
     "JobEvent",
     "JobId",
@@ -221,6 +225,7 @@ __all__ = [
     "QueueStatus",
     "RedisServer",
     "RedisStatus",
+    "RelatedJob",
     "RetryAt",
     "RunningJob",
     "Schedule",

@@ -13,6 +13,7 @@ class EventKind(StrEnum):
     """What happened. The scripts write these words."""
 
     SUBMITTED = "submitted"
+    UNBLOCKED = "unblocked"
     RELEASED = "released"
     STARTED = "started"
     SUCCEEDED = "succeeded"

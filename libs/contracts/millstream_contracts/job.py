@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from millstream_contracts.count import JobCount
 from millstream_contracts.ids import JobId, JobType, made_at_ms
-from millstream_contracts.policy import Backoff
+from millstream_contracts.policy import AfterFailure, Backoff
 
 
 class Priority(StrEnum):
@@ -136,6 +136,12 @@ class Job(Struct, kw_only=True, frozen=True):
     handbacks: int = 0
     """Deliveries returned at a shutdown; they cost the job nothing."""
     created_at: datetime
+    after: list[JobId] | None = None
+    """The jobs for which it waits, or has waited."""
+    after_failure: AfterFailure | None = None
+    """What becomes of it when one of them fails."""
+    because_of: JobId | None = None
+    """The one of them by which it is cancelled, or dead."""
     run_at: datetime | None = None
     expires_at: datetime | None = None
     started_at: datetime | None = None

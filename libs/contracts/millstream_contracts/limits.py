@@ -17,6 +17,8 @@ MAX_IDEMPOTENCY_KEY_CHARS = 255
 MAX_UNIQUE_KEY_CHARS = 255
 MAX_ATTEMPTS = 1_000
 MAX_PARTITIONS = 256
+MAX_PARENTS = 1_000
+"""Of one job, in `after`."""
 MAX_DELAY_S = 10 * 366 * 86_400.0
 """Ten years: far enough for any plan, near enough that a millisecond mistaken for a second is refused."""
 MIN_DURATION_S = 0.001

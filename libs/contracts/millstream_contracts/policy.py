@@ -13,6 +13,9 @@ DEFAULT_MAX_ATTEMPTS = 5
 Keeps = Literal["everything", "no_payload", "failures", "nothing"]
 """What the history stores of the jobs of a type: with `failures` those that failed, from their first failure on."""
 
+AfterFailure = Literal["wait", "cancel", "run"]
+"""What becomes of a job when one that it waits for does not succeed. With `wait`, a dead one may still be redriven."""
+
 Seconds = Annotated[float, Meta(ge=0.0, le=limits.MAX_DELAY_S)]
 
 

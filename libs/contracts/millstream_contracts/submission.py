@@ -1,15 +1,15 @@
 """What a client sends to have a job run."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
 from millstream_contracts import limits
 from millstream_contracts.callback import Callback
-from millstream_contracts.ids import NAME_PATTERN
+from millstream_contracts.ids import NAME_PATTERN, JobId
 from millstream_contracts.job import Priority
-from millstream_contracts.policy import BackoffOptions, Seconds
+from millstream_contracts.policy import AfterFailure, BackoffOptions, Seconds
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
@@ -35,6 +35,9 @@ class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_u
     backoff: BackoffOptions | None = None
     tags: Annotated[dict[TagKey, TagValue], Meta(max_length=limits.MAX_TAGS)] | None = None
     callback: Callback | None = None
+    after: Annotated[list[JobId], Meta(min_length=1, max_length=limits.MAX_PARENTS)] | None = None
+    after_failure: AfterFailure = "wait"
+    after_unknown: Literal["refuse", "ignore"] = "refuse"
 
     def __post_init__(self) -> None:
         """Refuse moments that no client can mean. Raises: ValueError, which msgspec turns into a ValidationError."""

@@ -86,15 +86,11 @@ class Broker(Struct, frozen=True):
 
     async def listen_due(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for queues whose next due time moved closer. See :func:`hints.listen`."""
+        await listen(self.address, [self.keys.hint_due], _reader_of_tags(on_hint), on_gap)
 
-        def read(tag: str) -> None:
-            try:
-                queue = Queue.from_tag(tag)
-            except ValueError:
-                return  # any client may publish; what is no tag is no hint
-            on_hint(queue)
-
-        await listen(self.address, [self.keys.hint_due], read, on_gap)
+    async def listen_outbox(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
+        """Listen for queues in which a job has settled for which others wait. See :func:`hints.listen`."""
+        await listen(self.address, [self.keys.hint_outbox], _reader_of_tags(on_hint), on_gap)
 
     async def listen_settled(self, on_hint: Callable[[str], None], on_gap: Callable[[], None]) -> NoReturn:
         """Listen for ids of watched jobs that have settled. See :func:`hints.listen`."""
@@ -205,6 +201,17 @@ class Broker(Struct, frozen=True):
             if rights.warning:
                 log.warning("redis rights missing", reason=rights.warning)
         return found
+
+
+def _reader_of_tags(on_hint: Callable[[Queue], None]) -> Callable[[str], None]:
+    def read(tag: str) -> None:
+        try:
+            queue = Queue.from_tag(tag)
+        except ValueError:
+            return  # any client may publish; what is no tag is no hint
+        on_hint(queue)
+
+    return read
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from millstream_contracts import Job, JobId, JobState, JobType, Queue, Tenant, TypePolicy, moment, occasion_of, queue_of
 from millstream_contracts.ids import new_job_id
-from millstream_streams import Enqueued, Idempotency, NewJob, assemble
+from millstream_streams import Enqueued, Idempotency, NewJob, Parents, assemble
 from millstream_submission.decoding import Decoded
 from millstream_submission.rules import delay_s
 from millstream_telemetry import JobTracer, SendSpan, TraceContext
@@ -36,6 +36,7 @@ def build_job(
     caller: TraceContext,
     idempotency: Idempotency | None = None,
     waited: bool = False,
+    parents: Parents | None = None,
     is_batch_item: bool = False,
     job_id: JobId | None = None,
     clock: Callable[[], float],
@@ -47,7 +48,7 @@ def build_job(
     """
     submission = decoded.submission
     decided = queue_of(tenant, job_id) if job_id else None
-    queue = decided or Queue(tenant, JobType(submission.type), _partition(policy, idempotency))
+    queue = decided or queue_for(tenant, decoded, policy, idempotency)
     now_s = clock()
     now_ms = int(now_s * 1000)
     job_id = job_id or new_job_id(queue, now_ms)
@@ -62,8 +63,14 @@ def build_job(
         tracestate=send.context.tracestate,
         idempotency=idempotency,
         waited=waited,
+        parents=parents,
     )
     return BuiltJob(queue, job, send, decoded)
+
+
+def queue_for(tenant: Tenant, decoded: Decoded, policy: TypePolicy, idempotency: Idempotency | None) -> Queue:
+    """Return the queue of a submission; always the same one for the same key."""
+    return Queue(tenant, JobType(decoded.submission.type), _partition(policy, idempotency))
 
 
 def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
@@ -74,7 +81,9 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
     return Job(
         id=job.id,
         type=built.queue.type,
-        state=_QUEUED if due_ms is None else _SCHEDULED,
+        state=_state_of(job, due_ms),
+        after=list(job.parents.all) if job.parents else None,
+        after_failure=job.parents.after_failure if job.parents else None,
         priority=job.priority,
         version=1,
         max_attempts=submission.max_attempts,
@@ -88,6 +97,12 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
         schedule=schedule,
         scheduled_for=scheduled_for,
     )
+
+
+def _state_of(job: NewJob, due_ms: int | None) -> JobState:
+    if job.parents is not None and job.parents.open:
+        return JobState.BLOCKED
+    return _QUEUED if due_ms is None else _SCHEDULED
 
 
 # Jobs that are submitted together are of a few milliseconds.

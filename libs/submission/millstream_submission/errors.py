@@ -3,7 +3,8 @@
 SubmissionError          a job may not be submitted; carries the fields at fault
 ├── MalformedError       its bytes cannot be decoded
 ├── TooLargeError        it, or its payload, has too many bytes
-└── InvalidError         it says something that may not be
+├── InvalidError         it says something that may not be
+└── UnknownParentError   it waits for a job that is not known
 
 BacklogFullError         too many jobs wait to be stored already; carries their number
 """
@@ -34,6 +35,10 @@ class TooLargeError(SubmissionError):
 
 class InvalidError(SubmissionError):
     """A field of a submission has a value that is not allowed."""
+
+
+class UnknownParentError(SubmissionError):
+    """A submission waits for a job that is not known, or was forgotten."""
 
 
 class BacklogFullError(Exception):

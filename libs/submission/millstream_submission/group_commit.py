@@ -27,6 +27,7 @@ from millstream_streams import (
     StoreUnavailableError,
 )
 from millstream_submission.deadline import Deadline
+from millstream_submission.dependencies import weight_of
 from millstream_submission.errors import BacklogFullError
 from millstream_submission.known_queues import KnownQueues
 
@@ -49,6 +50,7 @@ class Ticket(Struct, eq=False):
 
     jobs: Sequence[NewJob]
     outcome: "asyncio.Future[list[Enqueued]]"
+    weight: int
     since: float
     """The beginning of the request, on the monotonic clock."""
 
@@ -60,30 +62,31 @@ class Lane:
         self.queue = queue
         self.durability = durability
         self.tickets: deque[Ticket] = deque()
-        self.jobs = 0
+        self.weight = 0
+        """Of the waiting jobs, in a script call."""
         self.calls = 0
 
     def put(self, ticket: Ticket) -> None:
         """Add a ticket at the end."""
         self.tickets.append(ticket)
-        self.jobs += len(ticket.jobs)
+        self.weight += ticket.weight
 
     def take(self) -> list[Ticket]:
         """Remove the oldest tickets that fit into one call."""
-        if self.jobs <= limits.MAX_SCRIPT_JOBS:
+        if self.weight <= limits.MAX_SCRIPT_JOBS:
             return self.give_up()
         load: list[Ticket] = []
         room = limits.MAX_SCRIPT_JOBS
-        while self.tickets and len(self.tickets[0].jobs) <= room:
+        while self.tickets and self.tickets[0].weight <= room:
             ticket = self.tickets.popleft()
-            room -= len(ticket.jobs)
-            self.jobs -= len(ticket.jobs)
+            room -= ticket.weight
+            self.weight -= ticket.weight
             load.append(ticket)
         return load
 
     def give_up(self) -> list[Ticket]:
         """Remove all waiting tickets."""
-        waiting, self.jobs = list(self.tickets), 0
+        waiting, self.weight = list(self.tickets), 0
         self.tickets.clear()
         return waiting
 
@@ -92,7 +95,7 @@ class Lane:
         """Whether a call should start now."""
         if not self.calls:
             return bool(self.tickets)
-        return self.calls < MAX_CALLS and self.jobs >= limits.MAX_SCRIPT_JOBS
+        return self.calls < MAX_CALLS and self.weight >= limits.MAX_SCRIPT_JOBS
 
     @property
     def answer_within_s(self) -> float:
@@ -147,7 +150,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         since: float | None = None,
         durability: Durability | None = None,
     ) -> "asyncio.Future[list[Enqueued]]":
-        """Store jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`; await the result for their codes, in order.
+        """Store jobs of one queue, as many as one call takes; await the result for their codes, in order.
 
         `since` is when the request began, on the monotonic clock, by default now. A caller that is cancelled leaves its
         jobs to be stored. Raises: BacklogFullError, NotDurableError, StoreFullError, StoreUnavailableError.
@@ -156,7 +159,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
             raise StoreUnavailableError("Redis refused a write a moment ago")
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise BacklogFullError(self.backlog_jobs)
-        ticket = Ticket(jobs, self._loop.create_future(), since or time.monotonic())
+        ticket = Ticket(jobs, self._loop.create_future(), sum(map(weight_of, jobs)), since or time.monotonic())
         self.backlog_jobs += len(jobs)
         lane = self._lanes.get((queue, durability))
         if lane is None:

@@ -14,6 +14,8 @@ _NO_TIMES = (None, None, None, None)
 def has_rules(submission: Submission) -> bool:
     """Whether a submission has any of the fields that :func:`rule_faults` checks."""
     fields = (submission.run_at, submission.delay_s, submission.expires_at, submission.expires_in_s)
+    if submission.after_failure != "wait" or submission.after_unknown != "refuse":
+        return True
     return submission.tags is not None or submission.callback is not None or fields != _NO_TIMES
 
 
@@ -23,6 +25,10 @@ def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float])
         yield FieldError(prefix + "/tags", "contains the character NUL")
     if submission.callback is not None:
         yield from _callback_faults(submission.type, submission.callback, prefix)
+    if submission.after is None:
+        for name, default in (("after_failure", "wait"), ("after_unknown", "refuse")):
+            if getattr(submission, name) != default:
+                yield FieldError(f"{prefix}/{name}", "needs `after`, the jobs to wait for")
     run = (submission.run_at, submission.delay_s)
     expiry = (submission.expires_at, submission.expires_in_s)
     if run == expiry == (None, None):

@@ -288,6 +288,18 @@ DEAD_JOBS = MetricSpec("millstream_dead_jobs", "gauge", ("type",), "Dead jobs th
 DEAD_OLDEST = MetricSpec(
     "millstream_dead_oldest_age_seconds", "gauge", ("type",), "How long the oldest dead job has waited"
 )
+OUTBOX_ENTRIES = MetricSpec(
+    "millstream_outbox_entries", "gauge", (), "Jobs that have settled, and whose blocked children have to be told"
+)
+OUTBOX_OLDEST = MetricSpec(
+    "millstream_outbox_oldest_seconds", "gauge", (), "How long ago the first of them has settled"
+)
+RESOLVED = MetricSpec(
+    "millstream_resolved_total",
+    "counter",
+    ("outcome",),
+    "What became of blocked jobs that were told of a parent: ready, noted, kept, ended, unknown_job",
+)
 DEMAND_JOBS = MetricSpec(
     "millstream_demand_jobs",
     "gauge",
@@ -431,6 +443,9 @@ METRICS = (
     LIVE_LISTENERS,
     LIVE_GAPS,
     QUEUE_JOBS,
+    OUTBOX_ENTRIES,
+    OUTBOX_OLDEST,
+    RESOLVED,
     QUEUE_OLDEST_READY,
     QUEUE_PAUSED,
     DEAD_JOBS,

@@ -8,6 +8,8 @@ from msgspec import Struct
 from millstream_contracts import DEFAULT_TENANT
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
+from millstream_dispatcher.linker import Linker
+from millstream_dispatcher.messenger import Messenger
 from millstream_dispatcher.notices.channels import Channel, EmailChannel, NotifyChannel, WebhookChannel
 from millstream_dispatcher.notices.conditions import Limits
 from millstream_dispatcher.notices.notice_desk import NoticeDesk
@@ -30,7 +32,7 @@ from millstream_dispatcher.webhooks.herald import Herald
 from millstream_history import History
 from millstream_runtime import Duty, HealthCheck, Service, Wake
 from millstream_streams import WEBHOOKS_GROUP, Broker, consumer_name
-from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
+from millstream_submission import Dependencies, KnownQueues, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import (
     DispatcherMetrics,
     HistoryMetrics,
@@ -53,14 +55,18 @@ class Duties(Struct, frozen=True):
 
 @asynccontextmanager
 async def open_duties(
-    service: Service[DispatcherSettings], broker: Broker, history: History | None, due: CheckSchedule
+    service: Service[DispatcherSettings],
+    broker: Broker,
+    history: History | None,
+    due: CheckSchedule,
+    outbox: CheckSchedule,
 ) -> AsyncIterator[Duties]:
     """Yield all duties, and close what they have opened. Those of the history are there only with one."""
     settings, metrics = service.settings, service.metrics
     board, shown = QueueBoard(), HistoryMetrics(metrics) if history else None
     submitter = submitter_of(service, broker)
     scheduler, starter, surveyor = schedule_duties(service, broker, submitter)
-    own = [*duties_of(settings, broker, metrics, due, board), scheduler, starter, surveyor]
+    own = [*duties_of(settings, broker, metrics, due, outbox, board), scheduler, starter, surveyor]
     made = Duties(own, [], (scheduler.wake, starter.wake))
     book = EndpointBook(history.webhooks.every if history else None)
     view: HistoryView | None = None
@@ -127,15 +133,23 @@ def duties_of(
     broker: Broker,
     metrics: MetricRegistry,
     due: CheckSchedule,
+    outbox: CheckSchedule,
     board: QueueBoard | None = None,
 ) -> list[Duty]:
-    """Return the duties of a dispatcher. Hints of scheduled jobs go to `due`, and what was measured to `board`."""
+    """Return the duties of a dispatcher.
+
+    Hints of scheduled jobs go to `due`, those of settled ones to `outbox`, and what was measured to `board`.
+    """
     store, registry = broker.store, broker.registry
     expiring = CheckSchedule(registry, settings.expire_every_s)
+    blocked = CheckSchedule(registry, settings.link_every_s)
     shown = DispatcherMetrics(metrics)
+    dependencies = Dependencies(store, broker.views)
     return [
         Promoter(store, due, shown, interval_s=settings.release_every_s),
         Expirer(store, expiring, shown, interval_s=settings.expire_every_s),
+        Messenger(store, outbox, shown, interval_s=settings.tell_every_s),
+        Linker(store, dependencies, blocked, shown, interval_s=settings.link_every_s),
         QueueMetrics(
             store,
             registry,
@@ -143,6 +157,8 @@ def duties_of(
             shown,
             due=due,
             expiring=expiring,
+            outbox=outbox,
+            blocked=blocked,
             due_soon_s=settings.due_soon_s,
             interval_s=settings.gauges_every_s,
             board=board,

@@ -45,6 +45,8 @@ class QueueMetrics:
         *,
         due: CheckSchedule,
         expiring: CheckSchedule,
+        outbox: CheckSchedule,
+        blocked: CheckSchedule,
         due_soon_s: float,
         interval_s: float,
         board: QueueBoard | None = None,
@@ -57,6 +59,8 @@ class QueueMetrics:
         self._metrics = metrics
         self._due = due
         self._expiring = expiring
+        self._outbox = outbox
+        self._blocked = blocked
         self._due_soon_s = due_soon_s
         self._board = board
 
@@ -72,6 +76,9 @@ class QueueMetrics:
             raise
         finally:
             self._metrics.publish(sum_depths(job_type, some) for job_type, some in depths.items())
+            every = [one for some in depths.values() for one in some]
+            oldest_ms = max((one.oldest_news_age_ms for one in every), default=0)
+            self._metrics.publish_outbox(sum(one.outbox for one in every), oldest_ms / 1000)
         await self._publish_demand(depths)
         return DutyResult(next_in_s=REMEASURED_AT * self.interval_s)
 
@@ -85,6 +92,8 @@ class QueueMetrics:
             found = await self._store.measure(queue, due_soon_s=self._due_soon_s)
             self._due.record(queue, checked_at=checked_at, next_in_ms=found.next_due_in_ms)
             self._expiring.record(queue, checked_at=checked_at, next_in_ms=found.next_expiry_in_ms)
+            self._outbox.record(queue, checked_at=checked_at, next_in_ms=found.next_news_in_ms)
+            self._blocked.record(queue, checked_at=checked_at, next_in_ms=found.next_link_in_ms)
             depths[queue.type].append(found)
 
         await for_each_queue(queues, measure)

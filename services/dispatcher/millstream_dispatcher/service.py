@@ -2,6 +2,8 @@
 
 from contextlib import AsyncExitStack
 
+import anyio
+
 from millstream_contracts import Queue
 from millstream_dispatcher.assembly import open_duties
 from millstream_dispatcher.check_schedule import CheckSchedule
@@ -32,7 +34,8 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         redis = await stack.enter_async_context(suitable_redis(service, NEEDS["dispatcher"], patience_s=PATIENCE_S))
         broker = redis.broker
         due = CheckSchedule(broker.registry, settings.release_every_s)
-        made = await stack.enter_async_context(open_duties(service, broker, history, due))
+        outbox = CheckSchedule(broker.registry, settings.tell_every_s)
+        made = await stack.enter_async_context(open_duties(service, broker, history, due, outbox))
         metrics, needs = DutyMetrics(service.metrics, "dispatcher"), {"redis": StoreUnavailableError}
         runner = DutyRunner(made.duties, metrics, needs=needs, checks=made.checks)
         service.report.take_over(live=runner.live, ready=runner.ready, duties=runner.duties)
@@ -49,4 +52,9 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
             for wake in made.schedule_wakes:
                 wake.set()
 
-        await run_duties(runner, service.orders, beside=lambda: broker.listen_due(on_hint, on_gap))
+        async def listen() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(broker.listen_due, on_hint, on_gap)
+                tasks.start_soon(broker.listen_outbox, outbox.check_now, outbox.check_all_now)
+
+        await run_duties(runner, service.orders, beside=listen)

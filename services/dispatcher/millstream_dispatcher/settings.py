@@ -22,6 +22,11 @@ class DispatcherSettings(HistorySettings, frozen=True, kw_only=True):
     """How often each queue is checked for due jobs. A job starts late by this much at most when its hint was lost."""
     expire_every_s: Interval = 5.0
     """How often each queue is checked for expired jobs. A job is shown as expired late by this much at most."""
+    tell_every_s: Interval = 5.0
+    """How often each queue is checked for jobs that have ended and for which others wait. These start late by this much
+    at most when a hint was lost."""
+    link_every_s: Interval = 5.0
+    """How often each queue is checked for blocked jobs whose parents may not know of them."""
     gauges_every_s: Interval = 5.0
     """How often the depth and age of the queues are measured."""
     history_days: Annotated[int, Meta(ge=2, le=3650)] = 90

@@ -12,6 +12,7 @@ from millstream_ingest.http.body_reader import BodyReader
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.inspection.bulk_operations import BulkOperations
 from millstream_ingest.inspection.dead_letters import DeadLetters
+from millstream_ingest.inspection.dependency_reader import DependencyReader
 from millstream_ingest.inspection.history_lag import HistoryLag
 from millstream_ingest.inspection.job_searcher import JobSearcher
 from millstream_ingest.inspection.jobs import JobLister
@@ -29,7 +30,7 @@ from millstream_ingest.submission.single import Submitter
 from millstream_ingest.webhooks.endpoint_desk import EndpointDesk
 from millstream_runtime import HealthReport, unwrapped
 from millstream_streams import Broker, open_broker
-from millstream_submission import Admission, GroupCommitter, KnownQueues, TypeCatalogue
+from millstream_submission import Admission, Dependencies, GroupCommitter, KnownQueues, TypeCatalogue
 from millstream_submission.group_commit import ANSWER_WITHIN_S
 from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
 
@@ -61,6 +62,7 @@ class Services(Struct, frozen=True, kw_only=True):
     committer: GroupCommitter
     lister: JobLister
     past_jobs: PastJobs
+    dependency_reader: DependencyReader
     searcher: JobSearcher
     history_lag: HistoryLag
     dead_letters: DeadLetters
@@ -146,17 +148,32 @@ def _assemble(
     admission = Admission(settings.unknown_types)
     lag = HistoryLag(broker)
     lister, refusals, clock = JobLister(broker), RefusalLog(), broker.clock
-    submitter = Submitter(catalogue, admission, tracer, committer, broker.views, metrics, clock=clock)
+    past_jobs = PastJobs(broker, history)
+    dependencies = Dependencies(broker.store, broker.views, recall=past_jobs.ended_as)
+    submitter = Submitter(
+        catalogue, admission, tracer, committer, broker.views, metrics, clock=clock, dependencies=dependencies
+    )
     return Services(
         settings=settings,
         broker=broker,
         history=history,
         body_reader=BodyReader(settings.max_batch_body_bytes),
         submitter=submitter,
-        batch_submitter=BatchSubmitter(catalogue, admission, tracer, committer, metrics, refusals, clock=clock),
+        batch_submitter=BatchSubmitter(
+            catalogue,
+            admission,
+            tracer,
+            committer,
+            metrics,
+            refusals,
+            clock=clock,
+            dependencies=dependencies,
+            views=broker.views,
+        ),
         committer=committer,
         lister=lister,
-        past_jobs=PastJobs(broker, history),
+        past_jobs=past_jobs,
+        dependency_reader=DependencyReader(broker, dependencies),
         searcher=JobSearcher(broker, lag, tracer, metrics),
         history_lag=lag,
         bulk_operations=BulkOperations(broker),

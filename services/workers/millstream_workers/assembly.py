@@ -11,7 +11,7 @@ from millstream.schedules import take_schedules
 from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
-from millstream_submission import Admission, KnownQueues, TypeCatalogue
+from millstream_submission import Admission, Dependencies, KnownQueues, TypeCatalogue
 from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics, configured_logs
 from millstream_workers.children.child_jobs import ChildSubmitter
 from millstream_workers.children.child_reader import ChildReader
@@ -166,7 +166,15 @@ class Assembly(Struct, frozen=True, kw_only=True):
     ) -> ParentMaker:
         broker, admission = self.broker, Admission(self.settings.unknown_types)
         clock, limit = broker.clock.now_s, WaitLimit(self.settings.concurrency)
-        submitter = ChildSubmitter(broker.store, *submission, admission, tracer, DEFAULT_TENANT, clock=clock)
+        submitter = ChildSubmitter(
+            broker.store,
+            *submission,
+            admission,
+            tracer,
+            DEFAULT_TENANT,
+            clock=clock,
+            dependencies=Dependencies(broker.store, broker.views),
+        )
         reader = ChildReader(
             broker.store,
             broker.views,

@@ -6,11 +6,11 @@ from console.seeding import BIG, ERROR, HOSTILE, MAIL, dead_jobs, past_job, reme
 from console.serving import Browser, running_console
 from history_seeds import events_of, store_at
 from ingest.serving import Ingest
-from streams.seeds import job_of, seed, seed_running
+from streams.seeds import commit, job_of, seed, seed_running
 
 from millstream_console.pages.job.job_page import MAX_ATTEMPTS
 from millstream_console.settings import ConsoleSettings
-from millstream_contracts import DEFAULT_TENANT, EventKind, JobState, JobType, Queue, TypePolicy, TypeRegistration
+from millstream_contracts import DEFAULT_TENANT, Dead, EventKind, JobState, JobType, Queue, TypePolicy, TypeRegistration
 from millstream_streams import Broker
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
@@ -48,6 +48,42 @@ async def test_a_waiting_job_says_what_it_waits_for(console: Browser, broker: Br
     page = await console.get(f"/jobs/{later}")
     assert "It is not due yet: it becomes ready in 59 m" in page.main or "ready in 1 h" in page.main
     assert page.the("#live_why .notice")
+
+
+async def test_a_blocked_job_says_for_what_it_waits(console: Browser, broker: Broker, ingest: Ingest) -> None:
+    """The page of a blocked job leads to those for which it waits, and theirs lead to it; a dead one is told of."""
+    parent = await seed_running(broker, MAIL)
+    child = await ingest.submit(after=[parent.id])
+    page = await console.get(f"/jobs/{child['id']}")
+    assert "It is blocked: it waits for one other job." in page.main
+    assert [link["href"] for link in page.all("#live_around a")] == [f"/jobs/{parent.id}"]
+    assert [link["href"] for link in (await console.get(f"/jobs/{parent.id}")).all("#live_around a")] == [
+        f"/jobs/{child['id']}"
+    ]
+    await commit(broker, parent, Dead("attempts", ERROR))
+    page = await console.get(f"/jobs/{child['id']}")
+    assert "It waits for a decision:" in page.main
+    assert [link["href"] for link in page.all("#live_why a")] == [f"/jobs/{parent.id}"]
+
+
+async def test_a_cancelled_job_names_the_one_for_which_it_waited(
+    console: Browser, broker: Broker, ingest: Ingest
+) -> None:
+    """The page of a job that was cancelled by its parent says so, and leads there."""
+    [parent] = await seed(broker, MAIL)
+    await broker.store.cancel(MAIL, [parent])
+    child = await ingest.submit(after=[parent])
+    page = await console.get(f"/jobs/{child['id']}")
+    assert "for which it waited, was cancelled." in page.main
+    assert [link["href"] for link in page.all("#live_why a")] == [f"/jobs/{parent}"]
+
+
+async def test_a_job_is_submitted_with_jobs_to_wait_for(console: Browser, broker: Broker) -> None:
+    """The form takes ids of jobs to wait for, and says which of them is not known."""
+    [parent] = await seed(broker, MAIL)
+    draft = {"type": MAIL.type, "payload": "null", "priority": "normal"}
+    page = await console.post("/jobs/new", **draft, after=f"{parent}\n")
+    assert "It is blocked" in page.main
 
 
 async def test_a_job_that_there_is_not_is_told(console: Browser) -> None:

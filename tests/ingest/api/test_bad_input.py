@@ -328,13 +328,6 @@ async def test_query_that_cannot_be_read_is_a_bad_request(ingest, query):
     problem(await ingest.http.get(f"/v1/jobs?{query}"), 400, "bad-request")
 
 
-async def test_state_that_is_not_listed_is_refused_and_says_where_to_look(ingest):
-    """A state that cannot be listed is answered with 422, and the problem says how it is searched for."""
-    document = problem(await ingest.http.get("/v1/jobs", params={"state": "blocked"}), 422, "invalid-request")
-    assert pointers(document) == ["?state"]
-    assert "q=state:blocked" in document["errors"][0]["detail"]
-
-
 BAD_IDS = [
     "nope",
     "email.send_00",

@@ -17,6 +17,7 @@ SCOPES = {
     ("/v1/jobs/batch", "POST"): "jobs:submit",
     ("/v1/jobs", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}", "GET"): "jobs:read",
+    ("/v1/jobs/{job_id}/dependencies", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/stack", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/timeline", "GET"): "jobs:read",
     ("/v1/jobs/search/hints", "GET"): "jobs:read",

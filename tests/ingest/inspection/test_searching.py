@@ -148,8 +148,6 @@ async def test_a_list_without_such_parameters_is_that_of_redis(ingest, past):
     job = await ingest.submit()
     assert await found(ingest) == [job["id"]]
     assert await found(ingest, state="dead") == []
-    document = problem(await ingest.http.get("/v1/jobs", params={"state": "blocked"}), 422, "invalid-request")
-    assert "q=state:blocked" in document["errors"][0]["detail"]
 
 
 async def test_unsettled_jobs_are_shown_as_they_are_now(ingest, broker, queue, history_url):

@@ -1,12 +1,16 @@
 """The SDK packs jobs into requests."""
 
+from datetime import UTC, datetime
+from typing import Any, cast
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.jobs.job_handle import JobHandle
 from millstream.jobs.new_job import NewJob, batches
-from millstream_contracts import limits
+from millstream_contracts import Job, JobId, JobState, JobType, limits
 
 
 @pytest.mark.parametrize("count", [1, 2, 10])
@@ -49,3 +53,14 @@ def test_text_that_is_no_unicode_is_a_clear_error() -> None:
     """A lone surrogate in a payload raises an error that names the type and not the payload."""
     with pytest.raises(TypeError, match=r"the payload of `email\.send` cannot be encoded"):
         NewJob("email.send", {"to": "\ud83d"})
+
+
+def test_jobs_to_wait_for_are_ids_jobs_and_handles() -> None:
+    """`after` takes one or several ids, jobs or handles, and anything else is named."""
+    job_id = JobId("x_0001M8F0J0D5F8TT85935GNVHDXK")
+    handle: JobHandle[int] = JobHandle(cast("Any", None), job_id)
+    job = Job(id=job_id, type=JobType("x"), state=JobState.QUEUED, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    for after in (job_id, handle, job, [job_id], (handle,)):
+        assert msgspec.msgpack.decode(NewJob("x", after=after).content)["after"] == [job_id]
+    with pytest.raises(TypeError, match="`after` takes ids, jobs and handles, not int"):
+        NewJob("x", after=cast("Any", [7]))

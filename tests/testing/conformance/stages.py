@@ -13,8 +13,11 @@ from workers.floor import Floor, open_floor, queue_of_id, queue_of_type
 from millstream import Client, JobRef
 from millstream.testing import Testing
 from millstream_contracts import DEFAULT_TENANT, Job, JobId, JobState, JobType, Succeeded, TypePolicy, TypeRegistration
+from millstream_dispatcher.check_schedule import CheckSchedule
+from millstream_dispatcher.messenger import Messenger
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker, CommitCode
+from millstream_telemetry import DispatcherMetrics, MetricRegistry
 
 ELSEWHERE = TypeRegistration(type=JobType("elsewhere"), policy=TypePolicy())
 """A type that nothing handles here."""
@@ -89,6 +92,8 @@ class RedisStage:
         self.client = client
         self._broker = broker
         self._floor = floor
+        schedule, shown = CheckSchedule(broker.registry, 0.0), DispatcherMetrics(MetricRegistry())
+        self._messenger = Messenger(broker.store, schedule, shown, interval_s=0.0)
 
     async def settled(self, job_id: str) -> Job:
         """Wait, and make the job due whenever it is scheduled."""
@@ -96,6 +101,7 @@ class RedisStage:
 
         async def is_settled() -> bool:
             self._floor.check()
+            await self._messenger.run_once()
             job = await self.client.get(job_id)
             if job.state is JobState.SCHEDULED:
                 await self._shift(job_id, 10 * 86_400)
@@ -122,6 +128,7 @@ class RedisStage:
             await self._shift_queue(self._broker.keys.of(queue).expiring, "expires_at", queue, seconds)
             await self._broker.store.release_due(queue)
             await self._broker.store.expire(queue)
+        await self._messenger.run_once()
         await self._work()
 
     async def crashed(self, ref: JobRef[Any, Any], payload: Any, times: int) -> Job:

@@ -377,3 +377,49 @@ async def test_results_are_awaited(stage: Stage) -> None:
     assert (await (await client.submit(echo, Order(4))).result()).order_id == 4
     with pytest.raises(JobFailedError, match=r"is dead \(attempts\): ValueError: order 6"):
         await (await client.submit(dies, Order(6))).result()
+
+
+async def test_a_job_waits_for_others(stage: Stage) -> None:
+    """A job runs after those that it names, and is blocked until they have succeeded."""
+    first = await stage.client.submit(note, "first", delay=60)
+    second = await stage.client.submit(note, "second", after=[first], priority="high")
+    blocked = await second.status()
+    assert told(blocked, "after", "after_failure") == {
+        "state": "blocked",
+        "version": 1,
+        "after": [first.id],
+        "after_failure": "wait",
+    }
+    await stage.settled(first.id)
+    job = await stage.settled(second.id)
+    assert told(job) == {"state": "succeeded", "attempts": 1, "deliveries": 1, "version": 4}
+    assert ran == ["first", "second"]
+
+
+@pytest.mark.parametrize(("policy", "end"), [("cancel", ("cancelled", "parent_dead")), ("run", ("succeeded", None))])
+async def test_the_death_of_a_job_is_told_to_those_that_wait(stage: Stage, policy: Any, end: Any) -> None:
+    """What comes after a job that dies is cancelled, or runs, as it asked for."""
+    first = await stage.client.submit(dies, Order(1), delay=60)
+    second = await stage.client.submit(note, "second", after=first, after_failure=policy)
+    await stage.settled(first.id)
+    job = await stage.settled(second.id)
+    assert (job.state.value, job.reason) == end
+
+
+async def test_a_job_after_a_dead_one_waits_for_its_redrive(stage: Stage) -> None:
+    """A job that waits for a dead one stays blocked, and is cancelled with what comes after it by a cancellation."""
+    first = await run(stage, dies, Order(1))
+    second = await stage.client.submit(note, "second", after=first)
+    third = await stage.client.submit(note, "third", after=second)
+    assert [(await one.status()).state for one in (second, third)] == [JobState.BLOCKED] * 2
+    await second.cancel()
+    job = await stage.settled(third.id)
+    assert (job.state, job.reason, job.because_of) == (JobState.CANCELLED, "parent_cancelled", second.id)
+
+
+async def test_a_job_that_is_not_known_cannot_be_waited_for(stage: Stage) -> None:
+    """A submission that names a job that there is not is refused, unless it ignores such jobs."""
+    with pytest.raises(InvalidError, match="after"):
+        await stage.client.submit(note, "x", after="note_0001M8F0J0D5F8TT85935GNVHDXK")
+    job = await run(stage, note, "x", after="note_0001M8F0J0D5F8TT85935GNVHDXK", after_unknown="ignore")
+    assert told(job)["state"] == "succeeded"

@@ -200,8 +200,10 @@ row, and another would be written with each transition."""
 KEPT = frozenset({"waited_ms", "ran_ms", "error", "fingerprint", "error_text"})
 """Columns that keep what they hold where a row has no value for them."""
 
-LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source", "fresh", "schedule", "scheduled_for"})
-"""Fields of a job that have no column: they matter only while it lives in Redis, or follow from its tags."""
+LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source", "fresh", "schedule", "scheduled_for"}) | frozenset(
+    {"after", "after_failure", "because_of"}
+)
+"""Fields of a job that have no column: they are known only while it lives in Redis, or follow from its tags."""
 
 FORGOTTEN_COLUMNS = tuple(
     Column(column.name, f"job.{column.name}", column.write)

@@ -32,6 +32,7 @@ from millstream_contracts import (
     Demand,
     Facets,
     Job,
+    JobDependencies,
     JobStack,
     JobState,
     NewOperation,
@@ -136,6 +137,10 @@ class Api:
         if job.state is not JobState.SUCCEEDED:
             raise JobFailedError(job)
         return job.result
+
+    def dependencies(self, job_id: str) -> ApiFlow[JobDependencies]:
+        """Read the jobs around a job."""
+        return self._retrier.flow(Call(path=f"{_job_path(job_id)}/dependencies", returns=JobDependencies))
 
     def stack(self, job_id: str) -> ApiFlow[JobStack]:
         """Ask where the handler of a running job is. A worker that does not answer is not asked again."""

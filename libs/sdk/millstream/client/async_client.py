@@ -32,6 +32,7 @@ from millstream_contracts import (
     ExportOptions,
     Facets,
     Job,
+    JobDependencies,
     JobEvent,
     JobId,
     JobStack,
@@ -216,6 +217,10 @@ class Client:
         """
         job, *rest = args if args and isinstance(args[0], JobRef) else ("", *args)
         return await self._result(job, *rest, **options)
+
+    async def dependencies(self, job_id: str) -> JobDependencies:
+        """Return what a job waits for, and what waits for it. Raises: JobNotFoundError, ApiError."""
+        return await self._transport.run(self._api.dependencies(job_id))
 
     async def stack(self, job_id: str) -> JobStack:
         """Return where the handler of a running job is now; `str` of it is the stack.

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, Unpack, overload
 import msgspec
 
 from millstream.jobs.job_ref import JobRef
-from millstream.jobs.submit_options import SubmitOptions, check_submit_options
+from millstream.jobs.submit_options import SubmitOptions, check_submit_options, parent_ids
 from millstream.payloads import plain_payload
 from millstream.seconds import in_seconds
 from millstream_contracts import limits
@@ -38,6 +38,8 @@ class NewJob:
         fields = {_FIELDS.get(name, name): in_seconds(value) for name, value in options.items() if value is not None}
         if isinstance(fields.get("callback"), str):
             fields["callback"] = {"url": fields["callback"]}
+        if "after" in fields:
+            fields["after"] = parent_ids(fields["after"])
         self.content = _encode({"type": self.type, "payload": payload, **fields}, self.type)
         """The submission in MessagePack."""
 

@@ -1,11 +1,16 @@
 """The options of a submission."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
+from millstream.jobs.job_handle import JobHandle
+from millstream.jobs.sync_job_handle import SyncJobHandle
 from millstream.seconds import Seconds
-from millstream_contracts import Backoff, Callback, did_you_mean
+from millstream_contracts import AfterFailure, Backoff, Callback, Job, JobId, did_you_mean
+
+Parent = str | Job | JobHandle[Any] | SyncJobHandle[Any]
+"""A job that another one waits for."""
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -31,6 +36,13 @@ class SubmitOptions(TypedDict, total=False):
     """Up to 16 short strings, searchable."""
     callback: str | Callback | None
     """The URL that is called when the job settles; or a `Callback`, which names the events too."""
+    after: "Parent | Sequence[Parent] | None"
+    """The jobs that have to succeed before it starts: ids, jobs, or handles. A `delay` counts from then."""
+    after_failure: AfterFailure | None
+    """What becomes of it when one of them does not succeed: it waits for a decision about a dead one (`wait`, the
+    default), is cancelled (`cancel`), or starts all the same (`run`)."""
+    after_unknown: Literal["refuse", "ignore"] | None
+    """Whether a job in `after` that is not known is refused, which is the default, or counts as done."""
 
 
 def check_submit_options(options: SubmitOptions) -> None:
@@ -39,3 +51,17 @@ def check_submit_options(options: SubmitOptions) -> None:
     for option in options:
         if option not in known:
             raise TypeError(f"unknown option `{option}`{did_you_mean(option, known)}")
+
+
+def parent_ids(after: Any) -> list[JobId]:
+    """Return the ids of the jobs to wait for: of one, or of several. Raises: TypeError."""
+    several = [after] if isinstance(after, str | Job | JobHandle | SyncJobHandle) else after
+    return [_id_of(one) for one in several]
+
+
+def _id_of(parent: Any) -> JobId:
+    if isinstance(parent, str):
+        return JobId(parent)
+    if isinstance(parent, Job | JobHandle | SyncJobHandle):
+        return parent.id
+    raise TypeError(f"`after` takes ids, jobs and handles, not {type(parent).__name__}")

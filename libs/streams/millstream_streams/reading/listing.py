@@ -31,18 +31,20 @@ _TIES_AT_ONCE = 500
 T = TypeVar("T")
 Renderer = Callable[[Queue, list[JobId]], Awaitable[list[T]]]
 
-LISTABLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SCHEDULED, JobState.DEAD)
+LISTABLE_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.SCHEDULED, JobState.BLOCKED, JobState.DEAD)
 
 
 # What a cursor calls a place. Cursors outlive a release, so these numbers never change.
 _READY = {0: Priority.HIGH, 1: Priority.NORMAL, 2: Priority.LOW}
 _DUE = 3
 _DEAD = 4
+_BLOCKED = 5
 _PLACES = {
     JobState.QUEUED: tuple(_READY),
     JobState.RUNNING: tuple(_READY),
     JobState.SCHEDULED: (_DUE,),
     JobState.DEAD: (_DEAD,),
+    JobState.BLOCKED: (_BLOCKED,),
 }
 
 
@@ -77,7 +79,7 @@ class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
             Queue.from_tag(found.tag)
         except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
             raise CursorError("this is not a cursor of this list") from error
-        form = _SCORE_AND_MEMBER if found.place == _DUE else _ENTRY_ID
+        form = _SCORE_AND_MEMBER if found.place in {_DUE, _BLOCKED} else _ENTRY_ID
         if found.after and not form.fullmatch(found.after):
             raise CursorError("this is not a cursor of this list")
         return found
@@ -133,8 +135,9 @@ class Listing:
         finders = {
             JobState.QUEUED: self._queued,
             JobState.RUNNING: self._running,
-            JobState.SCHEDULED: self._scheduled,
+            JobState.SCHEDULED: self._by_score,
             JobState.DEAD: self._dead,
+            JobState.BLOCKED: self._by_score,
         }
         key = _key_of(self._keys.of(queue), place)
         try:
@@ -175,7 +178,7 @@ class Listing:
             pending[-1]["message_id"].decode() if len(pending) == count else None,
         )
 
-    async def _scheduled(self, key: str, after: str, count: int) -> Found:
+    async def _by_score(self, key: str, after: str, count: int) -> Found:
         score, _, member = after.partition(":")
         start, found = (float(score) if score else -math.inf), list[tuple[float, str]]()
         # Jobs with one and the same due time stand in the order of their ids; there may be more than a page of them.
@@ -198,7 +201,7 @@ class Listing:
 def _key_of(keys: QueueKeys, place: int) -> str:
     if place in _READY:
         return keys.ready_of(_READY[place])
-    return keys.due if place == _DUE else keys.dlq
+    return {_DUE: keys.due, _BLOCKED: keys.blocked}.get(place, keys.dlq)
 
 
 def _found(entries: list[tuple[bytes, Any]], count: int) -> Found:

@@ -15,7 +15,7 @@ def sum_depths(job_type: JobType, partitions: Sequence[Depths]) -> QueueStatus:
         queued={priority.value: sum(depths.queued_of(priority) for depths in partitions) for priority in PRIORITIES},
         running=sum(depths.running for depths in partitions),
         scheduled=sum(depths.scheduled for depths in partitions),
-        blocked=0,
+        blocked=sum(depths.blocked for depths in partitions),
         dead=sum(depths.dead for depths in partitions),
         paused=any(depths.paused for depths in partitions),
         oldest_ready_age_s=max((depths.oldest_ready_age_ms for depths in partitions), default=0) / 1000,

@@ -1,10 +1,12 @@
 """Reads jobs as the API shows them: hashes become `Job` values."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec import Raw, Struct
 
 from millstream_contracts import (
+    AfterFailure,
     DeadLetter,
     Job,
     JobId,
@@ -19,6 +21,7 @@ from millstream_contracts import (
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
+from millstream_streams.store.deliveries import Idempotency
 from millstream_streams.store.keys import Keys
 from millstream_streams.store.plain import attempts_of, deliveries_of, version_of
 from millstream_streams.store.specs import (
@@ -34,6 +37,7 @@ from millstream_streams.store.specs import (
 # By the words that scripts write, for a hash may hold others.
 _STATES = {state.encode(): state for state in JobState}
 _PRIORITIES = {priority.encode(): priority for priority in Priority}
+_POLICIES: dict[bytes, AfterFailure] = {b"wait": "wait", b"cancel": "cancel", b"run": "run"}
 _LONG_AGO = moment(0)
 
 Fields = dict[bytes, bytes]
@@ -64,6 +68,46 @@ class JobViews:
         """Return a job with its payload and result, or None when there is no such job."""
         [fields] = await self._hashes(queue, [job_id])
         return job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
+
+    async def states(self, queue: Queue, ids: Sequence[JobId]) -> list[str | None]:
+        """Return the word of the state of each of these jobs; None where there is no such job."""
+        keys = self._keys.of(queue)
+
+        async def read(_: int) -> list[Any]:
+            return await ask_many(self._client, [("HGET", keys.job(job_id), "state") for job_id in ids])
+
+        return [read_text(word) for word in await with_retries(read, self._patience_s, lambda: None)]
+
+    async def keyed(self, queue: Queue, known: Idempotency) -> JobId | None:
+        """Return the id of the job that an earlier request with this key and fingerprint has made; None for none."""
+        key = self._keys.of(queue).idempotency_prefix.encode() + known.key
+
+        async def read(_: int) -> bytes | None:
+            return await unless_wrong_type(self._client.get(key), None)
+
+        value: bytes | None = await with_retries(read, self._patience_s, lambda: None)
+        fingerprint, _, job_id = (value or b"").decode(errors="replace").partition(" ")
+        return JobId(job_id) if job_id and fingerprint == known.fingerprint else None
+
+    async def open_parents(self, queue: Queue, job_id: JobId) -> list[JobId]:
+        """Return the parents that a blocked job is blocked by; none of any other job."""
+        key = self._keys.of(queue).open_prefix + job_id
+
+        async def read(_: int) -> Any:
+            return await unless_wrong_type(self._client.smembers(key), ())
+
+        found = await with_retries(read, self._patience_s, lambda: None)
+        return sorted(JobId(raw.decode(errors="replace")) for raw in found)
+
+    async def children(self, queue: Queue, job_id: JobId, limit: int) -> tuple[list[JobId], int]:
+        """Return the jobs that wait for a job, so many at most, and how many there are."""
+        key = self._keys.of(queue).children_prefix + job_id
+
+        async def read(_: int) -> list[Any]:
+            return await ask_many(self._client, [("ZRANGE", key, 0, limit - 1), ("ZCARD", key)])
+
+        found, total = await with_retries(read, self._patience_s, lambda: None)
+        return [JobId(raw.decode(errors="replace")) for raw in found or ()], int(total or 0)
 
     async def is_settled(self, queue: Queue, job_id: JobId) -> bool:
         """Return whether a job is settled, or gone."""
@@ -166,6 +210,9 @@ def job_from_fields(
         crashes=read_int(fields.get(b"crashes")),
         handbacks=read_int(fields.get(b"handbacks")),
         created_at=made_at(job_id),
+        after=_parents(fields.get(b"after")),
+        after_failure=_POLICIES.get(fields.get(b"after_failure", b"wait")) if b"after" in fields else None,
+        because_of=JobId(text) if (text := read_text(fields.get(b"because_of"))) else None,
         run_at=read_time(fields.get(b"run_at")),
         expires_at=read_time(fields.get(b"expires_at")),
         started_at=read_time(fields.get(b"started_at")),
@@ -183,6 +230,11 @@ def job_from_fields(
         schedule=schedule,
         scheduled_for=scheduled_for,
     )
+
+
+def _parents(blob: bytes | None) -> list[JobId] | None:
+    text = read_text(blob)
+    return [JobId(job_id) for job_id in text.split(",")] if text else None
 
 
 def _trace_id(traceparent: str) -> str | None:

@@ -96,12 +96,37 @@ local function make_scheduled(id, run_at, version)
   end
 end
 
+-- zset by Unix ms: the jobs that have settled and whose listeners have to be told, by when to tell them (again)
+local function outbox_key() return string.sub(jobs, 1, -5) .. 'outbox' end
+
+-- Tell those who wait for a job that has settled. `waited` is its field of that name, one letter for each kind of them:
+-- `1` a client waits for a hint; `k` blocked jobs wait. A letter of a newer release is a kind of listener.
+-- Returns whether it has listeners that dispatchers must tell first: then it stays readable until they have.
+local function tell(id, waited, now)
+  if string.find(waited, '1', 1, true) then hint('settled', id) end
+  if waited == '1' then return false end
+  -- pcall: a key that something else has written must not end a transition in the middle. The linker finds it as well.
+  local head = redis.pcall('ZRANGE', outbox_key(), 0, 0, 'WITHSCORES')
+  if head.err then return false end
+  redis.call('ZADD', outbox_key(), int(now), id) -- @bug:not-in-outbox
+  if head[1] == nil or now < tonumber(head[2]) then hint('outbox', string.match(jobs, '{(.-)}')) end
+  return true
+end
+
+-- Let a job that has ended be forgotten after ttl_ms, which begins once its listeners have been told.
+local function forget_later(id, key, now, ttl_ms, waited)
+  if waited and tell(id, waited, now) then
+    redis.call('HSET', key, 'ttl', ttl_ms)
+  else
+    redis.call('PEXPIRE', key, ttl_ms) -- @bug:immortal
+  end
+end
+
 -- End a job for good. Its hash stays readable for ttl_ms.
 local function finish(id, state, version, now, ttl_ms, waited, ...)
   local key = jobs .. id
   redis.call('HSET', key, 'state', state, 'finished_at', int(now), 'version', int(version), 'token', '', ...)
-  redis.call('PEXPIRE', key, ttl_ms) -- @bug:immortal
-  if waited then hint('settled', id) end
+  forget_later(id, key, now, ttl_ms, waited)
 end
 
 -- Put a job among the dead letters. Its hash stays until an operator decides.
@@ -109,5 +134,5 @@ local function bury(id, reason, fingerprint, version, now, waited, ...)
   local entry = redis.call('XADD', dlq, '*', 'id', id, 'reason', reason, 'fingerprint', fingerprint, 'at', int(now))
   redis.call('HSET', jobs .. id, 'state', 'dead', 'dead_entry', entry, 'finished_at', int(now), 'reason', reason,
     'version', int(version), 'token', '', ...)
-  if waited then hint('settled', id) end
+  if waited then tell(id, waited, now) end
 end

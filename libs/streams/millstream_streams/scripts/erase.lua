@@ -3,7 +3,7 @@
 --
 -- Caller      dispatchers
 -- Idempotent  yes: a job that is gone answers -2
--- Needs       numbers queue past moves callbacks
+-- Needs       numbers queue past moves dependents callbacks
 -- KEYS        1-6, 8 as in _queue.lua, written
 -- ARGV[2..]   job ids
 -- Returns     per job: 1 removed; -1 it runs, or is in a state of a newer release; -2 there is no such job
@@ -16,11 +16,13 @@ local function erase(id)
   local state, entry, priority, old_version, number, letter, waited, started_at = unpack(redis.call('HMGET', key,
     'state', 'entry', 'priority', 'version', 'deliveries', 'dead_entry', 'waited', 'started_at'))
   if not state then return -2 end
-  if state == 'running' or state == 'blocked' or is_foreign(state) then return -1 end
+  if state == 'running' or is_foreign(state) then return -1 end
   if state == 'queued' then
     drop_entry(ready[stream_index(priority)], entry)
   elseif state == 'scheduled' then
     redis.call('ZREM', due, id)
+  elseif state == 'blocked' then
+    unblock(id)
   elseif state == 'dead' then
     redis.call('XDEL', dlq, letter)
   end
@@ -28,10 +30,11 @@ local function erase(id)
   redis.call('HDEL', callbacks_key(), id)
   -- A time that is past removes a key at once.
   redis.call('PEXPIRE', key, '-1')
-  if state == 'queued' or state == 'scheduled' or state == 'dead' then
+  if state == 'queued' or state == 'scheduled' or state == 'blocked' or state == 'dead' then
     record(cancelled, id, next_version(old_version, state), deliveries_of(number, started_at))
   end
-  if waited then hint('settled', id) end
+  -- Its listeners learn that it is gone.
+  if waited then tell(id, waited, now) end
   return 1
 end
 

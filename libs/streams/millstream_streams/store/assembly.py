@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from millstream_contracts import Callback, JobId, JobSpec, Submission
-from millstream_streams.store.deliveries import Idempotency, NewJob
+from millstream_streams.store.deliveries import Idempotency, NewJob, Parents
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_values = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
@@ -21,6 +21,7 @@ def assemble(
     tracestate: str = "",
     idempotency: Idempotency | None = None,
     waited: bool = False,
+    parents: Parents | None = None,
 ) -> NewJob:
     """Return a job of this id, ready to be stored. `payload` is one MessagePack value, checked by the caller.
 
@@ -48,6 +49,7 @@ def assemble(
         idempotency=idempotency,
         callback=b"" if submission.callback is None else _callback(submission.callback),
         waited=waited,
+        parents=parents,
     )
 
 

@@ -4,7 +4,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from millstream_contracts import JobError, JobId, JobSpec, Outcome, Priority, Progress, Queue
+from millstream_contracts import AfterFailure, JobError, JobId, JobSpec, Outcome, Priority, Progress, Queue
 from millstream_streams.store.keys import PRIORITIES
 
 
@@ -24,10 +24,20 @@ class NewJob(Struct, frozen=True, kw_only=True):
     """The time until the expiry by the clock of Redis. It excludes `expires_at_ms`."""
     expires_at_ms: int | None = None
     idempotency: "Idempotency | None" = None
+    parents: "Parents | None" = None
     callback: bytes = b""
     """Where its events go, as JSON without spaces; empty without a callback."""
     waited: bool = False
     """Whether a client waits for a hint when the job settles."""
+
+
+class Parents(Struct, frozen=True):
+    """The jobs that a new job waits for."""
+
+    all: tuple[JobId, ...]
+    open: tuple[JobId, ...]
+    """Those that have not ended yet, or not so that the new job may start: it is blocked by them."""
+    after_failure: AfterFailure = "wait"
 
 
 class Idempotency(Struct, frozen=True):
@@ -200,6 +210,56 @@ class NewSpec(Struct, frozen=True):
     """The version of the job of whose spec it was made."""
 
 
+class ResolveCode(IntEnum):
+    """The result for an edge. The numbers are those of resolve.lua."""
+
+    READY = 1
+    """It was the last one: the child is ready, or waits for its time."""
+    NOTED = 0
+    KEPT = 2
+    """The child goes on waiting for this parent."""
+    ENDED = 3
+    """The child is cancelled by it, or dead."""
+    UNKNOWN_JOB = -2
+
+
+class Edge(Struct, frozen=True):
+    """What a blocked job is told of one of its parents."""
+
+    child: JobId
+    parent: JobId
+    state: str
+    """The state of the parent, or `unknown`."""
+
+
+class News(Struct, frozen=True):
+    """A job that has settled, and the blocked jobs that do not know it yet, a hundred at most."""
+
+    id: JobId
+    state: str
+    """Or `unknown`, when the job is gone."""
+    version: str
+    children: list[JobId]
+
+
+class Told(Struct, frozen=True):
+    """A blocked job that was told of its parent."""
+
+    parent: JobId
+    version: str
+    """The one of the parent that was told."""
+    child: JobId
+    is_kept: bool
+    """Whether the child goes on waiting for this parent."""
+
+
+class Blocked(Struct, frozen=True):
+    """A blocked job and the parents that it is blocked by."""
+
+    id: JobId
+    parents: list[JobId]
+
+
 class Release(Struct, frozen=True):
     """The result of one pass over the due jobs."""
 
@@ -261,6 +321,15 @@ class Depths(Struct, frozen=True):
     """0 when a job is late now, None when no unstarted job has an expiry."""
     due_soon: int = 0
     """Jobs of `scheduled` that are due already, or within the time that was asked about."""
+    blocked: int = 0
+    outbox: int = 0
+    """Jobs that have settled, and whose children have to be told."""
+    oldest_news_age_ms: int = 0
+    """How long ago the first of them has settled."""
+    next_news_in_ms: int | None = None
+    """0 when there is something to tell now, None when there is nothing."""
+    next_link_in_ms: int | None = None
+    """0 when a blocked job has to be looked at now, None when none is blocked."""
 
     def queued_of(self, priority: Priority) -> int:
         """Return how many jobs of a priority are ready."""

@@ -26,23 +26,29 @@ from millstream_streams.errors import NotDurableError, StoreError, StoreUnavaila
 from millstream_streams.store.clock import RedisClock
 from millstream_streams.store.deliveries import (
     ActionCode,
+    Blocked,
     Claim,
     Commit,
     CommitCode,
     Delivery,
     Depths,
     Durability,
+    Edge,
     EnqueueCode,
     Enqueued,
     Expiry,
     Lease,
     LeaseCode,
     NewJob,
+    News,
     NewSpec,
+    Parents,
     ReadEntry,
     RecoveredJob,
     Recovery,
     Release,
+    ResolveCode,
+    Told,
 )
 from millstream_streams.store.keys import HISTORY_GROUP, PRIORITIES, Keys
 from millstream_streams.store.scripting import Argument, load_script, run_script
@@ -58,6 +64,13 @@ STORED_WITHIN_S = limits.MIN_RESULT_TTL_S - 1.0
 
 STACK_KEPT_S = 10.0
 """How long the answer to a request for a stack is kept: longer than any request waits for it."""
+
+LINK_AGAIN_S = 60.0
+LINK_AGAIN_AT_MOST_S = 3600.0
+"""How long after its parents were told of it a blocked job is looked at again; later at half its age."""
+
+CHILDREN_AT_ONCE = 100
+"""How many children of a job are told in one round: a script must not stand still for ten thousand."""
 
 _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
     Durability.REPLICATED: ("WAIT", 1, round(CONFIRM_WITHIN_S * 1000)),
@@ -284,6 +297,58 @@ class JobStore:
         reply = await self._run("announce", queue, [upto, limit])
         return [(entry.decode(), JobId(job_id.decode())) for entry, job_id in _rows(reply, 2)]
 
+    async def listen(self, queue: Queue, pairs: Sequence[tuple[JobId, JobId]]) -> list[str]:
+        """Note children at their parents, which are of this queue. Returns: the state of each parent, or `unknown`."""
+        _check_size(pairs)
+        arguments: list[Argument] = []
+        for parent, child in pairs:
+            arguments += (parent, child)
+        return [state.decode() for state in await self._run("listen", queue, arguments)]
+
+    async def resolve(self, queue: Queue, edges: Sequence[Edge]) -> list[ResolveCode]:
+        """Tell blocked jobs of this queue of their parents; each counts once."""
+        _check_size(edges)
+        arguments: list[Argument] = [self._retention_ms]
+        for edge in edges:
+            arguments += (edge.child, edge.parent, edge.state)
+        return [ResolveCode(int(code)) for code in await self._run("resolve", queue, arguments)]
+
+    async def linked(self, queue: Queue, ids: Sequence[JobId]) -> int:
+        """Note that all parents of these jobs know of them. Returns: how many are still blocked."""
+        _check_size(ids)
+        limits_ms = [round(LINK_AGAIN_S * 1000), round(LINK_AGAIN_AT_MOST_S * 1000)]
+        return int(await self._run("linked", queue, [*limits_ms, *ids]))
+
+    async def take_blocked(
+        self, queue: Queue, *, limit: int = 20, lease_s: float = 30.0
+    ) -> tuple[list[Blocked], int | None]:
+        """Lease blocked jobs that have to be looked at. Returns: them, and the ms until the next look, None for none.
+
+        A job has up to `limits.MAX_PARENTS` parents, so a call takes few.
+        """
+        next_in_ms, rows = await self._run("take_blocked", queue, [limit, round(lease_s * 1000)])
+        return [Blocked(_id(job_id), [_id(one) for one in parents]) for job_id, *parents in rows], _wait(next_in_ms)
+
+    async def take_news(
+        self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS, lease_s: float = 30.0
+    ) -> tuple[list[News], int | None]:
+        """Lease jobs whose children have to be told. Returns: them, and the ms until there is more, None for none."""
+        arguments: list[Argument] = [limit, round(lease_s * 1000), CHILDREN_AT_ONCE]
+        next_in_ms, rows = await self._run("take_news", queue, arguments)
+        found = [
+            News(_id(job_id), state.decode(), version.decode(), [_id(one) for one in children])
+            for job_id, state, version, *children in rows
+        ]
+        return found, _wait(next_in_ms)
+
+    async def end_news(self, queue: Queue, told: Sequence[Told]) -> int:
+        """Note which children were told. Returns: how many parents need to tell no more."""
+        _check_size(told)
+        arguments: list[Argument] = []
+        for one in told:
+            arguments += (one.parent, one.version, one.child, "1" if one.is_kept else "")
+        return int(await self._run("end_news", queue, arguments))
+
     async def watch(self, queue: Queue, job_id: JobId) -> ActionCode:
         """Ask for a hint when the job settles. DONE_BEFORE: it has settled already."""
         return ActionCode(int(await self._run("watch", queue, [job_id])))
@@ -413,13 +478,22 @@ def _options(job: NewJob, prefix: bytes) -> bytes:
     """Return all fields of a new job except id and spec, in the form of enqueue.lua; nothing for most jobs."""
     known = job.idempotency
     times = (job.delay_ms, job.run_at_ms, job.expires_in_ms, job.expires_at_ms)
-    if times == _NO_TIMES and job.priority is Priority.NORMAL and not (known or job.waited or job.callback):
+    if (
+        times == _NO_TIMES
+        and job.priority is Priority.NORMAL
+        and not (known or job.waited or job.callback or job.parents)
+    ):
         return b""
     run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
     fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
     waited = "1" if job.waited else ""
-    callback = job.callback.decode()
-    return f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {callback} {fingerprint} ".encode() + key
+    callback, parents = job.callback.decode(), _parents(job.parents) if job.parents else ""
+    first = f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {callback} {parents} {fingerprint} "
+    return first.encode() + key
+
+
+def _parents(parents: Parents) -> str:
+    return f"{parents.after_failure};{','.join(parents.all)};{','.join(parents.open)}"
 
 
 def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
@@ -497,12 +571,22 @@ def _depths(found: Mapping[str, int]) -> Depths:
         next_due_in_ms=_wait(found["next_due_in_ms"]),
         next_expiry_in_ms=_wait(found["next_expiry_in_ms"]),
         due_soon=found["due_soon"],
+        blocked=found["blocked"],
+        outbox=found["outbox"],
+        oldest_news_age_ms=found["oldest_news_age_ms"],
+        next_news_in_ms=_wait(found["next_news_in_ms"]),
+        next_link_in_ms=_wait(found["next_link_in_ms"]),
     )
 
 
 def _recovered(row: list[Any]) -> RecoveredJob:
     job_id, spec, worker, delivery, charged = row
     return RecoveredJob(JobId(job_id.decode()), read_spec(spec), worker.decode(), delivery, bool(charged))
+
+
+def _id(raw: bytes) -> JobId:
+    """Return a job id; of what something else has written, an id that no job has."""
+    return JobId(raw.decode(errors="replace"))
 
 
 def _wait(reply: Any) -> int | None:

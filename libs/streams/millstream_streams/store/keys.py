@@ -56,9 +56,17 @@ class QueueKeys(Struct, frozen=True):
     events: str
     settings: str
     expiring: str
+    outbox: str
+    """Jobs that have settled, and whose children have to be told."""
+    blocked: str
+    """Jobs that wait for others to settle."""
     callbacks: str
     """Where the events of single jobs go, by job id."""
     job_prefix: str
+    open_prefix: str
+    """Of the open parents of blocked jobs, by job id."""
+    children_prefix: str
+    """Of the blocked jobs that wait for a job, by the id of that."""
     idempotency_prefix: str
     stack_prefix: str
     """Of the answers of workers where a handler is, by the number of the request; they expire within seconds."""
@@ -102,6 +110,8 @@ class Keys:
         """hash: channel and key of a notice, to when it was sent or held back"""
         self.hint_due = self.hint("due")
         """channel: tag of a queue whose next due time moved closer"""
+        self.hint_outbox = self.hint("outbox")
+        """channel: tag of a queue in which a job has settled whose children have to be told"""
         self.hint_settled = self.hint("settled")
         """channel: id of a settled job that a client waits for"""
         self.of = lru_cache(maxsize=65_536)(self._of)
@@ -135,8 +145,12 @@ class Keys:
             events=events,
             settings=settings,
             expiring=expiring,
+            outbox=f"{base}:outbox",
+            blocked=f"{base}:blocked",
             callbacks=callbacks,
             job_prefix=f"{base}:job:",
+            open_prefix=f"{base}:after:",
+            children_prefix=f"{base}:kids:",
             idempotency_prefix=f"{base}:idempotency:",
             stack_prefix=f"{base}:stack:",
             # The last one never exists. While a slot moves, Redis refuses (TRYAGAIN) a script of which one key is

@@ -45,11 +45,12 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands(
-            "exists get hdel hget hgetall hlen sadd set smembers xgroup|create xinfo|groups xlen xpending xread"
+            "exists get hdel hget hgetall hlen sadd scard set sismember smembers srem xgroup|create xinfo|groups"
+            " xlen xpending xread xrevrange"
         )
-        | _commands("xrevrange zadd zcard zcount zrange zrangebyscore zrem"),
+        | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
         registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks", "incidents"),
-        tells=("due", "settled", "cancel:"),
+        tells=("due", "outbox", "settled", "cancel:"),
         hears=("settled",),
         extras={
             "wait": "`Prefer: durability=replicated` is never confirmed",
@@ -59,10 +60,10 @@ NEEDS: Mapping[str, Needs] = {
     "worker": Needs(
         commands=_MOVING
         | _BEATING
-        | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create")
-        | _commands("xinfo|groups xpending xreadgroup zadd zrange zrem zremrangebyscore"),
+        | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd scard set sismember smembers srem xclaim")
+        | _commands("xgroup|create xinfo|groups xpending xreadgroup zadd zrange zrem zremrangebyscore"),
         registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks"),
-        tells=("due", "settled", "cancel:"),
+        tells=("due", "outbox", "settled", "cancel:"),
         hears=("cancel:",),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),
     ),
@@ -70,22 +71,22 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands(
-            "exists get hexists hget hgetall hsetnx sadd scan set smembers xautoclaim xgroup|create"
-            " xgroup|destroy xinfo|groups xlen"
+            "exists get hexists hget hgetall hsetnx sadd scan scard set sismember smembers srem xautoclaim"
+            " xgroup|create xgroup|destroy xinfo|groups xlen"
         )
         | _commands("xreadgroup")
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
         registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks", "incidents", "notices"),
-        tells=("due", "settled", "cancel:"),
-        hears=("due",),
+        tells=("due", "outbox", "settled", "cancel:"),
+        hears=("due", "outbox"),
     ),
     "reaper": Needs(
         commands=_MOVING
         | _BEATING
         | _commands("exists hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
-        | _commands("xpending xtrim zrange zrem zremrangebyscore"),
+        | _commands("xpending xtrim zadd zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services"),
-        tells=("settled",),
+        tells=("outbox", "settled"),
     ),
 }
 """The needs of each service."""

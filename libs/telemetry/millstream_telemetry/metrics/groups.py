@@ -131,7 +131,9 @@ class DispatcherMetrics:
         self._dead = GaugeTable(registry.gauge(names.DEAD_JOBS))
         self._oldest_dead = GaugeTable(registry.gauge(names.DEAD_OLDEST))
         self._demand = DemandGauges(registry)
-        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=(JobState.EXPIRED,))
+        ended = (JobState.EXPIRED, JobState.CANCELLED)
+        self._finished = ByType(registry.counter(names.JOBS_FINISHED), registry, values=ended)
+        self._resolved = registry.counter(names.RESOLVED)
 
     def know_types(self, job_types: Iterable[str]) -> None:
         """Show these types under their own names from now on."""
@@ -161,6 +163,16 @@ class DispatcherMetrics:
         self._paused.replace(paused)
         self._dead.replace(dead)
         self._oldest_dead.replace(oldest_dead)
+
+    def publish_outbox(self, entries: int, oldest_s: float) -> None:
+        """Show how many jobs have settled whose children have to be told, and how long ago the first has."""
+        # Made with the first measurement and not before: gauges without labels begin at 0, which may not be so.
+        self._registry.gauge(names.OUTBOX_ENTRIES).set(entries)
+        self._registry.gauge(names.OUTBOX_OLDEST).set(oldest_s)
+
+    def count_resolved(self, outcome: str, n: int) -> None:
+        """Count what became of n blocked jobs that were told of a parent."""
+        self._resolved.labels(outcome).inc(n)
 
     def publish_demand(self, by_type: Mapping[str, Demand], fleet: Demand, workers: int) -> None:
         """Show the demand of these types and no others, that of all together, and how many workers there are."""

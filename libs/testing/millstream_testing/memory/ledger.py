@@ -68,11 +68,17 @@ class Ledger:
         job.asked_delay_ms = new.delay_ms
         self.jobs[job.id] = job
         run_at_ms = self._moment(new.delay_ms, new.run_at_ms)
+        if new.parents is not None:
+            job.after, job.after_failure = new.parents.all, new.parents.after_failure
+            job.open_parents = {one for one in new.parents.open if one in self.jobs}
+        if job.open_parents:
+            self._block(job, new)
         is_due = run_at_ms is None or run_at_ms <= now_ms
-        self._make_ready(job) if is_due else self._schedule(job, run_at_ms or now_ms)
+        if not job.open_parents:
+            self._make_ready(job) if is_due else self._schedule(job, run_at_ms or now_ms)
         if known:
             self._keys[queue, known.key] = known.fingerprint, job.id, now_ms + limits.IDEMPOTENCY_TTL_S * 1000
-        return Enqueued(EnqueueCode.STORED, job.id, now_ms, None if is_due else run_at_ms)
+        return Enqueued(EnqueueCode.STORED, job.id, now_ms, None if is_due or job.open_parents else run_at_ms)
 
     def claim(self, job: StoredJob, *, worker: str, nonce: str) -> Delivery | None:
         """Hand a ready job to a worker; None for one that has not started in time and expires by this."""
@@ -164,7 +170,7 @@ class Ledger:
         self._drop_letter(job)
         job.attempts = job.crashes = 0
         job.finished_at_ms = job.cancel_asked_at_ms = job.expires_at_ms = job.run_at_ms = None
-        job.reason, job.progress = "", b""
+        job.reason, job.because_of, job.progress = "", "", b""
         self._make_ready(job)
         return ActionCode.DONE
 
@@ -211,6 +217,30 @@ class Ledger:
         else:
             self._make_ready(job)
 
+    def _block(self, job: StoredJob, new: NewJob) -> None:
+        job.delay_ms, job.run_at_ms = new.delay_ms, new.run_at_ms
+        self._move(job, JobState.BLOCKED)
+        self.waiting.add_blocked(job)
+
+    def _tell_children(self, parent: StoredJob) -> None:
+        """Tell blocked jobs that this one has settled, as `resolve.lua` does."""
+        for child in [one for one in self.waiting.blocked() if parent.id in one.open_parents]:
+            if parent.state is JobState.SUCCEEDED or child.after_failure == "run":
+                child.open_parents.remove(parent.id)
+                if not child.open_parents:
+                    self._unblock(child)
+            elif parent.state is not JobState.DEAD or child.after_failure == "cancel":
+                child.because_of = parent.id
+                self._finish(child, JobState.CANCELLED, RETENTION_MS, f"parent_{parent.state}")
+
+    def _unblock(self, job: StoredJob) -> None:
+        run_at_ms = self._moment(job.delay_ms, job.run_at_ms)
+        if run_at_ms is not None and run_at_ms > self._clock.now_ms:
+            self._schedule(job, run_at_ms)
+        else:
+            job.run_at_ms = None
+            self._make_ready(job)
+
     def _make_ready(self, job: StoredJob) -> None:
         self._move(job, JobState.QUEUED)
         job.ready_at_ms, job.token = self._clock.now_ms, ""
@@ -225,11 +255,14 @@ class Ledger:
         self._move(job, state)
         now_ms = self._clock.now_ms
         job.finished_at_ms, job.forget_at_ms, job.token, job.reason = now_ms, now_ms + ttl_ms, "", reason
+        job.open_parents = set()
+        self._tell_children(job)
 
     def _bury(self, job: StoredJob, reason: str, error: JobError) -> None:
         self._move(job, JobState.DEAD)
         job.finished_at_ms, job.token, job.reason, job.error = self._clock.now_ms, "", reason, _encode(error)
         self.letters.setdefault(job.queue, []).append((next(self._numbers), job.id))
+        self._tell_children(job)
 
     def _move(self, job: StoredJob, state: JobState) -> None:
         """Take a job from where it waits. Each transition has a version."""

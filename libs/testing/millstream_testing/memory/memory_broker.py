@@ -53,6 +53,14 @@ class MemoryStore(JobStore):
         """Cancel jobs: waiting ones at once, running ones through the kit."""
         return [self._ledger.cancel(job_id) for job_id in ids]
 
+    async def listen(self, queue: Queue, pairs: Sequence[tuple[JobId, JobId]]) -> list[str]:  # noqa: ARG002
+        """Say that no parent has ended: the ledger tells children itself."""
+        return [JobState.QUEUED.value] * len(pairs)
+
+    async def linked(self, queue: Queue, ids: Sequence[JobId]) -> int:  # noqa: ARG002 - the ledger links
+        """Return how many jobs are linked."""
+        return len(ids)
+
     async def announce(self, queue: Queue, *, upto: str = "", limit: int) -> list[tuple[str, JobId]]:
         """Note that the dead letters up to this entry are announced, and return the next ones, oldest first."""
         announced = self._announced[queue] = max(self._announced.get(queue, 0), int(upto or 0))
@@ -66,6 +74,11 @@ class MemoryViews(JobViews):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(_NOTHING, Keys())
         self._ledger = ledger
+
+    async def states(self, queue: Queue, ids: Sequence[JobId]) -> list[str | None]:  # noqa: ARG002
+        """Return the states of jobs; None where there is no such job."""
+        found = [self._ledger.find(job_id) for job_id in ids]
+        return [None if job is None else job.state.value for job in found]
 
     async def is_settled(self, queue: Queue, job_id: JobId) -> bool:  # noqa: ARG002 - the id is enough
         """Return whether a job is settled, or gone."""

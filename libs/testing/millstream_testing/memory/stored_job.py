@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from millstream_contracts import JobId, JobState, Priority, Queue
+from millstream_contracts import AfterFailure, JobId, JobState, Priority, Queue
 
 NIL = b"\xc0"
 
@@ -41,6 +41,14 @@ class StoredJob(Struct, kw_only=True):
     result: bytes = NIL
     error: bytes = b""
     reason: str = ""
+    after: tuple[JobId, ...] = ()
+    """The jobs that it waits for, or has waited for."""
+    open_parents: set[JobId] = set()
+    """Those of them that block it."""
+    after_failure: AfterFailure = "wait"
+    because_of: str = ""
+    delay_ms: int | None = None
+    """The delay that begins when it is blocked no more."""
     parent: JobId | None = None
     """The job whose handler has submitted this one."""
     asked_delay_ms: int | None = None
@@ -58,6 +66,9 @@ class StoredJob(Struct, kw_only=True):
         yield "progress", self.progress
         yield "error", self.error
         yield "reason", self.reason.encode()
+        yield "after", ",".join(self.after).encode()
+        yield "after_failure", self.after_failure.encode() if self.after_failure != "wait" else b""
+        yield "because_of", self.because_of.encode()
         yield "result", b"" if self.result == NIL else self.result
         for name, number in (
             ("version", self.version),

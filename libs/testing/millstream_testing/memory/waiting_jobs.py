@@ -14,6 +14,7 @@ class WaitingJobs:
         self._numbers = itertools.count(1)
         self._ready: dict[Priority, dict[JobId, StoredJob]] = {priority: {} for priority in Priority}
         self._scheduled: dict[JobId, StoredJob] = {}
+        self._blocked: dict[JobId, StoredJob] = {}
 
     def add_ready(self, job: StoredJob) -> None:
         """Add a job behind the others of its priority."""
@@ -24,10 +25,19 @@ class WaitingJobs:
         """Add a job that waits for its `run_at_ms`."""
         self._scheduled[job.id] = job
 
+    def add_blocked(self, job: StoredJob) -> None:
+        """Add a job that waits for others."""
+        self._blocked[job.id] = job
+
+    def blocked(self) -> Iterator[StoredJob]:
+        """Yield the jobs that wait for others."""
+        yield from self._blocked.values()
+
     def remove(self, job: StoredJob) -> None:
         """Remove a job from wherever it waits."""
         self._ready[job.priority].pop(job.id, None)
         self._scheduled.pop(job.id, None)
+        self._blocked.pop(job.id, None)
 
     def next_ready(self, wanted: Callable[[StoredJob], bool]) -> StoredJob | None:
         """Return the first ready job of the highest priority that is wanted."""
@@ -44,7 +54,7 @@ class WaitingJobs:
 
     def unstarted(self) -> Iterator[StoredJob]:
         """Yield the jobs that have an expiry and were never handed to a worker."""
-        for jobs in (*self._ready.values(), self._scheduled):
+        for jobs in (*self._ready.values(), self._scheduled, self._blocked):
             yield from (job for job in jobs.values() if job.expires_at_ms is not None and not job.deliveries)
 
     def next_moment(self) -> int | None:

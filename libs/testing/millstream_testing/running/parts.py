@@ -8,7 +8,7 @@ from msgspec import Struct
 from millstream.handler import Handler
 from millstream_contracts import DEFAULT_TENANT, JobType
 from millstream_streams import Broker
-from millstream_submission import Admission, KnownQueues, SystemSubmitter, TypeCatalogue
+from millstream_submission import Admission, Dependencies, KnownQueues, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, WorkerMetrics
 from millstream_testing.running.kit_caller import KitCaller
 from millstream_testing.running.running_reader import Follow, RunningReader
@@ -32,6 +32,7 @@ class RunnerParts(Struct, frozen=True, kw_only=True):
     queues: KnownQueues
     catalogue: TypeCatalogue
     admission: Admission
+    dependencies: Dependencies
     parents: ParentMaker
     executor: Executor
     announcer: DeathAnnouncer
@@ -59,7 +60,10 @@ def runner_parts(
     own = [handler.registration() for handler in handlers.values()]
     catalogue = TypeCatalogue(broker.registry, metrics, own=own)
     now_s = broker.clock.now_s
-    children = ChildSubmitter(broker.store, queues, catalogue, admission, tracer, DEFAULT_TENANT, clock=now_s)
+    dependencies = Dependencies(broker.store, broker.views)
+    children = ChildSubmitter(
+        broker.store, queues, catalogue, admission, tracer, DEFAULT_TENANT, clock=now_s, dependencies=dependencies
+    )
     parents = ParentMaker(children, RunningReader(broker, follow))
     on_dead = {type_: handler.policy.on_dead for type_, handler in handlers.items() if handler.policy.on_dead}
     return RunnerParts(
@@ -70,6 +74,7 @@ def runner_parts(
         queues=queues,
         catalogue=catalogue,
         admission=admission,
+        dependencies=dependencies,
         parents=parents,
         executor=Executor(
             handlers,

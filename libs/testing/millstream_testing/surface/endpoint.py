@@ -148,6 +148,7 @@ class Endpoint:
             decoded = decode_submission(content, MSGPACK, prefix, self._clock.now_s)
             known = await parts.catalogue.of(DEFAULT_TENANT)
             policy = await parts.admission.admit_by_newest(decoded, known, parts.catalogue, DEFAULT_TENANT, prefix)
+            parents = await parts.dependencies.parents(DEFAULT_TENANT, decoded.submission, prefix)
         except SubmissionError as error:
             raise _refusal(error) from error
         built = build_job(
@@ -157,6 +158,7 @@ class Endpoint:
             policy,
             caller=NO_TRACE,
             idempotency=Idempotency(_digest(key), _digest(content).hex()),
+            parents=parents,
             clock=self._clock.now_s,
         )
         await parts.queues.make_known([built.queue])

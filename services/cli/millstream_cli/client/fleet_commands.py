@@ -32,13 +32,14 @@ def queues(*, url: str | None, as_json: bool) -> None:
             *(one.queued.get(priority, 0) for priority in ("high", "normal", "low")),
             one.running,
             one.scheduled,
+            one.blocked,
             one.dead,
             lasting(one.oldest_ready_age_s) if one.oldest_ready_age_s else "",
             "paused" if one.paused else "",
         )
         for one in found
     ]
-    columns = ("type", "high", "normal", "low", "running", "scheduled", "dead", "oldest", "")
+    columns = ("type", "high", "normal", "low", "running", "scheduled", "blocked", "dead", "oldest", "")
     print_table("queues", columns, rows, "no queues: nothing was submitted yet, and no worker has registered a type")
 
 

@@ -27,6 +27,14 @@ wait_option = click.option(
 @click.option("--file", "file", type=click.Path(path_type=Path), help="Read the payload from a file; - is stdin.")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Which jobs run first.")
 @click.option("--delay", type=float, metavar="SECONDS", help="Run it no sooner than in so many seconds.")
+@click.option(
+    "--after", multiple=True, metavar="ID", help="Wait until this job has succeeded. More than once: for several."
+)
+@click.option(
+    "--after-failure",
+    type=click.Choice(["wait", "cancel", "run"]),
+    help="What becomes of it when such a job does not succeed.",
+)
 @click.option("--max-attempts", type=int, help="How often to try, instead of what its type says.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Stop an attempt after so many seconds.")
 @tag_option
@@ -42,6 +50,7 @@ def submit(
     *,
     file: Path | None,
     tags: tuple[str, ...],
+    after: tuple[str, ...],
     wait: float | None,
     url: str | None,
     as_json: bool,
@@ -49,6 +58,7 @@ def submit(
 ) -> None:
     """Submit a job of TYPE with a JSON PAYLOAD."""
     options["tags"] = read_tags(tags) or None
+    options["after"] = after or None
     with connect(url) as client:
         found = client.submit(type, payload_of(payload, file), **options).job
         if wait is not None:

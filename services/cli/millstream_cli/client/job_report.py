@@ -18,7 +18,15 @@ STYLES = {
     JobState.CANCELLED: "yellow",
     JobState.EXPIRED: "yellow",
 }
-_REASONS = {"attempts": "its attempts are used up", "crashed": "its crashes are used up"}
+_REASONS = {
+    "attempts": "its attempts are used up",
+    "crashed": "its crashes are used up",
+    "parent_cancelled": "a job for which it waited was cancelled",
+    "parent_expired": "a job for which it waited has expired",
+    "parent_dead": "a job for which it waited is dead",
+    "parent_unknown": "a job for which it waited is not known any more",
+}
+_SHOWN_PARENTS = 5
 _LABEL_CHARS = 11
 _ONE_LINE_CHARS = 76
 """A value that is longer as JSON on one line is printed on several."""
@@ -42,6 +50,7 @@ def _facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
     yield "id", job.id
     yield "type", job.type
     yield "state", _state(job)
+    yield from _parents(job)
     yield from _counts(job)
     yield from _times(job, now)
     if job.worker:
@@ -56,6 +65,17 @@ def _facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
         yield "tag", f"{key}={value}"
     if job.trace_id:
         yield "trace", job.trace_id
+
+
+def _parents(job: Job) -> Iterator[tuple[str, str]]:
+    if job.after:
+        label = "waits for" if job.state is JobState.BLOCKED else "came after"
+        for at, parent in enumerate(job.after[:_SHOWN_PARENTS]):
+            yield "" if at else label, parent
+        if (more := len(job.after) - _SHOWN_PARENTS) > 0:
+            yield "", f"and {more:,} more"
+    if job.because_of:
+        yield "because of", job.because_of
 
 
 def _state(job: Job) -> str:

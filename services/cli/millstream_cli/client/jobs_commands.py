@@ -20,7 +20,7 @@ from millstream_cli.output import json_option, print_json, print_table
 from millstream_cli.wording import ago, printable, short_error, stamp
 from millstream_contracts import FieldError, Job, JobCount, JobState, Page
 
-LISTED_STATES = [state.value for state in (JobState.RUNNING, JobState.QUEUED, JobState.SCHEDULED, JobState.DEAD)]
+LISTED_STATES = [one.value for one in JobState if not one.is_terminal]
 """States that `GET /v1/jobs` lists: those of jobs that have not ended."""
 
 SEARCH_FOR_S = 10.0

@@ -11,7 +11,7 @@ from millstream_telemetry import ServerSpan
 RUNNING = "it runs: it can be erased once it has ended"
 
 # A job in one of these is not removed from Redis.
-_KEPT = frozenset({JobState.RUNNING, JobState.BLOCKED})
+_KEPT = frozenset({JobState.RUNNING})
 
 
 class JobEraser:

@@ -88,6 +88,12 @@ MODELS: Mapping[str, Model] = {
             "backoff": "Delays between attempts, instead of what the type's policy says",
             "tags": "Up to 16 short texts by name",
             "callback": "Which URL is called when something happens to the job",
+            "after": "Ids of up to 1,000 jobs that have to succeed first. A delay counts from then",
+            "after_failure": "When one of them does not: `wait` for a decision about a dead one, which may be "
+            "redriven; `cancel` this job; or `run` it all the same. With `wait` too, a parent that was cancelled "
+            "or has expired cancels it",
+            "after_unknown": "A job in `after` that is not known makes the submission `unknown-parent` (`refuse`), or "
+            "counts as done (`ignore`)",
         },
     ),
     "Callback": Model(
@@ -350,6 +356,9 @@ MODELS: Mapping[str, Model] = {
             "crashes": "Deliveries whose worker vanished",
             "handbacks": "Deliveries returned at a shutdown; they cost the job nothing",
             "created_at": "When it was submitted",
+            "after": "The jobs that it waits for, or has waited for; null where its submission named none",
+            "after_failure": "What becomes of it when one of them does not succeed",
+            "because_of": "The one of them by which it was cancelled, or is dead",
             "run_at": "When it is due next; null when it is not waiting for a time",
             "expires_at": "Until when it has to have started",
             "started_at": "When the last delivery began",
@@ -445,6 +454,23 @@ MODELS: Mapping[str, Model] = {
     ),
     "Progress": Model(
         "How far a running handler says it is.", {"percent": "From 0 to 100", "note": "What it is doing, in its words"}
+    ),
+    "JobDependencies": Model(
+        "What a job waits for, or has waited for, and what waits for it.",
+        {
+            "id": _ID,
+            "after": "The jobs that its submission named",
+            "children": "Jobs that wait for it, a hundred at most",
+            "children_total": "How many jobs wait for it",
+        },
+    ),
+    "RelatedJob": Model(
+        "A job by its id, and how it is now.",
+        {
+            "id": _ID,
+            "state": "Where it is; null when it is not known any more",
+            "blocks": "Whether the job that was asked about goes on waiting for this one",
+        },
     ),
     "JobStack": Model(
         "Where the handler of a running job was at one moment.",
@@ -626,7 +652,7 @@ MODELS: Mapping[str, Model] = {
             "queued": "Ready jobs by priority",
             "running": "Jobs that workers run now",
             "scheduled": "Jobs that wait for a time",
-            "blocked": "Jobs in a state that this release does not know",
+            "blocked": "Jobs that wait for other jobs",
             "dead": "Dead letters",
             "paused": "Whether workers take no jobs of the type",
             "oldest_ready_age_s": "For how long the longest-waiting ready job has been ready; 0 when none waits",

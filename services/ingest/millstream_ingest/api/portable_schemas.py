@@ -48,7 +48,7 @@ def _rewritten(key: str, value: Any, is_request: bool) -> Any:
 def _added(schema: Schema) -> Schema:
     """Return the keywords that msgspec leaves out."""
     match schema:
-        case {"enum": _}:
+        case {"enum": _} if "type" not in schema:
             return {"type": "string"}
         case {"type": ("integer" | "number") as kind}:
             return {"format": _FORMATS[kind]}
@@ -61,7 +61,8 @@ def _nullable(members: list[Schema]) -> Schema:
     """Return a union; what may be null is one schema with two types, for many languages make a type of each union."""
     match [member for member in members if member != _NULL]:
         case [{"type": str(kind)} as one]:
-            return {**one, "type": [kind, "null"]}
+            values = {"enum": [*one["enum"], None]} if "enum" in one else {}
+            return {**one, **values, "type": [kind, "null"]}
     return {"anyOf": members}
 
 
@@ -69,7 +70,8 @@ def without_null(schema: Schema) -> Schema:
     """Return the schema of a field that is left out where it would be null."""
     match schema:
         case {"type": [kind, "null"]}:
-            return {**schema, "type": kind}
+            values = {"enum": [one for one in schema["enum"] if one is not None]} if "enum" in schema else {}
+            return {**schema, **values, "type": kind}
         case {"anyOf": [one, {"type": "null"}], **others}:
             return {**others, **one}
     return schema

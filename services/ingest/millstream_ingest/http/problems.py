@@ -117,6 +117,13 @@ INVALID_REQUEST = ProblemKind(
     "`errors` lists the fields: `pointer` is a JSON Pointer into the body (`?name` for a query parameter, `Name:` for "
     "a header), `detail` says what is wrong with it. Sending the same request again will not help.",
 )
+UNKNOWN_PARENT = ProblemKind(
+    "unknown-parent",
+    "A job to wait for is not known",
+    422,
+    "`after` names a job that does not exist, or that has ended and was forgotten; `errors` says which. Nothing was "
+    "accepted. With `after_unknown: ignore` such jobs count as done.",
+)
 IDEMPOTENCY_KEY_REUSED = ProblemKind(
     "idempotency-key-reused",
     "The idempotency key belongs to another request",
@@ -227,6 +234,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         TOO_LARGE,
         UNSUPPORTED_MEDIA_TYPE,
         INVALID_REQUEST,
+        UNKNOWN_PARENT,
         IDEMPOTENCY_KEY_REUSED,
         JOB_FORGOTTEN,
         INVALID_QUERY,

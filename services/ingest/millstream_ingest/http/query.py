@@ -12,8 +12,7 @@ from millstream_contracts import NAME_PATTERN, TERMINAL_STATES, FieldError, JobS
 from millstream_history import SEARCH_CURSOR_PREFIX
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.preferences import parse_wait
-from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST
-from millstream_streams import LISTABLE_STATES
+from millstream_ingest.http.problems import BAD_REQUEST
 from millstream_submission import A_TYPE_NAME, MAX_QUOTED_CHARS
 
 TAG = "tag."
@@ -87,12 +86,8 @@ class Query(Struct, frozen=True):
 
     @property
     def listed_state(self) -> JobState | None:
-        """Return the state of a list, or None for all. Raises: IngestError (400; 422 for one that is not listed)."""
-        state = self.state
-        if state is not None and state not in LISTABLE_STATES:
-            detail = f"listed are {', '.join(LISTABLE_STATES)}; others are searched for, as with `q=state:{state}`"
-            raise IngestError(INVALID_REQUEST, f"jobs that are {state} are not listed", [FieldError("?state", detail)])
-        return state
+        """Return the state of a list, or None for all: one that is no end. Raises: IngestError (400)."""
+        return self.state
 
     @property
     def is_search(self) -> bool:

@@ -17,12 +17,25 @@ from millstream_ingest.http.problems import (
     STORE_FULL,
     STORE_UNREACHABLE,
     TOO_LARGE,
+    UNKNOWN_PARENT,
     kind_of_status,
 )
 from millstream_streams import CursorError, NotDurableError, StoreBusyError, StoreFullError, StoreUnavailableError
-from millstream_submission import BacklogFullError, InvalidError, MalformedError, SubmissionError, TooLargeError
+from millstream_submission import (
+    BacklogFullError,
+    InvalidError,
+    MalformedError,
+    SubmissionError,
+    TooLargeError,
+    UnknownParentError,
+)
 
-_BODY_KINDS = {MalformedError: MALFORMED_BODY, TooLargeError: TOO_LARGE, InvalidError: INVALID_REQUEST}
+_BODY_KINDS = {
+    MalformedError: MALFORMED_BODY,
+    TooLargeError: TOO_LARGE,
+    InvalidError: INVALID_REQUEST,
+    UnknownParentError: UNKNOWN_PARENT,
+}
 
 
 def refusal_of(error: Exception) -> IngestError:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from millstream_contracts import DeadLetterPage, Job, JobState, JobType, Page, Queue, Tenant
 from millstream_streams import Broker, CursorError
 
-STATES = (JobState.RUNNING, JobState.QUEUED, JobState.SCHEDULED, JobState.DEAD)
+STATES = (JobState.RUNNING, JobState.QUEUED, JobState.SCHEDULED, JobState.BLOCKED, JobState.DEAD)
 """The states in the order of a list of all states."""
 
 

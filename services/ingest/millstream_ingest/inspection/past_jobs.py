@@ -1,9 +1,11 @@
 """Reads jobs that Redis has forgotten, and the timelines of all, from the history."""
 
+from contextlib import suppress
+
 from msgspec.structs import replace
 
-from millstream_contracts import Job, JobId, Queue, Timeline
-from millstream_history import ERASED_REASON, History
+from millstream_contracts import Job, JobId, Queue, Tenant, Timeline
+from millstream_history import ERASED_REASON, History, HistoryError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import ERASED
 from millstream_ingest.inspection.timeline_writer import timeline_of
@@ -25,6 +27,16 @@ class PastJobs:
         if found is None or found.job.reason == ERASED_REASON:
             await self._refuse_erased(self._history, queue, job_id)
         return replace(found.job, source="history") if found else None
+
+    async def ended_as(self, tenant: Tenant, job_id: JobId) -> str | None:
+        """Return the state in which a job has ended that Redis has forgotten; None where that is not known."""
+        if self._history is None:
+            return None
+        with suppress(HistoryError):
+            found = await self._history.job(tenant, job_id)
+            if found is not None and found.job.state.is_terminal:
+                return found.job.state.value
+        return None
 
     async def timeline(self, history: History, queue: Queue, job_id: JobId) -> Timeline | None:
         """Return what happened to a job, its present state included; None when there is no such job."""

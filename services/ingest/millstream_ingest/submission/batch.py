@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import anyio
 from anyio.lowlevel import checkpoint
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from millstream_contracts import BatchItem, BatchReceipt, FieldError, Queue, Tenant, TypePolicy, limits
 from millstream_ingest.http.errors import IngestError
@@ -16,17 +17,33 @@ from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.submission.bodies import decode_submission
 from millstream_ingest.submission.idempotency import IdempotencyKey, reused
 from millstream_ingest.submission.single import outcome_of
-from millstream_streams import Durability, EnqueueCode, Enqueued, NotDurableError, RedisClock, StoreUnavailableError
+from millstream_streams import (
+    Durability,
+    EnqueueCode,
+    Enqueued,
+    JobViews,
+    NotDurableError,
+    Parents,
+    RedisClock,
+    StoreUnavailableError,
+)
 from millstream_submission import (
     Admission,
     BacklogFullError,
     BuiltJob,
     Decoded,
+    Dependencies,
     GroupCommitter,
     SubmissionError,
     TypeCatalogue,
+    UnknownParentError,
+    blocked_of,
     build_job,
+    link_stored,
+    parents_of,
+    queue_for,
     tell_unconfirmed,
+    weight_of,
 )
 from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
 
@@ -64,6 +81,7 @@ class Checked(Struct, frozen=True):
     index: int
     decoded: Decoded
     policy: TypePolicy
+    parents: Parents | None = None
 
 
 class Draft:
@@ -126,6 +144,8 @@ class BatchSubmitter:
         refusals: RefusalLog,
         *,
         clock: RedisClock,
+        dependencies: Dependencies,
+        views: JobViews,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
@@ -134,6 +154,8 @@ class BatchSubmitter:
         self._metrics = metrics
         self._refusals = refusals
         self._clock = clock
+        self._dependencies = dependencies
+        self._views = views
 
     async def submit(self, batch: BatchRequest) -> BatchReceipt:
         """Store what can be stored and say of each item what became of it.
@@ -143,6 +165,7 @@ class BatchSubmitter:
         draft = Draft(len(batch.parts))
         try:
             checked = await self._check(batch, draft)
+            checked = await self._with_parents(batch, checked, draft)
             if batch.strict and draft.refusals:
                 raise _refused_whole(batch, draft)
             await self._store(batch, checked, draft)
@@ -175,17 +198,47 @@ class BatchSubmitter:
                 checked.append(Checked(index, Decoded(decoded.submission, decoded.payload, None), policy))
         return checked
 
+    async def _with_parents(self, batch: BatchRequest, checked: list[Checked], draft: Draft) -> list[Checked]:
+        """Look at all parents at once, and return the items that may be stored."""
+        named = {job_id for item in checked for job_id in item.decoded.submission.after or ()}
+        if not named:
+            return checked
+        states = await self._dependencies.look(batch.tenant, named)
+        kept = []
+        for item in checked:
+            try:
+                parents = parents_of(item.decoded.submission, states, batch.pointer(item.index))
+            except UnknownParentError as error:
+                if not await self._was_made(batch, item, draft):
+                    draft.refuse(item.index, item.decoded.submission.type, refusal_of(error))
+            else:
+                kept.append(replace(item, parents=parents))
+        return kept
+
+    async def _was_made(self, batch: BatchRequest, item: Checked, draft: Draft) -> bool:
+        """Accept an item that an earlier request with its key has made, and whose parents are forgotten by now."""
+        if batch.key is None:
+            return False
+        identity = batch.key.item(item.index).of(item.decoded)
+        queue = queue_for(batch.tenant, item.decoded, item.policy, identity)
+        made = await self._views.keyed(queue, identity)
+        if made is not None:
+            draft.accept(queue.type, [(item.index, Enqueued(EnqueueCode.REPLAYED, made, 0))])
+        return made is not None
+
     async def _store(self, batch: BatchRequest, checked: Iterable[Checked], draft: Draft) -> None:
         """Store the items: while Redis takes a hundred the next are built."""
         loads: defaultdict[Queue, list[tuple[int, BuiltJob]]] = defaultdict(list)
+        weights: Counter[Queue] = Counter()
         async with anyio.create_task_group() as tasks:
             for turn, item in enumerate(checked, start=1):
                 built = self._build(batch, item)
-                load = loads[built.queue]
-                load.append((item.index, built))
-                if len(load) == limits.MAX_SCRIPT_JOBS:
-                    del loads[built.queue]
+                load, weight = loads[built.queue], weight_of(built.job)
+                if weights[built.queue] + weight > limits.MAX_SCRIPT_JOBS:
+                    weights[built.queue], loads[built.queue] = 0, []
                     tasks.start_soon(self._store_load, built.queue, load, draft, batch.durability)
+                weights[built.queue] += weight
+                loads[built.queue].append((item.index, built))
                 if turn % BREATHE_EVERY == 0:
                     await checkpoint()
             for queue, load in loads.items():
@@ -200,6 +253,7 @@ class BatchSubmitter:
             item.policy,
             caller=batch.caller,
             idempotency=key.of(item.decoded) if key else None,
+            parents=item.parents,
             is_batch_item=True,
             clock=self._clock.now_s,
         )
@@ -223,6 +277,9 @@ class BatchSubmitter:
                 built.send.stored()
             stored.append((index, enqueued))
         draft.accept(queue.type, stored)
+        built_of = dict(load)
+        if blocked := [one for index, made in stored if (one := blocked_of(built_of[index].job, made.id))]:
+            await link_stored(self._dependencies, queue, blocked)
 
 
 def _refused_whole(batch: BatchRequest, draft: Draft) -> IngestError:

@@ -16,6 +16,7 @@ from millstream_streams import (
     Enqueued,
     JobViews,
     NotDurableError,
+    Parents,
     RedisClock,
     StoreUnavailableError,
 )
@@ -24,10 +25,15 @@ from millstream_submission import (
     BacklogFullError,
     BuiltJob,
     Decoded,
+    Dependencies,
     GroupCommitter,
     SubmissionError,
     TypeCatalogue,
+    UnknownParentError,
+    blocked_of,
     build_job,
+    link_stored,
+    queue_for,
     stored_job,
     tell_unconfirmed,
 )
@@ -59,6 +65,7 @@ class Submitter:
         metrics: IngestMetrics,
         *,
         clock: RedisClock,
+        dependencies: Dependencies,
     ) -> None:
         self._catalogue = catalogue
         self._admission = admission
@@ -67,6 +74,7 @@ class Submitter:
         self._views = views
         self._metrics = metrics
         self._clock = clock
+        self._dependencies = dependencies
 
     async def submit(
         self,
@@ -92,9 +100,16 @@ class Submitter:
             if known is None:
                 known = await self._catalogue.of(tenant)
             policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, tenant)
-            built = self._build(tenant, decoded, policy, caller, key, waited)
+            parents = None
+            if decoded.submission.after is not None:
+                parents, earlier = await self._dependencies_of(tenant, decoded, policy, key)
+                if earlier is not None:
+                    return earlier
+            built = self._build(tenant, decoded, policy, caller, key, waited=waited, parents=parents)
             enqueued = await self._store(built, begun, durability)
-            if enqueued.code is _STORED:
+            if parents is not None and parents.open:
+                accepted = await self._linked(built, enqueued)
+            elif enqueued.code is _STORED:
                 accepted = Accepted(built.queue, stored_job(built, enqueued))
             else:
                 accepted = await self._stored_before(built, enqueued)
@@ -114,7 +129,9 @@ class Submitter:
         policy: TypePolicy,
         caller: TraceContext,
         key: IdempotencyKey | None,
+        *,
         waited: bool,
+        parents: Parents | None,
     ) -> BuiltJob:
         return build_job(
             self._tracer,
@@ -124,6 +141,7 @@ class Submitter:
             caller=caller,
             idempotency=key.of(decoded) if key else None,
             waited=waited,
+            parents=parents,
             clock=self._clock.now_s,
         )
 
@@ -136,6 +154,35 @@ class Submitter:
         if enqueued.code is _STORED or enqueued.code is EnqueueCode.STORED_BEFORE:
             built.send.stored()
         return enqueued
+
+    async def _dependencies_of(
+        self, tenant: Tenant, decoded: Decoded, policy: TypePolicy, key: IdempotencyKey | None
+    ) -> tuple[Parents | None, Accepted | None]:
+        """Return what a submission waits for, or the job of an earlier request whose parents are forgotten by now.
+
+        Raises: UnknownParentError, IngestError (410), StoreUnavailableError.
+        """
+        try:
+            return await self._dependencies.parents(tenant, decoded.submission), None
+        except UnknownParentError:
+            identity = key.of(decoded) if key else None
+            queue = queue_for(tenant, decoded, policy, identity)
+            made = await self._views.keyed(queue, identity) if identity else None
+            if made is None:
+                raise
+        self._metrics.count_submitted(queue.type, "replayed")
+        return None, Accepted(queue, await self._earlier(queue, made), replayed=True)
+
+    async def _linked(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
+        """Link a blocked job that is stored, and return it as it is then: its parents may have ended meanwhile."""
+        if enqueued.code is EnqueueCode.KEY_REUSED:
+            raise reused()
+        if blocked := blocked_of(built.job, enqueued.id):
+            await link_stored(self._dependencies, built.queue, [blocked])
+        if enqueued.code is EnqueueCode.REPLAYED:
+            return await self._stored_before(built, enqueued)
+        job = await self._views.job(built.queue, enqueued.id)
+        return Accepted(built.queue, job or stored_job(built, enqueued))
 
     async def _stored_before(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
         if enqueued.code is EnqueueCode.KEY_REUSED:

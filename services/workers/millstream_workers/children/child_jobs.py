@@ -10,6 +10,7 @@ from millstream_submission import (
     MSGPACK,
     Admission,
     BuiltJob,
+    Dependencies,
     KnownQueues,
     KnownTypes,
     SubmissionError,
@@ -40,6 +41,7 @@ class ChildSubmitter:
         tenant: Tenant,
         *,
         clock: Callable[[], float],
+        dependencies: Dependencies,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -48,6 +50,7 @@ class ChildSubmitter:
         self._tracer = tracer
         self._tenant = tenant
         self._clock = clock
+        self._dependencies = dependencies
 
     async def submit(
         self, parent: TraceContext, contents: Iterable[tuple[str, bytes]], keys: ChildKeys | None = None
@@ -63,7 +66,7 @@ class ChildSubmitter:
             children.append(await self._child(parent, content, known, pointer, keys))
             if len(children) % BREATHE_EVERY == 0:
                 await checkpoint()
-        return await store_jobs(self._store, self._queues, children)
+        return await store_jobs(self._store, self._queues, children, self._dependencies)
 
     async def _child(
         self, parent: TraceContext, content: bytes, known: KnownTypes, pointer: str, keys: ChildKeys | None
@@ -72,6 +75,7 @@ class ChildSubmitter:
             decoded = decode_submission(content, MSGPACK, pointer, self._clock)
             policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, self._tenant, pointer)
             identity = None if keys is None else keys.of(decoded, pointer)
+            parents = await self._dependencies.parents(self._tenant, decoded.submission, pointer)
         except SubmissionError as error:
             raise _refused(error) from error
         return build_job(
@@ -81,6 +85,7 @@ class ChildSubmitter:
             policy,
             caller=parent,
             idempotency=identity,
+            parents=parents,
             clock=self._clock,
         )
 

@@ -97,6 +97,8 @@ def _ahead(job: Job) -> list[Step]:
 
 def _items_of(job: Job) -> list[TimelineItem]:
     """Return what a job says of its life by itself."""
+    if job.state is JobState.BLOCKED:
+        return [TimelineItem(at=job.created_at, kind="submitted", state=job.state, version=1)]
     first = JobState.SCHEDULED if job.run_at and job.run_at > job.created_at else JobState.QUEUED
     items = [TimelineItem(at=job.created_at, kind="submitted", state=first, version=1)]
     if job.started_at:

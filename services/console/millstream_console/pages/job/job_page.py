@@ -11,6 +11,7 @@ from millstream import (
     Client,
     InvalidError,
     Job,
+    JobDependencies,
     JobNotFoundError,
     JobState,
     QueueStatus,
@@ -43,6 +44,7 @@ async def read_open_job(client: Client, *, job_id: str) -> Content:
         "timeline": timeline,
         "attempts": timeline.attempts[-MAX_ATTEMPTS:] if timeline else [],
         "course": course_of(job, timeline),
+        "around": await _around(client, job),
         "queue": queue,
         "handled": queue is None or job.state is not JobState.QUEUED or await _is_handled(client, job),
         "look": looking,
@@ -95,6 +97,17 @@ async def _timeline(client: Client, job: Job) -> Timeline | None:
         return await client.timeline(job.id)
     except (InvalidError, JobNotFoundError, UnavailableError):
         return None
+
+
+async def _around(client: Client, job: Job) -> JobDependencies | None:
+    """Return the jobs around one: for which it waits, or has waited, and those that wait for it. None for none."""
+    if job.after is None and job.state.is_terminal:
+        return None
+    try:
+        found = await client.dependencies(job.id)
+    except (JobNotFoundError, UnavailableError):
+        return None
+    return found if found.after or found.children else None
 
 
 async def _queue(client: Client, job: Job) -> QueueStatus | None:

@@ -31,6 +31,8 @@ class Draft(Struct, frozen=True):
     """In seconds."""
     tags: str = ""
     """One a line, `name: value`."""
+    after: str = ""
+    """Ids of jobs to wait for, one a line."""
 
 
 class DraftError(Exception):
@@ -105,6 +107,8 @@ def _parsed(draft: Draft) -> tuple[Any, dict[str, Any]]:
         options["max_attempts"] = int(_number(draft, "max_attempts"))
     if draft.tags:
         options["tags"] = _tags(draft.tags)
+    if draft.after.split():
+        options["after"] = draft.after.split()
     return _payload(draft.payload), options
 
 

@@ -28,6 +28,7 @@ from millstream_contracts import (
     HistoryStatus,
     Job,
     JobCount,
+    JobDependencies,
     JobError,
     JobEvent,
     JobId,
@@ -48,6 +49,7 @@ from millstream_contracts import (
     QueueStatus,
     RedisServer,
     RedisStatus,
+    RelatedJob,
     RunningJob,
     SearchHint,
     SearchHints,
@@ -117,6 +119,20 @@ RUNNING_JOB = {
             progress=Progress(40.0, "csv"),
             priority=Priority.HIGH,
             trace_id=_TRACE_ID,
+        ),
+    )
+}
+DEPENDENCIES = {
+    "blocked": Example(
+        "It waits for the second of two jobs",
+        JobDependencies(
+            _ID,
+            [
+                RelatedJob(_DEAD_ID, JobState.SUCCEEDED),
+                RelatedJob(_OTHER_ID, JobState.RUNNING, blocks=True),
+            ],
+            [],
+            0,
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 from werkzeug.http import parse_etags, unquote_etag
 
-from millstream_contracts import Job, JobId, JobStack, JobState, Queue, Timeline, queue_of
+from millstream_contracts import Job, JobDependencies, JobId, JobStack, JobState, Queue, Timeline, queue_of
 from millstream_ingest.api.entity_tag import etag_of
 from millstream_ingest.api.operation import Content, Operation, Parameter, seconds
 from millstream_ingest.api.principal import Scope
@@ -58,6 +58,15 @@ CANCEL = Operation(
     },
     problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, HISTORY_UNAVAILABLE),
 )
+DEPENDENCIES = Operation(
+    id="getJobDependencies",
+    tag=_TAG,
+    summary="See what a job waits for, and what waits for it",
+    description="The jobs that its submission named in `after`, with their states now, and the jobs that wait for it "
+    "and have not been told that it has ended, a hundred at most.",
+    answers={200: Content(model=JobDependencies, description="The jobs around it", examples=examples.DEPENDENCIES)},
+    problems=(JOB_NOT_FOUND, ERASED, HISTORY_UNAVAILABLE),
+)
 STACK = Operation(
     id="getJobStack",
     tag=_TAG,
@@ -104,6 +113,15 @@ async def get_job_stack(request: ApiRequest, job_id: str) -> Response:
     if job.state is not JobState.RUNNING:
         raise IngestError(WRONG_STATE, f"the job is {job.state}: only one that runs has a stack")
     raise IngestError(WORKER_SILENT, f"{job.worker} has not said where the job is")
+
+
+@read("/v1/jobs/{job_id}/dependencies", DEPENDENCIES, Scope.JOBS_READ)
+async def get_job_dependencies(request: ApiRequest, job_id: str) -> Response:
+    """See what a job waits for, and what waits for it."""
+    request.read_query()
+    queue = _queue(request, job_id)
+    job = await _read(request, queue, job_id)
+    return Response(await request.services.dependency_reader.read(queue, job))
 
 
 @read("/v1/jobs/{job_id}/timeline", TIMELINE, Scope.JOBS_READ)
@@ -193,4 +211,4 @@ def _no_such_job() -> IngestError:
     return IngestError(JOB_NOT_FOUND)
 
 
-ROUTES = (get_job, get_job_stack, get_job_timeline, cancel_job, retry_job)
+ROUTES = (get_job, get_job_stack, get_job_dependencies, get_job_timeline, cancel_job, retry_job)

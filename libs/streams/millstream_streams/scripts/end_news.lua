@@ -1,0 +1,48 @@
+-- Note which children were told of jobs, and let those jobs be forgotten whose children have all been told.
+--
+-- Caller      dispatchers
+-- Idempotent  by version: a job that has moved on since it was told stays to be told again
+-- Needs       numbers queue past moves dependents
+-- KEYS        none but the hashes of the jobs, and the keys of _dependents.lua
+-- ARGV[2..]   per child four values: job id of the parent; version of it that was told; job id of the child; '1' when the
+--             child goes on waiting for this parent
+-- Returns     how many parents are settled
+
+local now = now_ms()
+local told, order = {}, {}
+
+local function note(parent, version, child, is_kept)
+  if not told[parent] then
+    told[parent] = version
+    order[#order + 1] = parent
+  end
+  if is_kept then
+    redis.pcall('ZADD', children_key(parent), 'XX', version, child)
+  else
+    redis.pcall('ZREM', children_key(parent), child)
+  end
+end
+
+local function is_settled(parent)
+  local job = redis.pcall('HMGET', jobs .. parent, 'state', 'version')
+  local state = not job.err and job[1]
+  local version = state and version_of(job[2], state) or GONE
+  if int(version) ~= told[parent] then return false end -- @bug:any-version
+  local left = redis.pcall('ZCOUNT', children_key(parent), '-inf', '(' .. told[parent])
+  if left == 0 then return true end
+  -- The next round of its children, at once.
+  redis.call('ZADD', outbox_key(), 'XX', int(now), parent)
+  return false
+end
+
+-- The first write, for a full Redis.
+redis.call('ZREM', outbox_key(), '')
+for at = 2, #ARGV, 4 do note(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1') end
+local settled = 0
+for _, parent in ipairs(order) do
+  if is_settled(parent) then
+    settle_news(parent)
+    settled = settled + 1
+  end
+end
+return settled
