@@ -35,7 +35,7 @@ SHARDS_ON_A_CLUSTER = 16
 """Shards of a tenant on a Redis Cluster. On a single Redis there is one."""
 
 DUE_LEASE_S = 5.0
-"""For how long a dispatcher has a due schedule to itself. It decides within milliseconds; a killed one delays it by this.
+"""For how long a dispatcher has a due schedule to itself. It decides in milliseconds; a killed one delays it by this.
 """
 
 START_LEASE_S = 5.0
