@@ -24,6 +24,7 @@ from millstream_contracts import (
 )
 from millstream_contracts.ids import new_job_id
 from millstream_history import History, open_history, rows_of
+from millstream_history.connection import locks
 from millstream_history.connection.database import open_engine
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("mail.send"))
@@ -126,7 +127,7 @@ async def test_a_batch_that_is_being_stored_is_waited_for(history: History, hist
         is_marked.set()
 
     async with open_engine(history_url) as engine, anyio.create_task_group() as tasks, engine.begin() as storing:
-        await storing.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": 0x6D696C6D})
+        await storing.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": locks.ERASURES})
         tasks.start_soon(mark)
         with anyio.move_on_after(0.3):
             await is_marked.wait()
@@ -143,7 +144,7 @@ async def test_a_batch_waits_for_the_marks_that_are_being_made(history: History,
         is_stored.set()
 
     async with open_engine(history_url) as engine, anyio.create_task_group() as tasks, engine.begin() as marking:
-        await marking.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x6D696C6D})
+        await marking.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": locks.ERASURES})
         tasks.start_soon(store_it)
         with anyio.move_on_after(0.3):
             await is_stored.wait()

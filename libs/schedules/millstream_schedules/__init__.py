@@ -6,7 +6,7 @@ from millstream_schedules.errors import ScheduleError
 from millstream_schedules.occasions import offset_of, timing_of
 from millstream_schedules.remarks import ClockChange, clock_change
 from millstream_schedules.timing import Occasion, Timing
-from millstream_schedules.zones import ZONE_DATA_VERSION, zone_names, zone_of
+from millstream_schedules.zones import ZONE_DATA_VERSION, moment_of, zone_names, zone_of
 
 __all__ = [
     "MAX_COUNTED",
@@ -21,6 +21,7 @@ __all__ = [
     "clock_of",
     "described",
     "missed",
+    "moment_of",
     "offset_of",
     "shown_expression",
     "timing_of",

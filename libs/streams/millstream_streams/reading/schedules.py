@@ -35,11 +35,15 @@ SHARDS_ON_A_CLUSTER = 16
 """Shards of a tenant on a Redis Cluster. On a single Redis there is one."""
 
 DUE_LEASE_S = 5.0
-"""For how long a dispatcher has a due schedule to itself. It decides in milliseconds; a killed one delays it by this.
+"""For how long a dispatcher has a due schedule to itself.
+
+It decides within milliseconds; one that was killed delays the schedule by as much.
 """
 
 START_LEASE_S = 5.0
-"""For how long a dispatcher has a job to itself that is to be stored. It saves work alone: a job that two store is one.
+"""For how long a dispatcher has a job that is to be stored to itself.
+
+It saves work alone: a job that two store is one.
 """
 
 

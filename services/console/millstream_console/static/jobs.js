@@ -162,6 +162,6 @@ document.addEventListener("input", (event) => {
   const place = $("[data-takes]", event.target.form);
   const count = Number(place.dataset.takes);
   const rate = Number(event.target.value);
-  if (rate > 0) place.textContent = `${count.toLocaleString("en")} jobs at ${event.target.value}/s take ${spoken(count / rate)}`;
+  if (rate > 0) place.textContent = `${count.toLocaleString("en")} ${count === 1 ? "job" : "jobs"} at ${event.target.value}/s ${count === 1 ? "takes" : "take"} ${spoken(count / rate)}`;
 });
 for (const input of $$("[data-confirm]")) $("[data-confirmed]", input.form).disabled = input.value.replace(/\D/g, "") !== input.dataset.confirm;

@@ -108,8 +108,8 @@ DECISIONS: dict[str, Decision] = {
         icon="erase",
         states=(),
         can_be_undone=False,
-        consequence="Payload, result, errors, tags and traces of each are removed from Redis and the history; its id, "
-        "type, state and times stay. Jobs that wait are erased too, and never run. Jobs that run are refused and "
+        consequence="Payload, result, errors and tags of each are removed from Redis and the history; its id, type, "
+        "state and times stay. Jobs that wait are erased too, and never run. Jobs that run are refused and "
         "reported: erase them when they have ended. Copies in other jobs, files of exports and reports, backups, logs "
         "and traces are not reached.",
         keep="Keep them",
