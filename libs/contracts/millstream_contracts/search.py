@@ -57,7 +57,7 @@ class DeadGroup(Struct, kw_only=True, frozen=True):
     last two days. None when there was no time to count."""
     live: int | None = None
     """Jobs that failed in the same way and have not ended: they are tried again, or were redriven. Of the newest 300 of
-    the last seven days that failed so. None when there was no time to count."""
+    the last seven days that failed so. None when it was not asked for, or there was no time to count."""
 
 
 class DeadGroups(Struct, kw_only=True, frozen=True):

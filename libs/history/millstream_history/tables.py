@@ -81,7 +81,8 @@ JOBS = Table(
         postgresql_where=text("fingerprint IS NOT NULL"),
     ),
     Index(
-        "jobs_by_dead_group", "tenant", "type", "fingerprint", "created_at", postgresql_where=text("outcome = 'dead'")
+        "jobs_by_dead_group", "tenant", "type", "fingerprint", "created_at",
+        postgresql_include=["finished_at"], postgresql_where=text("outcome = 'dead'"),
     ),
     Index("jobs_by_workflow", "tenant", "workflow_id", "created_at", postgresql_where=text("workflow_id IS NOT NULL")),
     Index("jobs_by_tag", "tags", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"}),

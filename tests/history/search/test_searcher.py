@@ -132,7 +132,7 @@ async def test_groups_tell_how_many_may_die_next(crowded, history):
     for job in crowded.jobs:
         if job.error and job.created_at >= NOW - timedelta(days=7):
             failed[job.type, job.error.fingerprint].append(job)
-    found = await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
+    found = await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW, with_live=True)
     for one in found.groups:
         newest = sorted(failed[one.type, one.fingerprint], key=lambda job: job.created_at, reverse=True)[:300]
         assert one.live == sum(not job.state.is_settled for job in newest), (one.type, one.fingerprint)

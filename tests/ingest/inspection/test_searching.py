@@ -277,6 +277,9 @@ async def test_dead_jobs_are_grouped(ingest, past):
         ("email.send", "f1", 3),
         ("sms.send", "f1", 1),
     ]
+    assert [one["live"] for one in groups] == [None, None]
+    assert [one["live"] for one in (await ingest.get("/v1/dead/groups", live="1"))["items"]] == [0, 0]
+    problem(await ingest.http.get("/v1/dead/groups", params={"live": "yes"}), 400, "bad-request")
     assert groups[0]["sample"] == {"id": past[3].id, "error": msgspec.to_builtins(ERROR)}
     assert (await ingest.get("/v1/dead/groups", type="sms.send"))["items"] == groups[1:]
     assert (await ingest.get("/v1/dead/groups", since="60s"))["items"] == []

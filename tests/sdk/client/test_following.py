@@ -331,9 +331,9 @@ async def test_the_timeline_and_the_groups_are_decoded(connect: Connect, api: Sc
     assert (timeline.items[0].version, timeline.attempts[0].outcome, timeline.complete) == (2, "running", False)
     group = {"type": "a", "fingerprint": "f", "count": 2, "first_seen": moment, "last_seen": moment}
     api.script.append(Reply(200, {"items": [{**group, "sample": {"id": "a_1"}}]}))
-    [found] = (await connect().dead_groups(type="a", since=timedelta(days=1))).items
+    [found] = (await connect().dead_groups(type="a", since=timedelta(days=1), live=True)).items
     assert (found.count, found.sample.id) == (2, "a_1")
-    assert api.received[-1].query == {"type": ["a"], "since": ["86400s"]}
+    assert api.received[-1].query == {"type": ["a"], "since": ["86400s"], "live": ["1"]}
 
 
 async def test_hints_are_asked_for_at_a_place(connect: Connect, api: ScriptedApi) -> None:

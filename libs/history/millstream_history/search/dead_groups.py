@@ -19,7 +19,7 @@ SHORT_RANGE = timedelta(days=1)
 
 TREND_HOURS = 24
 TREND_OF = timedelta(days=2)
-"""Of jobs that were submitted so long ago at most: when a job died stands in its row, and not in the index."""
+"""Of jobs that were submitted so long ago at most: the index has them by the time of their submission."""
 
 
 class FoundGroups(Struct, frozen=True):
@@ -31,9 +31,12 @@ class FoundGroups(Struct, frozen=True):
 
 
 async def find_dead_groups(
-    session: TimedSession, tenant: Tenant, job_type: str | None, since: datetime, now: datetime
+    session: TimedSession, tenant: Tenant, job_type: str | None, since: datetime, now: datetime, *, with_live: bool
 ) -> FoundGroups:
-    """Return the groups of jobs that were submitted since then and are dead. Raises: OutOfTimeError."""
+    """Return the groups of jobs that were submitted since then and are dead, and what else failed as they did.
+
+    Raises: OutOfTimeError.
+    """
     try:
         found = await _groups(session, tenant, job_type, since, session.left_s * 0.6)
         is_complete = True
@@ -41,7 +44,9 @@ async def find_dead_groups(
         found = await _groups(session, tenant, job_type, max(since, now - SHORT_RANGE), session.left_s * 0.7)
         is_complete = False
     found = await _with_trends(session, tenant, job_type, found, now)
-    return FoundGroups(await _with_live(session, tenant, found, now), is_complete)
+    if with_live:
+        found = await _with_live(session, tenant, found, now)
+    return FoundGroups(found, is_complete)
 
 
 async def _groups(

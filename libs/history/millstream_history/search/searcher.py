@@ -166,13 +166,22 @@ class Search:
         return await self._reader.read(search, within_s=max(budget_s, BUDGET_S) + SILENCE_S)
 
     async def dead_groups(
-        self, tenant: Tenant, job_type: str | None, since: datetime | None, now: datetime
+        self,
+        tenant: Tenant,
+        job_type: str | None,
+        since: datetime | None,
+        now: datetime,
+        *,
+        with_live: bool = False,
     ) -> FoundGroups:
-        """Return dead jobs in groups that died of the same, the largest first; of all, or submitted since then."""
+        """Return dead jobs in groups that died of the same, the largest first; of all, or submitted since then.
+
+        `with_live` also counts what else failed in the same way and has not ended, which takes longest of all.
+        """
 
         async def find(connection: AsyncConnection) -> FoundGroups:
             async with TimedSession(connection, BUDGET_S) as session:
-                return await find_dead_groups(session, tenant, job_type, since or BEGINNING, now)
+                return await find_dead_groups(session, tenant, job_type, since or BEGINNING, now, with_live=with_live)
 
         return await self._reader.read(find, within_s=BUDGET_S + SILENCE_S)
 

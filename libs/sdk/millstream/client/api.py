@@ -173,9 +173,9 @@ class Api:
         """Read what happened to a job."""
         return self._retrier.flow(Call(path=f"{_job_path(job_id)}/timeline", returns=Timeline))
 
-    def dead_groups(self, type: str | None, since: datetime | timedelta | None) -> ApiFlow[DeadGroups]:
+    def dead_groups(self, type: str | None, since: datetime | timedelta | None, *, live: bool) -> ApiFlow[DeadGroups]:
         """Read the groups of dead jobs."""
-        query = {"type": type, "since": _time(since)}
+        query = {"type": type, "since": _time(since), "live": "1" if live else None}
         return self._retrier.flow(Call(path="/v1/dead/groups", returns=DeadGroups, query=query))
 
     def dead(self, type: str | None, cursor: str | None, limit: int | None) -> ApiFlow[DeadLetterPage]:

@@ -310,12 +310,17 @@ class SyncClient:
         """Return a page of dead letters, newest first. Raises: ApiError."""
         return self._transport.run(self._api.dead(type, cursor, limit))
 
-    def dead_groups(self, *, type: str | None = None, since: datetime | timedelta | None = None) -> DeadGroups:
+    def dead_groups(
+        self, *, type: str | None = None, since: datetime | timedelta | None = None, live: bool = False
+    ) -> DeadGroups:
         """Return the dead jobs of the history in groups that died of the same, the largest first.
 
-        `since` is a time of submission, or how long ago it was. It needs a history. Raises: ValueError, ApiError.
+        `since` is a time of submission, or how long ago it was. With `live` each group has how many jobs failed in the
+        same way and have not ended, which takes longer than all the rest. It needs a history.
+
+        Raises: ValueError, ApiError.
         """
-        return self._transport.run(self._api.dead_groups(type, since))
+        return self._transport.run(self._api.dead_groups(type, since, live=live))
 
     def redrive(self, *, ids: Iterable[str] | None = None, type: str | None = None, limit: int = 1000) -> ActionReport:
         """Run dead jobs again, by ids or up to `limit` of a type. Raises: TypeError, ApiError."""

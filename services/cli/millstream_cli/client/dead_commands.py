@@ -67,7 +67,7 @@ def dead(
 def groups(*, type_: str | None, since: float | None, url: str | None, as_json: bool) -> None:
     """Group dead jobs by what they died of, from the history."""
     with connect(url) as client:
-        found = client.dead_groups(type=type_, since=None if since is None else timedelta(hours=since))
+        found = client.dead_groups(type=type_, since=None if since is None else timedelta(hours=since), live=True)
     if as_json:
         print_json(found)
         return

@@ -423,8 +423,8 @@ MODELS: Mapping[str, Model] = {
             "last_died_at": "When one of them last died, as far as that is known",
             "trend": "How many died in each of the last 24 hours, the present one last, of those that were submitted "
             "in the last two days; null when there was no time to count",
-            "live": "How many failed in the same way and have not ended, of the newest 300 of seven days; null when "
-            "there was no time to count",
+            "live": "With `live=1`: how many failed in the same way and have not ended, of the newest 300 of seven "
+            "days; null when there was no time to count",
         },
     ),
     "DeadSample": Model("The newest job of a dead group.", {"id": _ID, "error": "Of its last failed attempt"}),

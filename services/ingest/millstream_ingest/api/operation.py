@@ -22,6 +22,7 @@ from millstream_ingest.http.query import DEFAULT_LIMIT
 
 BOTH_ENCODINGS = (Encoding.JSON.value, Encoding.MSGPACK.value)
 
+SWITCH = {"type": "string", "enum": ["0", "1"], "default": "0"}
 JOB_TYPE = {"type": "string", "pattern": PUBLISHED_NAME_PATTERN}
 """Schema of a parameter that is the name of a job type."""
 

@@ -134,12 +134,11 @@ class Query(Struct, frozen=True):
                 raise _refused(TAG, "no tag has a NUL")
         return found
 
-    @property
-    def is_counted(self) -> bool:
-        """Whether the jobs of all pages are to be counted. Raises: IngestError (400)."""
-        text = self.values.get("count", "0")
+    def switch(self, name: str) -> bool:
+        """Return whether a parameter is 1; without it, it is 0. Raises: IngestError (400)."""
+        text = self.values.get(name, "0")
         if text not in {"0", "1"}:
-            raise _refused("count", f"expected 0 or 1, got `{_cut(text)}`")
+            raise _refused(name, f"expected 0 or 1, got `{_cut(text)}`")
         return text == "1"
 
     def time(self, name: str) -> datetime | None:

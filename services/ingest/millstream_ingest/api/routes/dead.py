@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from millstream_contracts import ActionReport, DeadGroups, DeadLetterAction, DeadLetterPage, FieldError, JobType
 from millstream_ingest.api.listing import listing_response
-from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
+from millstream_ingest.api.operation import JOB_TYPE, SWITCH, Content, Operation, Parameter, listing
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
@@ -35,6 +35,7 @@ GROUPS = Operation(
     query=(
         Parameter("type", "Only jobs of this type", JOB_TYPE),
         Parameter("since", "Only jobs that were submitted since this time, or so long ago: `3600s`"),
+        Parameter("live", "1 counts, for each group, jobs that failed in the same way and have not ended", SWITCH),
     ),
     answers={200: Content(model=DeadGroups, description="The groups", examples=examples.DEAD_GROUPS)},
     problems=(NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
@@ -70,12 +71,12 @@ async def list_dead(request: ApiRequest) -> Response:
 @read("/v1/dead/groups", GROUPS, Scope.JOBS_READ)
 async def list_dead_groups(request: ApiRequest) -> Response:
     """Group dead jobs by what they died of."""
-    query = request.read_query(("type", "since"))
+    query = request.read_query(("type", "since", "live"))
     now = datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC)
     history = request.history
     since = query.ago("since", now)
     with request.services.searcher.slots.taken(request.tenant):
-        found = await history.search.dead_groups(request.tenant, query.type, since, now)
+        found = await history.search.dead_groups(request.tenant, query.type, since, now, with_live=query.switch("live"))
     lag_s = await request.services.history_lag.seconds()
     return Response(DeadGroups(items=found.groups, complete=found.is_complete, history_lag_s=lag_s))
 

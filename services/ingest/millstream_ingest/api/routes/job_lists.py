@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from millstream_contracts import Facets, JobState, Page, SearchHints
 from millstream_history import MAX_QUERY_CHARS, JobQuery, Search, hints_at, type_in
 from millstream_ingest.api.listing import listing_response
-from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
+from millstream_ingest.api.operation import JOB_TYPE, SWITCH, Content, Operation, Parameter, listing
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
@@ -22,7 +22,6 @@ from millstream_ingest.http.response import Response
 
 _TAG = "Jobs"
 _TIME = {"type": "string", "format": "date-time"}
-_COUNT = {"type": "string", "enum": ["0", "1"], "default": "0"}
 _FILTERS = ("type", "state", "q", "created_after", "created_before", TAG)
 _LIST_PARAMETERS = (*_FILTERS, "as_of", "count", "cursor", "limit")
 
@@ -47,7 +46,7 @@ LIST = Operation(
     query=listing(
         *_FILTERING,
         Parameter("as_of", "Search as at this time: relative times count from it, and later jobs are not found", _TIME),
-        Parameter("count", "1 counts the jobs of all pages, as far as that can be done soon", _COUNT),
+        Parameter("count", "1 counts the jobs of all pages, as far as that can be done soon", SWITCH),
     ),
     answers={200: Content(model=Page, description="A page", examples=examples.JOB_PAGE, headers={"Link": "Next page"})},
     problems=(INVALID_REQUEST, INVALID_QUERY, NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
@@ -125,7 +124,7 @@ async def _search(request: ApiRequest, query: Query) -> Page:
         _wanted(request, query),
         cursor=query.cursor,
         limit=query.limit,
-        is_counted=query.is_counted,
+        is_counted=query.switch("count"),
         request=request.span,
     )
 
