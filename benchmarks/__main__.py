@@ -20,6 +20,7 @@ BENCHMARKS = (
     "redis_cpu",
     "queued_memory",
     "idle",
+    "schedules",
     "history",
 )
 LONG = ("soak", "scale", "capacity", "search", "live", "console")

@@ -7,7 +7,7 @@ from typing import Any
 _KNOWN = [
     (re.compile(pattern.encode(), re.DOTALL), kind)
     for pattern, kind in (
-        (r"queues", "set"),
+        (r"queues|schedules", "set"),
         (r"\{fleet\}:(?:types|workers|services|callbacks|incidents|notices)", "hash"),
         (r"\{fleet\}:starts", "zset"),
         (r"\{[^{}]+\}:ready:(?:high|normal|low)", "stream"),
@@ -15,6 +15,8 @@ _KNOWN = [
         (r"\{[^{}]+\}:(?:dlq|events)", "stream"),
         (r"\{[^{}]+\}:(?:settings|callbacks)", "hash"),
         (r"\{[^{}]+\}:job:[a-z0-9.-]+_[0-9a-f]{2}[0-9A-Z]{26}", "hash"),
+        (r"\{[^{}]+/_cron/[^{}]+\}:(?:ticks|outbox)", "zset"),
+        (r"\{[^{}]+/_cron/[^{}]+\}:(?:index|starts|sched:.+)", "hash"),
         (r"\{[^{}]+\}:idempotency:.+", "string"),
         (r"\{[^{}]+\}:stack:[0-9a-f]+", "string"),
     )

@@ -1,6 +1,6 @@
 """Compares promises with what happened: it takes evidence and returns complaints, each in words.
 
-Promises are those of docs/guarantees.md. Promise 5 is about cron, which does not exist yet.
+Promises are those of docs/guarantees.md. Promise 5 is about schedules: the rule of their scenario.
 """
 
 from collections import Counter

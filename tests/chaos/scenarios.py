@@ -1,9 +1,18 @@
-"""Every scenario by name: the rows of the table of faults in docs/guarantees.md.
+"""Every scenario by name: the rows of the table of faults in docs/guarantees.md."""
 
-One row has none yet: there is no cron, so nothing of promise 5.
-"""
-
-from chaos import draining, history_faults, hostile, kills, links, mixed, moves, outages, poison, redis_faults
+from chaos import (
+    draining,
+    history_faults,
+    hostile,
+    kills,
+    links,
+    mixed,
+    moves,
+    occasions,
+    outages,
+    poison,
+    redis_faults,
+)
 from chaos.fleet import Timing
 from chaos.history_keeper import HistoryKeeper
 from chaos.scenario import Scenario
@@ -50,6 +59,14 @@ SCENARIOS = {
                 hostile.nothing_is_left_behind,
                 hostile.releases_cost_nothing,
             ),
+        ),
+        Scenario(
+            name="schedules",
+            act=occasions.schedules,
+            rate_per_s=0,
+            rules=(occasions.each_occasion_has_one_job,),
+            # Their jobs come from schedules.
+            waived=frozenset({"every_job_was_submitted"}),
         ),
         Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
         Scenario(

@@ -18,7 +18,7 @@ FRAME = 3
 """Requests for the numbers beside the navigation, once in five seconds for all pages."""
 
 BUDGETS = {
-    "/": 8,
+    "/": 9,
     "/queues": 3,
     "/queues/{type}": 7,
     "/jobs": 1,
@@ -27,6 +27,7 @@ BUDGETS = {
     "/workers": 2,
     "/system": 1,
     "/webhooks": 1,
+    "/schedules": 1,
 }
 """By page, the requests that it may make besides those of its frame."""
 

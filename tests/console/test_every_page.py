@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from console.browsing import MIDDLE, NARROW, THEMES, WIDE, Tab
-from console.townsfolk import LONG_TYPE
+from console.townsfolk import LONG_SCHEDULE, LONG_TYPE
 
 PAGES = {
     "overview": "/",
@@ -21,8 +21,17 @@ PAGES = {
     "succeeded": "/jobs/{succeeded}",
     "errors": "/errors",
     "operations": "/operations",
+    "schedules": "/schedules",
+    "schedules that there are none of": "/schedules?state=done",
+    "schedule": "/schedules/town.nightly",
+    "schedule with a long name and hostile texts": "/schedules/{schedule}",
+    "backfill": "/schedules/town.nightly/backfill?start=2026-03-27&end=2026-04-01",
+    "job of a schedule": "/jobs/{occasion}",
 }
 """The pages by name; `{state}` is the id of a job in that state."""
+
+FORMS = {"backfill"}
+"""Those that are not kept fresh."""
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -31,8 +40,9 @@ async def test_pages_are_accessible_silent_and_within_their_policy(town, chromiu
     found = {}
     async with chromium.tab(town.url, theme=theme) as tab:
         for name, path in PAGES.items():
-            await tab.open(path.format(**town.jobs, type=LONG_TYPE))
-            await tab.live()
+            await tab.open(path.format(**town.jobs, type=LONG_TYPE, schedule=LONG_SCHEDULE))
+            if name not in FORMS:
+                await tab.live()
             if faults := [fault async for fault in faults_of(tab)]:
                 found[name] = faults
     assert found == {}

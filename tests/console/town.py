@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
-from console.townsfolk import HOSTILE, LONG_TYPE
+from console.townsfolk import HOSTILE, LONG_SCHEDULE, LONG_TYPE
 from msgspec import Struct
 from system.running import System, running_system
 from waiting import wait_until
@@ -60,8 +60,12 @@ async def _populate(system: System) -> dict[str, str]:
             "cancelled": await client.submit("town.succeed", {"n": 0}, delay=3600),
         }
         jobs = {name: handle.id for name, handle in handles.items()}
+        job = NewJob("town.succeed", payload, tags=tags)
+        await client.put_schedule(LONG_SCHEDULE, "*/15 8-19 * * 1-5", job, description=HOSTILE, paused=True)
+        await wait_until(lambda: _is_declared(client), "the schedule of the town is declared")
+        jobs["occasion"] = (await client.run_schedule("town.nightly")).job
         await client.cancel(jobs["cancelled"])
-        for name in ("succeeded", "dead", "buried", "long", "cancelled"):
+        for name in ("succeeded", "dead", "buried", "long", "cancelled", "occasion"):
             await client.wait(jobs[name])
         total = len(many) + len(jobs)
         await wait_until(lambda: _remembers(client, total), "the history has all jobs", 60)
@@ -71,3 +75,7 @@ async def _populate(system: System) -> dict[str, str]:
 async def _remembers(client: Client, total: int) -> bool:
     page = await client.jobs("", count=True)
     return page.count is not None and page.count.value >= total and not page.history_lag_s
+
+
+async def _is_declared(client: Client) -> bool:
+    return any(one.name == "town.nightly" for one in (await client.schedules()).items)

@@ -4,12 +4,14 @@ from typing import Any
 
 import anyio
 
-from millstream import App, Dead, Retry
+from millstream import App, CronContext, Dead, Retry
 
 app = App("town")
 
 HOSTILE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"\u202egpj.exe'
 LONG_TYPE = "shop.catalogue.import.supplier-feed-with-a-long-name-of-its-own"
+
+LONG_SCHEDULE = "weekly-report-for-every-customer-with-a-long-name-of-its-own-that-no-column-has-room-for"
 
 
 class HostileError(Exception):
@@ -44,3 +46,9 @@ async def linger() -> None:
 async def import_feed(payload: Any) -> int:
     """Return an integer of 64 bits."""
     return 18_446_744_073_709_551_615
+
+
+@app.cron("town.nightly", "30 2 * * *", tz="Europe/Paris", overlap="skip")
+async def nightly(ctx: CronContext) -> str:
+    """Return the occasion."""
+    return ctx.occasion.isoformat()

@@ -105,6 +105,38 @@ FACET = contracts.FacetValue(
 OF_TYPE = contracts.TypeStats(
     type="a", dead=1, run_p95_ms=1.5, submitted_by_step=[1], ended_by_step=[1], failed_by_step=[1]
 )
+SCHEDULED_JOB = contracts.ScheduledJob(type="a", payload={"n": 1}, tags={"a": "b"})
+LAST_OCCASION = contracts.LastOccasion(nominal=NOW, job=ID, state=JobState.RUNNING)
+SCHEDULE = contracts.Schedule(
+    name="n",
+    state=contracts.ScheduleState.ACTIVE,
+    cron="0 3 * * *",
+    version=1,
+    created_at=NOW,
+    updated_at=NOW,
+    job=SCHEDULED_JOB,
+    next=[NOW],
+    last=LAST_OCCASION,
+    counts=contracts.ScheduleCounts(fired=1),
+)
+OCCASION = contracts.ScheduleOccasion(nominal=NOW, fires_at=NOW)
+BACKFILL = contracts.Backfill(
+    schedule="n", state=contracts.BackfillState.RUNNING, from_=NOW, to=NOW, parallel=1, occasions=1
+)
+SCHEDULES: tuple[Struct, ...] = (
+    contracts.ScheduleRules(at=NOW),
+    contracts.ScheduleCounts(fired=1),
+    contracts.SchedulePage(items=[SCHEDULE]),
+    contracts.ScheduleOccasions(items=[OCCASION]),
+    contracts.ScheduleRun(schedule="n", job=ID),
+    contracts.BackfillRequest(from_=NOW, to=NOW),
+    contracts.BackfillPage(items=[BACKFILL]),
+    SCHEDULE,
+    SCHEDULED_JOB,
+    LAST_OCCASION,
+    OCCASION,
+    BACKFILL,
+)
 SERVER = contracts.RedisServer(address="a:1", role="primary", server="redis", version="8.2", used_bytes=7)
 REDIS = contracts.RedisStatus(mode="single", is_suitable=True, servers=[SERVER], round_trip_ms=0.2)
 CHECK = contracts.SystemCheck(name="redis", status="warn", detail="appendonly is off", fix="CONFIG SET appendonly yes")
@@ -116,6 +148,7 @@ HISTORY = contracts.HistoryStatus(
     revision="0003", release_revision="0003", lag_s=0.5, oldest_day=NOW.date(), newest_day=NOW.date(), size_bytes=9
 )
 VALUES: list[Struct] = [
+    *SCHEDULES,
     SERVER,
     REDIS,
     CHECK,
@@ -214,7 +247,7 @@ VALUES: list[Struct] = [
     ),
 ]
 # These hold a value that stays undecoded, which is equal to nothing: they have tests of their own.
-RAW = {Batch, JobSpec, Submission, Succeeded}
+RAW = {Batch, JobSpec, Submission, Succeeded, contracts.ScheduleDefinition}
 
 
 def test_every_struct_is_tried() -> None:

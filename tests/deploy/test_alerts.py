@@ -27,7 +27,7 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule i
 METRICS = {spec.name: spec for spec in names.METRICS}
 KNOWN_VALUES = {
     "state": {str(state) for state in JobState},
-    "outcome": {*names.SUBMISSION_OUTCOMES, *names.ATTEMPT_OUTCOMES},
+    "outcome": {*names.SUBMISSION_OUTCOMES, *names.ATTEMPT_OUTCOMES, *names.SCHEDULE_OUTCOMES},
 }
 TARGET_LABELS = {"container", "endpoint", "instance", "job", "namespace", "node", "pod", "service"}
 """What monitors of the Prometheus operator put on every series."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import redis.asyncio
 from streams.script_reader import commands_of, hints_of
 
-from millstream_streams.store.scripting import FLEET, script_names
+from millstream_streams.store.scripting import FLEET, SCHEDULES, script_names
 
 _READING = Path(str(files("millstream_streams"))) / "reading"
 _RECEIVERS = {
@@ -33,6 +33,7 @@ _SUBCOMMANDS = {
 }
 _PARTS = {
     "registry": "registry",
+    "schedules": "schedules",
     "views": "views",
     "listing": "listing",
     "stack_answers": "stack_answers",
@@ -69,7 +70,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
             found |= _commands_of_module(_PARTS[method])
         elif part == "store" and method in script_names():
             found |= commands_of(method)
-        elif part in {"registry", "views", "listing", "stack_answers", "callbacks", "stored_jobs", "event_lag"}:
+        elif part in _PARTS.keys() - {"store", "reader", "feed", "live_feed"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found
 
@@ -77,6 +78,7 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
 def topics_told(uses: set[tuple[str, str]]) -> set[str]:
     """Return the topics of the hints that the scripts behind these uses publish."""
     scripts = [method for part, method in uses if part == "store" and method in script_names()]
+    scripts += [f"{SCHEDULES}{method}" for part, method in uses if f"{SCHEDULES}{method}" in script_names(SCHEDULES)]
     return set().union(*(hints_of(name) for name in scripts))
 
 
@@ -102,7 +104,7 @@ def _commands_of_method(module: str, method: str) -> set[str]:
             continue
         found |= _commands_in(code)
         for node in ast.walk(code):
-            found |= _commands_of_fleet_script(node)
+            found |= _commands_of_script(node, SCHEDULES if module == "schedules" else FLEET)
             own = methods if isinstance(node, ast.Attribute) and _name(node.value) == "self" else functions
             name = _name(node)
             if name in own and name not in seen:
@@ -115,11 +117,11 @@ def _commands_of_method(module: str, method: str) -> set[str]:
     return found
 
 
-def _commands_of_fleet_script(node: ast.AST) -> set[str]:
-    """Return the commands of the script that the registry runs here, if it does."""
+def _commands_of_script(node: ast.AST, folder: str) -> set[str]:
+    """Return the commands of the script of a folder that is run here, if one is."""
     match node:
         case ast.Call(func=ast.Attribute(attr="_run"), args=[ast.Constant(value=str(name)), *_]):
-            return commands_of(FLEET + name)
+            return commands_of(folder + name)
     return set()
 
 

@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from millstream_streams.store.scripting import FLEET, parts_of
+from millstream_streams.store.scripting import FLEET, SCHEDULES, parts_of
 from millstream_streams.store.scripting import read_source as source
 
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
@@ -12,8 +12,11 @@ _PLACES = {
     "ready": {1, 2, 3}, "due": {4}, "dlq": {5}, "events": {6}, "settings": {7}, "expiring": {8},
 }  # fmt: skip
 _FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}, "services": {1}}
+_SCHEDULES_PLACES = {"ticks": {1}, "name_index": {2}, "outbox": {3}, "decisions": {4}}
 
-PARTS = ("numbers", "queue", "past", "moves", "callbacks", "heartbeats", "fleet")
+_PLACES_OF = {FLEET: _FLEET_PLACES, SCHEDULES: _SCHEDULES_PLACES}
+
+PARTS = ("numbers", "queue", "past", "moves", "callbacks", "heartbeats", "fleet", "schedules")
 """The parts in the order of headers: each uses only those before it."""
 
 _WORD = r"(?<![\w.])[A-Za-z_]+\b"
@@ -55,7 +58,7 @@ def read_header(name: str) -> Header:
 def used_keys(name: str) -> set[int]:
     """Return the numbers of the KEYS that a script uses, by itself or through functions of the prelude."""
     shared = _functions(_code(_prelude(name)))
-    places = _FLEET_PLACES if name.startswith(FLEET) else _PLACES
+    places = next((found for folder, found in _PLACES_OF.items() if name.startswith(folder)), _PLACES)
     seen: set[str] = set()
     pending, found = [_code(source(name))], set()
     while pending:
@@ -75,7 +78,8 @@ def commands_of(name: str) -> set[str]:
 
 def hints_of(name: str) -> set[str]:
     """Return the topics of the hints that a script publishes."""
-    return {topic for code in _reached(name) for topic in re.findall(r"(?<!function )hint\('([a-z:]+)'", code)}
+    pattern = r"(?<!function )hint(?:_of_shard)?\('([a-z:]+)'"
+    return {topic for code in _reached(name) for topic in re.findall(pattern, code)}
 
 
 def _reached(name: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from streams.audit import audit
 from streams.seeds import (
     ERROR,
@@ -20,7 +21,16 @@ from streams.seeds import (
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, Dead, JobState, JobType, Progress, Queue, RetryAt, Snoozed, Succeeded
-from millstream_streams import ActionCode, Broker, CommitCode, LeaseCode, StoreFullError, open_broker
+from millstream_streams import (
+    ActionCode,
+    Broker,
+    CommitCode,
+    LeaseCode,
+    ScheduleChange,
+    StoreFullError,
+    next_turn,
+    open_broker,
+)
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
@@ -159,3 +169,23 @@ async def test_reading_passes(roomy: Broker) -> None:
     assert (await job_of(roomy, QUEUE, job_id)).state is JobState.QUEUED
     assert (await roomy.store.measure(QUEUE)).queued == (0, 1, 0)
     assert len((await roomy.listing.jobs([QUEUE], JobState.QUEUED, cursor=None, limit=5)).items) == 1
+
+
+async def test_a_full_redis_starts_no_job_of_a_schedule_and_leases_and_confirms(roomy: Broker) -> None:
+    """A full Redis refuses a change of a schedule whole; what is due and what is decided on is leased and confirmed."""
+    fields = {"job": b"\x80", "state": "active"}
+    new = ScheduleChange(name="nightly", turn="", tick_ms=0, line="active api a", fields=fields)
+    assert await roomy.schedules.change(DEFAULT_TENANT, [new]) == [True]
+    shard = roomy.schedules.shard_of(DEFAULT_TENANT, "nightly")
+    stored = (await roomy.schedules.read(DEFAULT_TENANT, ["nightly"]))["nightly"]
+    fires = ScheduleChange(
+        name="nightly", turn=stored.turn, tick_ms=0, line="active api a", fields={}, job_id="a_1", nominal_ms=1
+    )
+    assert await roomy.schedules.change(DEFAULT_TENANT, [fires]) == [True]
+    await fill(roomy)
+    with pytest.raises(StoreFullError):
+        await roomy.schedules.change(DEFAULT_TENANT, [replace(fires, turn=next_turn(stored.turn), job_id="a_2")])
+    assert len((await roomy.schedules.lease_due(shard, 10)).found) == 1
+    (start,) = (await roomy.schedules.take_starts(shard, 10)).starts
+    assert start.id == "a_1"
+    assert (await roomy.schedules.take_starts(shard, 10, [(start.id, "")])).next_in_ms is None

@@ -10,9 +10,19 @@ from streams.script_reader import PARTS, parts_used, per_job_loop, read_header, 
 from streams.seeds import TTL_MS, lease, new_job, seed, seed_dead, seed_running
 
 from millstream_contracts import Queue, Succeeded
-from millstream_streams import ActionCode, Broker, Commit, CommitCode, EnqueueCode, JobStore, LeaseCode, Registry
+from millstream_streams import (
+    ActionCode,
+    Broker,
+    Commit,
+    CommitCode,
+    EnqueueCode,
+    JobStore,
+    LeaseCode,
+    Registry,
+    Schedules,
+)
 from millstream_streams.store import job_store
-from millstream_streams.store.scripting import FLEET, load_script, parts_of, run_script, script_names
+from millstream_streams.store.scripting import FLEET, SCHEDULES, load_script, parts_of, run_script, script_names
 
 CODES: dict[str, type[IntEnum]] = {
     "enqueue": EnqueueCode,
@@ -25,7 +35,7 @@ CODES: dict[str, type[IntEnum]] = {
     "erase": ActionCode,
     "watch": ActionCode,
 }
-ALL = [*script_names(), *script_names(FLEET)]
+ALL = [*script_names(), *script_names(FLEET), *script_names(SCHEDULES)]
 every_script = pytest.mark.parametrize("name", ALL)
 
 
@@ -34,6 +44,7 @@ def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None
     methods = {name for name in vars(JobStore) if not name.startswith("_")}
     assert methods == set(script_names())
     assert {name.removeprefix(FLEET) for name in script_names(FLEET)} < set(vars(Registry))
+    assert {name.removeprefix(SCHEDULES) for name in script_names(SCHEDULES)} < set(vars(Schedules))
 
 
 @every_script

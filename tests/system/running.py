@@ -29,6 +29,7 @@ EXAMPLES = (
     "payloads_and_results",
     "progress_and_logs",
     "retries",
+    "schedules",
     "shared_state",
     "threads_and_processes",
     "timeouts_and_cancellation",

@@ -30,6 +30,7 @@ DOES: dict[str, Any] = {
         "dead after 1: declined with 51",
         "dead after 1: attempts",
     ],
+    "schedules": ["Sunday 21:30 in UTC", "report of Asia"],
     "progress_and_logs": (50_000, "all 50,000 rows"),
     "shared_state": ["tea of db://shop", "tea: open", "audit of tea of db://shop"],
     "threads_and_processes": ["7 on the loop", "7 in a thread", [127, 9721]],

@@ -3,13 +3,14 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_type
 
 from millstream import (
     App,
     Client,
     Context,
+    CronContext,
     Dead,
     DeadJob,
     DeadLetter,
@@ -64,7 +65,8 @@ assert_type(app, App[Pool])
 assert_type(App("shop", lifespan=lifespan_of_app), App[Pool])
 mail = App("mail", state_of=app)
 assert_type(mail, App[Pool])
-assert_type(App("bare"), App[None])
+bare = App("bare")
+assert_type(bare, App[None])
 library: App[Pool] = App("library")
 app.include(mail, library)
 
@@ -169,6 +171,26 @@ async def with_refund(order: Order) -> None:
 @app.job("order.c", on_dead=JobRef("elsewhere", takes=DeadJob))
 async def with_contract(order: Order) -> None:
     """Have dead letters told of in another code base."""
+
+
+@app.cron("stock.nightly", "0 3 * * *", tz="Europe/Paris", missed="latest", overlap="skip", timeout=600)
+async def nightly(ctx: CronContext[Pool]) -> int:
+    """Run by a schedule."""
+    assert_type(ctx.occasion, datetime)
+    assert_type(ctx.schedule, str | None)
+    assert_type(ctx.state, Pool)
+    assert_type(await ctx.submit(ping), JobHandle[str])
+    return 1
+
+
+@bare.cron("often", timedelta(seconds=30), jitter=timedelta(seconds=5))
+def often() -> None:
+    """Run by a schedule, without a context."""
+
+
+nightly_ref: JobRef[None, int] = nightly
+charge.schedule("test-order", "*/5 * * * *", Order(1), tz="UTC", overlap="cancel-running")
+ping.schedule("heartbeat", 10)
 
 
 charging: Handler[Order, Receipt] = charge

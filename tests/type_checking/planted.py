@@ -7,7 +7,19 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from millstream import App, Client, Context, JobRef, NewJob, Retry, Snooze, SyncClient, SyncContext, contract
+from millstream import (
+    App,
+    Client,
+    Context,
+    CronContext,
+    JobRef,
+    NewJob,
+    Retry,
+    Snooze,
+    SyncClient,
+    SyncContext,
+    contract,
+)
 
 
 @dataclass
@@ -66,6 +78,48 @@ def archive(order: Order, ctx: SyncContext[Pool]) -> int:
 async def ping() -> str:
     """Take nothing."""
     return "pong"
+
+
+@app.cron("stock.nightly", "0 3 * * *")
+async def nightly(ctx: CronContext[Pool]) -> int:
+    """Run by a schedule."""
+    occasion: str = ctx.occasion  # refused
+    _ = occasion
+    return 1
+
+
+# What a schedule calls takes no payload, and its options are known.
+
+
+@app.cron("bad.payload", "@daily")  # refused
+async def bad_payload(order: Order, ctx: CronContext[Pool]) -> None:
+    """Take a payload."""
+
+
+@app.cron("bad.context", "@daily")  # refused
+async def bad_context(ctx: CronContext[int]) -> None:
+    """Take the context of another state."""
+
+
+@app.cron("bad.overlap", "@daily", overlap="maybe")  # refused
+async def bad_overlap() -> None:
+    """Have an overlap that is none."""
+
+
+@app.cron("bad.when", None)  # refused
+async def bad_when() -> None:
+    """Have no time."""
+
+
+@app.job("bad.cron")  # refused
+async def bad_cron(order: Order, ctx: CronContext[Pool]) -> None:
+    """Take the context of schedules."""
+
+
+charge.schedule("bad", "*/5 * * * *", 42)  # refused
+charge.schedule("bad", "*/5 * * * *")  # refused
+charge.schedule("bad", "*/5 * * * *", Order(1), missed="never")  # refused
+nightly.schedule("bad", "*/5 * * * *", Order(1))  # refused
 
 
 # The state of an app, and the kind of a function, decide which context a handler takes.

@@ -76,6 +76,17 @@ def new_job_id(queue: Queue, at_ms: int | None = None) -> JobId:
     return JobId(f"{queue.type}_{queue.partition:02x}{_time_digits(made_at_ms)}{drawn}")
 
 
+def derived_job_id(queue: Queue, at_ms: int, digest: bytes) -> JobId:
+    """Return the id of a job that follows from what it is for: its time and 16 bytes, the same ones each time."""
+    return JobId(f"{queue.type}_{queue.partition:02x}{_time_digits(at_ms)}{_digits_of(digest)}")
+
+
+def _digits_of(block: bytes) -> str:
+    """Return 16 bytes as the last digits of an id."""
+    digits = block.translate(_DIGITS).decode()
+    return _VERSION_DIGITS[block[0]] + digits[1:3] + _VARIANT_DIGITS[block[3]] + digits[4:]
+
+
 def _draw() -> str:
     """Draw the random digits of many ids at once. Returns: those of one, given out once."""
     block = os.urandom(_ENTROPY_BYTES * _DRAWN_AT_ONCE)

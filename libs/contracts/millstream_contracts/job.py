@@ -154,6 +154,10 @@ class Job(Struct, kw_only=True, frozen=True):
     timeout_s: float | None = None
     trace_id: str | None = None
     source: JobSource = "live"
+    schedule: str | None = None
+    """The name of the schedule that has submitted it."""
+    scheduled_for: datetime | None = None
+    """The nominal time of the occasion of the schedule."""
     fresh: bool = True
     """False in a list of the history whose state Redis was not asked about: the job may have gone on."""
 

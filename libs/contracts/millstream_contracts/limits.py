@@ -35,3 +35,17 @@ IDEMPOTENCY_TTL_S = 24 * 3_600
 # What is stored in a script call at most. `unpack` in Lua fails near 8,000 values, and Redis does nothing
 # else while a script runs.
 MAX_SCRIPT_JOBS = 100
+
+MIN_SCHEDULE_EVERY_S = 1.0
+MAX_CRON_CHARS = 256
+MAX_SCHEDULE_JITTER_S = 86_400.0
+MAX_SCHEDULE_DESCRIPTION_CHARS = 500
+MAX_SCHEDULES = 10_000
+"""Schedules of a tenant."""
+MAX_MISSED = 1_000
+MAX_CATCH_UP_S = 31 * 86_400.0
+MAX_NEXT_OCCASIONS = 100
+MAX_BACKFILL_OCCASIONS = 10_000
+MAX_BACKFILL_PARALLEL = 100
+DONE_SCHEDULE_TTL_S = 24 * 3_600
+"""How long a schedule without a further occasion, and a backfill that has ended, can be read."""

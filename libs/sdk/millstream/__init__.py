@@ -7,6 +7,7 @@ is here; `millstream.handlers` has the built-in handlers.
 from millstream.app import App
 from millstream.client import Client, SyncClient
 from millstream.context import Context, SyncContext
+from millstream.cron_context import CronContext
 from millstream.errors import (
     ApiError,
     ConflictError,
@@ -25,9 +26,12 @@ from millstream.errors import (
 from millstream.handler import Handler
 from millstream.job_options import JobOptions
 from millstream.jobs import JobHandle, JobRef, NewJob, SubmitOptions, SyncJobHandle, contract
+from millstream.schedules import ScheduleOptions
 from millstream.steering import Dead, Discard, Retry, RetryAfter, Snooze, Steering
 from millstream_contracts import (
     ActionReport,
+    Backfill,
+    BackfillState,
     BatchReceipt,
     BulkOperation,
     Callback,
@@ -62,6 +66,11 @@ from millstream_contracts import (
     QueueStatus,
     RedisServer,
     RedisStatus,
+    Schedule,
+    ScheduleOccasion,
+    SchedulePage,
+    ScheduleRun,
+    ScheduleState,
     SearchHint,
     SearchHints,
     SecretWebhook,
@@ -84,6 +93,8 @@ __all__ = [
     "ActionReport",
     "ApiError",
     "App",
+    "Backfill",
+    "BackfillState",
     "BatchReceipt",
     "BulkOperation",
     "Callback",
@@ -91,6 +102,7 @@ __all__ = [
     "Client",
     "ConflictError",
     "Context",
+    "CronContext",
     "Dead",
     "DeadGroup",
     "DeadGroups",
@@ -139,6 +151,12 @@ __all__ = [
     "ResultError",
     "Retry",
     "RetryAfter",
+    "Schedule",
+    "ScheduleOccasion",
+    "ScheduleOptions",
+    "SchedulePage",
+    "ScheduleRun",
+    "ScheduleState",
     "SearchHint",
     "SearchHints",
     "SecretWebhook",

@@ -1,5 +1,6 @@
 """Apps: the sets of handlers that users write, and that a worker runs."""
 
+import builtins
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
@@ -7,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
+from millstream.cron_context import CronContext
+from millstream.cron_handler import CronHandler
+from millstream.cron_options import CronJobOptions, split_cron_options
 from millstream.errors import HandlerError, LifespanError
 from millstream.function_reader import checked_function, is_coroutine_function, place_of
 from millstream.handler import Handler
@@ -14,9 +18,12 @@ from millstream.job_options import JobOptions, check_job_options, isolation_of, 
 from millstream.jobs.job_ref import check_job_type
 from millstream.jobs.submitter import Submitter
 from millstream.lifespan_check import check_lifespan, takes_app
-from millstream.registering import Register
+from millstream.registering import Register, RegisterCron
+from millstream.schedules import DeclaredSchedule, take_schedules
+from millstream.seconds import Seconds
 from millstream.signature import inspect_signature
 from millstream.steering import Retry
+from millstream_schedules import zone_of
 
 if TYPE_CHECKING:
     from millstream_testing.kit import Testing
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", default=None)
 T = TypeVar("T")
+H = TypeVar("H", bound=Handler)
 
 
 class _FromLifespan:
@@ -93,23 +101,58 @@ class App(Generic[S]):
 
         def register(decorated: Callable[..., Any]) -> Handler:
             # A function may handle several types.
-            function = checked_function(decorated.function if isinstance(decorated, Handler) else decorated)
-            if type in self.handlers:
-                raise HandlerError(f"`{type}` is already handled by {place_of(self.handlers[type].function)}")
-            handler = Handler(
-                type,
-                function,
-                inspect_signature(function),
-                policy=policy_of(type, options),
-                isolation=isolation_of(function, options),
-                retry=options.get("retry", Retry()),
-                bound=lambda: self.submitter,
-            )
-            self.handlers[type] = handler
-            self._state_apps[type] = self.state_of
-            return handler
+            handler = self._registered(Handler, type, decorated, options)
+            if handler.signature.context is CronContext:
+                raise HandlerError(f"`{type}`: a CronContext is for `@app.cron`: take a Context")
+            return self._add(handler)
 
         return cast("Register[S]", register)
+
+    def cron(self, type: str, when: str | Seconds, /, **options: Unpack[CronJobOptions]) -> RegisterCron[S]:
+        """Register a function that a schedule of the same name calls: a cron expression, or the length of an interval.
+
+        Workers declare the schedule when they start. The function takes no payload, and a CronContext if it wants.
+
+        Raises: HandlerError, when the name is taken, the expression is none, or an option is unknown or wrong.
+        """
+        check_job_type(type)
+        job_options, schedule_options = split_cron_options(type, options)
+
+        def register(decorated: Callable[..., Any]) -> Handler:
+            handler = self._registered(CronHandler, type, decorated, job_options)
+            if handler.signature.takes_payload or handler.signature.context not in {None, CronContext}:
+                raise HandlerError(f"`{type}`: a function of `@app.cron` takes a CronContext, or nothing")
+            handler.schedule(type, when, **schedule_options)
+            handler.zone = zone_of(schedule_options.get("tz", "UTC"))
+            return self._add(handler)
+
+        return cast("RegisterCron[S]", register)
+
+    def _registered(self, kind: builtins.type[H], type: str, decorated: Callable[..., Any], options: JobOptions) -> H:
+        # A function may handle several types.
+        function = checked_function(decorated.function if isinstance(decorated, Handler) else decorated)
+        if type in self.handlers:
+            raise HandlerError(f"`{type}` is already handled by {place_of(self.handlers[type].function)}")
+        return kind(
+            type,
+            function,
+            inspect_signature(function),
+            policy=policy_of(type, options),
+            isolation=isolation_of(function, options),
+            retry=options.get("retry", Retry()),
+            bound=lambda: self.submitter,
+            app=self.name,
+        )
+
+    def _add(self, handler: Handler) -> Handler:
+        self.handlers[handler.type] = handler
+        self._state_apps[handler.type] = self.state_of
+        return handler
+
+    @property
+    def schedules(self) -> dict[str, DeclaredSchedule]:
+        """The schedules that its handlers declare, by name. Raises: HandlerError, when two have one name."""
+        return take_schedules([schedule for handler in self for schedule in handler.schedules])
 
     def include(self, *others: "App[Any]") -> None:
         """Add the handlers of other apps to this one. Those of an app without a state share the state of this one.

@@ -2,17 +2,20 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Generic
+from typing import Any, Generic, Unpack, overload
 
 import msgspec
 from typing_extensions import TypeVar
 
 from millstream.context import BaseContext
-from millstream.errors import NotBoundError
+from millstream.errors import HandlerError, NotBoundError
 from millstream.function_reader import code_of, name_of, place_of
 from millstream.job_options import Isolation
 from millstream.jobs.job_ref import JobRef
 from millstream.jobs.submitter import Submitter
+from millstream.payloads import plain_payload
+from millstream.schedules import DeclaredSchedule, ScheduleOptions, declared_schedule
+from millstream.seconds import Seconds
 from millstream.signature import Signature
 from millstream.steering import Retry
 from millstream_contracts import TypePolicy, TypeRegistration
@@ -20,6 +23,7 @@ from millstream_contracts import TypePolicy, TypeRegistration
 P_contra = TypeVar("P_contra", contravariant=True, default=Any)
 R_co = TypeVar("R_co", covariant=True, default=Any)
 F = TypeVar("F", default=Any)
+P = TypeVar("P")
 
 
 class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
@@ -38,8 +42,9 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         isolation: Isolation,
         retry: Retry,
         bound: Callable[[], Submitter | None],
+        app: str = "",
     ) -> None:
-        """`bound` returns what submits jobs outside of handlers. Raises: HandlerError."""
+        """`bound` returns what submits jobs outside of handlers; `app` is the name of the app. Raises: HandlerError."""
         takes: Any = signature.payload if signature.takes_payload else None
         super().__init__(job_type, takes=takes, gives=signature.result)
         plain: Any = function
@@ -52,6 +57,10 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         self.code = code_of(plain)
         """The function that runs in the end, with a name and a source: that of a partial, of an object's `__call__`."""
         self._client = bound
+        self.app = app
+        """The name of the app in which it was registered."""
+        self.schedules: list[DeclaredSchedule] = []
+        """What it runs by itself."""
         self.__name__: str = name_of(plain)
         self.__doc__ = self.code.__doc__
         self.__wrapped__ = plain
@@ -61,6 +70,37 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         """Call the function, here and now, with the function's own arguments."""
         function: F = self.function
         return function
+
+    @overload
+    def schedule(
+        self: "Handler[None, Any, Any]",
+        name: str,
+        when: str | Seconds,
+        payload: None = None,
+        **options: Unpack[ScheduleOptions],
+    ) -> None: ...
+
+    @overload
+    def schedule(
+        self: "Handler[P, Any, Any]", name: str, when: str | Seconds, payload: P, **options: Unpack[ScheduleOptions]
+    ) -> None: ...
+
+    def schedule(self, name: str, when: str | Seconds, payload: Any = None, **options: Unpack[ScheduleOptions]) -> None:
+        """Have a job of this type submitted by a schedule: at the times of a cron expression, or once an interval.
+
+        Workers declare it when they start. Raises: HandlerError, when an option or the payload is wrong.
+        """
+        job = {"type": self.type, "payload": self._checked_payload(name, payload)}
+        self.schedules.append(declared_schedule(name, when, job, app=self.app, **options))
+
+    def _checked_payload(self, name: str, payload: Any) -> Any:
+        """Return a payload as it is stored. Raises: HandlerError, when it could not be decoded."""
+        try:
+            plain = plain_payload(payload)
+            self.decode(msgspec.msgpack.encode(plain))
+        except Exception as error:  # the checks of a user's class may raise anything
+            raise HandlerError(f"schedule `{name}`: the payload is none of `{self.type}`: {error}") from error
+        return plain
 
     def _bound(self) -> Submitter:
         client = self._client()

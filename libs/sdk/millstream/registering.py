@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, overload
 
 from millstream.context import Context, SyncContext
+from millstream.cron_context import CronContext
 from millstream.handler import Handler
 
 P = TypeVar("P")
@@ -34,6 +35,21 @@ class Register(Protocol[S]):
 
     @overload
     def __call__(self, function: Callable[[P], R], /) -> Handler[P, R, Callable[[P], R]]: ...
+
+    @overload
+    def __call__(self, function: Callable[[], Async[R]], /) -> Handler[None, R, Callable[[], Async[R]]]: ...
+
+    @overload
+    def __call__(self, function: Callable[[], R], /) -> Handler[None, R, Callable[[], R]]: ...
+
+
+class RegisterCron(Protocol[S]):
+    """Registers a function that a schedule calls: it takes no payload, and the context of an occasion if it wants."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[CronContext[S]], Async[R]], /
+    ) -> Handler[None, R, Callable[[CronContext[S]], Async[R]]]: ...
 
     @overload
     def __call__(self, function: Callable[[], Async[R]], /) -> Handler[None, R, Callable[[], Async[R]]]: ...

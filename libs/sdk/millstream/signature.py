@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from millstream.context import BaseContext, Context, SyncContext
+from millstream.cron_context import CronContext
 from millstream.errors import HandlerError
 from millstream.function_reader import is_async, parameters_of, place_of
 from millstream.jobs.annotations import annotations_of, data_type, result_annotation
@@ -123,6 +124,6 @@ def _context_class(where: str, annotation: Any) -> type[BaseContext[Any]] | None
     cls = typing.get_origin(annotation) or annotation
     if not isinstance(cls, type) or not issubclass(cls, BaseContext):
         return None
-    if cls is Context or cls is SyncContext:
+    if cls in {Context, SyncContext, CronContext}:
         return cls
-    raise HandlerError(f"{where}: a context is a Context or a SyncContext, not a {cls.__qualname__}")
+    raise HandlerError(f"{where}: a context is a Context, a SyncContext or a CronContext, not a {cls.__qualname__}")

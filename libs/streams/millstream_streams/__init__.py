@@ -29,8 +29,18 @@ from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import Registered, Registrations, Start, digest_of
 from millstream_streams.reading.registry import Registry
 from millstream_streams.reading.rounds import for_each_queue
+from millstream_streams.reading.schedules import DUE_LEASE_S, START_LEASE_S, Schedules, next_turn
 from millstream_streams.reading.snapshots import Snapshots
 from millstream_streams.reading.stored_jobs import Gap, StoredJobs
+from millstream_streams.reading.stored_schedules import (
+    DecidedStart,
+    DueSchedule,
+    DueSchedules,
+    IndexLine,
+    ScheduleChange,
+    StoredSchedule,
+    TakenStarts,
+)
 from millstream_streams.reading.totals import sum_depths
 from millstream_streams.reading.views import JobViews, StoredSpec
 from millstream_streams.store.assembly import assemble, with_payload
@@ -58,7 +68,7 @@ from millstream_streams.store.deliveries import (
     StackRequest,
 )
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, JobStore
-from millstream_streams.store.keys import HISTORY_GROUP, WEBHOOKS_GROUP
+from millstream_streams.store.keys import HISTORY_GROUP, SCHEDULES_TYPE, WEBHOOKS_GROUP
 from millstream_streams.suitability.capabilities import Capabilities
 from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
@@ -70,12 +80,15 @@ __all__ = [
     "ALIVE_FOR",
     "ANY_SERVICE",
     "CONFIRM_WITHIN_S",
+    "DUE_LEASE_S",
     "FROM_THE_START",
     "HISTORY_GROUP",
     "LISTABLE_STATES",
     "LIVE_KEPT_S",
     "MAX_BLOCK_S",
     "NEEDS",
+    "SCHEDULES_TYPE",
+    "START_LEASE_S",
     "WEBHOOKS_GROUP",
     "ActionCode",
     "Broker",
@@ -86,8 +99,11 @@ __all__ = [
     "Commit",
     "CommitCode",
     "CursorError",
+    "DecidedStart",
     "Delivery",
     "Depths",
+    "DueSchedule",
+    "DueSchedules",
     "Durability",
     "EnqueueCode",
     "Enqueued",
@@ -96,6 +112,7 @@ __all__ = [
     "Expiry",
     "Gap",
     "Idempotency",
+    "IndexLine",
     "JobStore",
     "JobViews",
     "Lag",
@@ -124,6 +141,8 @@ __all__ = [
     "Release",
     "Resumption",
     "Rights",
+    "ScheduleChange",
+    "Schedules",
     "Server",
     "Snapshots",
     "StackRequest",
@@ -133,7 +152,9 @@ __all__ = [
     "StoreFullError",
     "StoreUnavailableError",
     "StoredJobs",
+    "StoredSchedule",
     "StoredSpec",
+    "TakenStarts",
     "TlsFiles",
     "Topology",
     "UnsuitableRedisError",
@@ -146,6 +167,7 @@ __all__ = [
     "demand_of",
     "digest_of",
     "for_each_queue",
+    "next_turn",
     "open_broker",
     "parse_redis_url",
     "sum_depths",

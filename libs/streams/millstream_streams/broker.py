@@ -35,6 +35,7 @@ from millstream_streams.reading.listing import Listing
 from millstream_streams.reading.live_feed import LiveFeed
 from millstream_streams.reading.ready_reader import ReadyReader
 from millstream_streams.reading.registry import Registry
+from millstream_streams.reading.schedules import Schedules
 from millstream_streams.reading.stack_answers import StackAnswers
 from millstream_streams.reading.stored_jobs import StoredJobs
 from millstream_streams.reading.views import JobViews
@@ -62,6 +63,7 @@ class Broker(Struct, frozen=True):
     views: JobViews
     listing: Listing
     registry: Registry
+    schedules: Schedules
     event_lag: EventLag
     stack_answers: StackAnswers
     callbacks: Callbacks
@@ -242,6 +244,7 @@ async def open_broker(
                 clients.paging, keys, JobViews(clients.paging, keys, patience_s=patience_s), patience_s=patience_s
             ),
             registry=Registry(clients.reading, keys, patience_s=patience_s),
+            schedules=Schedules(clients.reading, keys, patience_s=patience_s),
             event_lag=EventLag(clients.reading, keys, patience_s=patience_s),
             stack_answers=StackAnswers(clients.reading, keys, patience_s=patience_s),
             callbacks=Callbacks(clients.reading, keys, patience_s=patience_s),

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from millstream_contracts import Job, JobState, JobType, Queue, Tenant, TypePolicy, moment
+from millstream_contracts import Job, JobId, JobState, JobType, Queue, Tenant, TypePolicy, moment, occasion_of, queue_of
 from millstream_contracts.ids import new_job_id
 from millstream_streams import Enqueued, Idempotency, NewJob, assemble
 from millstream_submission.decoding import Decoded
@@ -37,18 +37,20 @@ def build_job(
     idempotency: Idempotency | None = None,
     waited: bool = False,
     is_batch_item: bool = False,
+    job_id: JobId | None = None,
     clock: Callable[[], float],
 ) -> BuiltJob:
     """Return the job of a submission. `waited` says that a request waits for its end.
 
     `idempotency` chooses the partition, so that a repetition finds that of the first request; without it the partition
-    is drawn. `clock` gives Unix seconds, by the clock of Redis.
+    is drawn. A `job_id` that was decided on says the queue. `clock` gives Unix seconds, by the clock of Redis.
     """
     submission = decoded.submission
-    queue = Queue(tenant, JobType(submission.type), _partition(policy, idempotency))
+    decided = queue_of(tenant, job_id) if job_id else None
+    queue = decided or Queue(tenant, JobType(submission.type), _partition(policy, idempotency))
     now_s = clock()
     now_ms = int(now_s * 1000)
-    job_id = new_job_id(queue, now_ms)
+    job_id = job_id or new_job_id(queue, now_ms)
     delayed_s = delay_s(submission, now_s)
     send = tracer.send(queue.type, job_id, caller, tenant=tenant, delay_s=delayed_s, is_batch_item=is_batch_item)
     job = assemble(
@@ -68,6 +70,7 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
     """Return a job as it is right after it was stored, without asking Redis."""
     job, submission, due_ms = built.job, built.decoded.submission, enqueued.due_ms
     expires_at_ms = job.expires_at_ms if job.expires_in_ms is None else enqueued.now_ms + job.expires_in_ms
+    schedule, scheduled_for = occasion_of(submission.tags)
     return Job(
         id=job.id,
         type=built.queue.type,
@@ -82,6 +85,8 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
         tags=submission.tags,
         timeout_s=submission.timeout_s,
         trace_id=built.send.context.trace_id or None,
+        schedule=schedule,
+        scheduled_for=scheduled_for,
     )
 
 

@@ -35,8 +35,13 @@ class SystemSubmitter:
         self._tracer = tracer
         self._clock = clock
 
-    async def build(self, tenant: Tenant, content: bytes, key: bytes, *, caller: TraceContext) -> BuiltJob:
-        """Return the job of a submission in MessagePack. Raises: SubmissionError; StoreUnavailableError."""
+    async def build(
+        self, tenant: Tenant, content: bytes, key: bytes, *, caller: TraceContext, job_id: JobId | None = None
+    ) -> BuiltJob:
+        """Return the job of a submission in MessagePack, with this id where one was decided on.
+
+        Raises: SubmissionError; StoreUnavailableError.
+        """
         decoded = decode_submission(content, MSGPACK, clock=self._clock)
         known = await self._catalogue.of(tenant)
         policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, tenant)
@@ -48,6 +53,7 @@ class SystemSubmitter:
             caller=caller,
             # The same fingerprint each time: the key says what the job is for, whatever was read for it.
             idempotency=Idempotency(key, key.hex()),
+            job_id=job_id,
             clock=self._clock,
         )
 

@@ -13,6 +13,7 @@ from millstream_telemetry.metrics.groups import (
     NoticeMetrics,
     OperationMetrics,
     ReaperMetrics,
+    ScheduleMetrics,
     WebhookMetrics,
     WorkerMetrics,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Propagation",
     "ReaperMetrics",
     "RedisMetrics",
+    "ScheduleMetrics",
     "SendSpan",
     "ServerSpan",
     "ServiceMetrics",

@@ -69,6 +69,7 @@ SPANS = (
         "a dead job was redriven; links to its last delivery and, both ways, to the request or page of an operation",
     ),
     SpanSpec("operation {kind}", "INTERNAL", "dispatcher", "one page of an operation on many jobs"),
+    SpanSpec("fire {schedule}", "INTERNAL", "dispatcher", "an occasion of a schedule, the root of its job's trace"),
 )
 
 SEARCH = "search"
@@ -80,6 +81,11 @@ REDRIVE = "redrive"
 def operation_span(kind: str) -> str:
     """Return the name of the span of a page of an operation."""
     return f"operation {kind}"
+
+
+def fire_span(schedule: str) -> str:
+    """Return the name of the span of an occasion of a schedule."""
+    return f"fire {schedule}"
 
 
 def server_span(method: str, route: str) -> str:
@@ -139,6 +145,9 @@ SEARCH_WAY = "millstream.search.way"
 SEARCH_JOBS = "millstream.search.jobs"
 SEARCH_COMPLETE = "millstream.search.complete"
 OPERATION_ID = "millstream.operation.id"
+SCHEDULE = "millstream.schedule"
+SCHEDULED_FOR = "millstream.scheduled_for"
+LATENESS_S = "millstream.lateness_s"
 
 ATTRIBUTES = (
     FieldSpec(HTTP_METHOD, "method of the request"),
@@ -179,6 +188,9 @@ ATTRIBUTES = (
     FieldSpec(JOB_REASON, "why a job was recovered or is dead"),
     FieldSpec(DELAY_S, "seconds until the next delivery, on the events `retry scheduled` and `snoozed`"),
     FieldSpec(OPERATION_ID, "id of the operation on many jobs that a page belongs to, or that redrove a job"),
+    FieldSpec(SCHEDULE, "name of the schedule, on `fire`"),
+    FieldSpec(SCHEDULED_FOR, "nominal time of the occasion, on `fire`"),
+    FieldSpec(LATENESS_S, "seconds from when the occasion was due until its job was sent"),
     FieldSpec(SEARCH_WAY, "how a search has found its page, as in `millstream_search_seconds`"),
     FieldSpec(SEARCH_JOBS, "number of jobs on the page of a search"),
     FieldSpec(SEARCH_COMPLETE, "false for a page of a search whose time was over"),
@@ -350,6 +362,26 @@ WEBHOOK_EVENTS = MetricSpec(
 WEBHOOK_ENDPOINTS = MetricSpec(
     "millstream_webhook_endpoints", "gauge", ("state",), "Endpoints of webhooks by state: enabled, disabled"
 )
+SCHEDULE_OUTCOMES = ("fired", "skipped", "missed", "refused")
+SCHEDULE_FIRED = MetricSpec(
+    "millstream_schedule_fired_total",
+    "counter",
+    ("outcome",),
+    f"Occasions of schedules by outcome: {', '.join(SCHEDULE_OUTCOMES)}",
+)
+SCHEDULE_LATENESS = MetricSpec(
+    "millstream_schedule_lateness_seconds",
+    "histogram",
+    (),
+    "From when an occasion was due until it was decided that its job starts",
+    JOB_SECONDS,
+)
+SCHEDULES = MetricSpec(
+    "millstream_schedules",
+    "gauge",
+    ("state",),
+    "Schedules by state: active, paused, orphan, done; the same on every dispatcher",
+)
 INCIDENTS = MetricSpec(
     "millstream_incidents", "gauge", ("rule",), "Open incidents by rule; the same on every dispatcher"
 )
@@ -424,6 +456,9 @@ METRICS = (
     SEARCH_SECONDS,
     WEBHOOK_EVENTS,
     WEBHOOK_ENDPOINTS,
+    SCHEDULE_FIRED,
+    SCHEDULE_LATENESS,
+    SCHEDULES,
     INCIDENTS,
     NOTICES,
     CONSOLE_PAGE,

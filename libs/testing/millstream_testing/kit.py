@@ -178,7 +178,10 @@ class Testing(Generic[S]):
     async def advance(
         self, by: timedelta | None = None, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
     ) -> None:
-        """Let time pass: what becomes due runs at its time, late jobs expire, handlers reach their timeouts."""
+        """Let time pass: what becomes due runs at its time, late jobs expire, handlers reach their timeouts.
+
+        The schedules of the app fire too.
+        """
         passed = (by or timedelta()) + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         if passed < timedelta():
             raise TestingError("time does not go back")

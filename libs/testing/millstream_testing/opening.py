@@ -48,7 +48,8 @@ async def open_kit(
     given = {} if state is FROM_LIFESPAN else {app.state_of: state}
     async with opened_states(app, handlers, given) as states:
         broker = memory_broker(ledger, clock)
-        runner = JobRunner(ledger, clock, faults, partial(runner_parts, broker, handlers, states, caller))
+        make_parts = partial(runner_parts, broker, handlers, states, caller)
+        runner = JobRunner(ledger, clock, faults, make_parts, app.schedules.values())
         endpoint = Endpoint(runner.parts, ledger, runner, clock)
         client = KitClient(endpoint, clock)
         with bound_apps(app, client):

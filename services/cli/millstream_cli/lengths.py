@@ -1,7 +1,7 @@
-"""Lengths of time as options take them: `90m`, `6h`, `14d`."""
+"""Lengths of time and moments as options take them: `90m`, `6h`, `14d`; `2026-12-24T18:00+01:00`."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -22,3 +22,17 @@ class Length(click.ParamType[timedelta]):
         if match is None or not int(match[1]):
             self.fail(f"{value} is no length of time: write 90m, 6h or 14d", param, ctx)
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment in ISO 8601; one without a zone is of UTC."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return it with a zone. Raises: click.BadParameter."""
+        try:
+            found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value} is no moment: write 2026-12-24, 2026-12-24T18:00Z or ...T18:00+01:00", param, ctx)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)

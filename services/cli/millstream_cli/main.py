@@ -30,6 +30,7 @@ MODULES = {
     "incidents": "millstream_cli.client.incident_command",
     "webhooks": "millstream_cli.client.webhook_commands",
     "operations": "millstream_cli.client.operation_commands",
+    "schedules": "millstream_cli.client.schedule_commands",
     "queues": "millstream_cli.client.fleet_commands",
     "workers": "millstream_cli.client.fleet_commands",
     "types": "millstream_cli.client.fleet_commands",

@@ -13,6 +13,7 @@ from msgspec import Struct
 from millstream import Retry
 from millstream.job_options import JobOptions
 from millstream.jobs.submit_options import SubmitOptions
+from millstream.schedules import ScheduleOptions
 
 HEAD = """# Options
 
@@ -48,6 +49,12 @@ SECTIONS = (
         "Of `submit` and `submit_many` of clients, contexts and references. What is left out, or None, follows the "
         "policy of the job's type. `idempotency_key` stands beside them: [Idempotency](idempotency.md).",
         SubmitOptions,
+    ),
+    Section(
+        "A schedule",
+        "Of `@app.cron`, which takes the options of a handler too, of `.schedule()` and of `client.put_schedule`. "
+        "[Schedules](schedules.md) has examples.",
+        ScheduleOptions,
     ),
 )
 

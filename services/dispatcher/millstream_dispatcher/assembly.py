@@ -19,13 +19,16 @@ from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.queue_metrics import QueueMetrics
 from millstream_dispatcher.resyncer import Resyncer
+from millstream_dispatcher.schedules.scheduler import Scheduler
+from millstream_dispatcher.schedules.starter import Starter
+from millstream_dispatcher.schedules.surveyor import ScheduleSurveyor
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_dispatcher.webhooks.delivery_maker import DeliveryMaker
 from millstream_dispatcher.webhooks.delivery_watch import DeliveryWatch
 from millstream_dispatcher.webhooks.endpoint_book import EndpointBook
 from millstream_dispatcher.webhooks.herald import Herald
 from millstream_history import History
-from millstream_runtime import Duty, HealthCheck, Service
+from millstream_runtime import Duty, HealthCheck, Service, Wake
 from millstream_streams import WEBHOOKS_GROUP, Broker, consumer_name
 from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import (
@@ -34,6 +37,7 @@ from millstream_telemetry import (
     MetricRegistry,
     NoticeMetrics,
     OperationMetrics,
+    ScheduleMetrics,
     WebhookMetrics,
 )
 
@@ -43,6 +47,8 @@ class Duties(Struct, frozen=True):
 
     duties: list[Duty]
     checks: list[Callable[[], HealthCheck]]
+    schedule_wakes: tuple[Wake, ...] = ()
+    """What a hint about schedules wakes."""
 
 
 @asynccontextmanager
@@ -52,8 +58,10 @@ async def open_duties(
     """Yield all duties, and close what they have opened. Those of the history are there only with one."""
     settings, metrics = service.settings, service.metrics
     board, shown = QueueBoard(), HistoryMetrics(metrics) if history else None
-    made = Duties(duties_of(settings, broker, metrics, due, board), [])
     submitter = submitter_of(service, broker)
+    scheduler, starter, surveyor = schedule_duties(service, broker, submitter)
+    own = [*duties_of(settings, broker, metrics, due, board), scheduler, starter, surveyor]
+    made = Duties(own, [], (scheduler.wake, starter.wake))
     book = EndpointBook(history.webhooks.every if history else None)
     view: HistoryView | None = None
     async with AsyncExitStack() as stack:
@@ -88,6 +96,19 @@ def history_duties(
             tracer=service.tracer,
         ),
     ]
+
+
+def schedule_duties(
+    service: Service[DispatcherSettings], broker: Broker, submitter: SystemSubmitter
+) -> tuple[Scheduler, Starter, ScheduleSurveyor]:
+    """Return the duties of schedules: they decide, store the jobs, and count."""
+    settings, shown, starts = service.settings, ScheduleMetrics(service.metrics), Wake()
+    catalogue = TypeCatalogue(broker.registry, service.metrics)
+    return (
+        Scheduler(broker, catalogue, shown, interval_s=settings.release_every_s, starts=starts),
+        Starter(broker, submitter, service.tracer, shown, interval_s=settings.release_every_s, wake=starts),
+        ScheduleSurveyor(broker, shown, interval_s=settings.gauges_every_s),
+    )
 
 
 def submitter_of(service: Service[DispatcherSettings], broker: Broker) -> SystemSubmitter:

@@ -2,12 +2,13 @@
 
 from contextlib import AsyncExitStack
 
+from millstream_contracts import Queue
 from millstream_dispatcher.assembly import open_duties
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_history import open_history
 from millstream_runtime import DutyRunner, Service, run_duties, run_service, suitable_redis
-from millstream_streams import NEEDS, StoreUnavailableError
+from millstream_streams import NEEDS, SCHEDULES_TYPE, StoreUnavailableError
 from millstream_telemetry import DutyMetrics
 
 PATIENCE_S = 1.0
@@ -35,4 +36,17 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         metrics, needs = DutyMetrics(service.metrics, "dispatcher"), {"redis": StoreUnavailableError}
         runner = DutyRunner(made.duties, metrics, needs=needs, checks=made.checks)
         service.report.take_over(live=runner.live, ready=runner.ready, duties=runner.duties)
-        await run_duties(runner, service.orders, beside=lambda: broker.listen_due(due.check_now, due.check_all_now))
+
+        def on_hint(queue: Queue) -> None:
+            if queue.type != SCHEDULES_TYPE:
+                due.check_now(queue)
+                return
+            for wake in made.schedule_wakes:
+                wake.set()
+
+        def on_gap() -> None:
+            due.check_all_now()
+            for wake in made.schedule_wakes:
+                wake.set()
+
+        await run_duties(runner, service.orders, beside=lambda: broker.listen_due(on_hint, on_gap))

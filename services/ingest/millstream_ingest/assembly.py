@@ -21,6 +21,8 @@ from millstream_ingest.inspection.stacks import StackReader
 from millstream_ingest.inspection.system import SystemDesk
 from millstream_ingest.inspection.waiting import SettledWaiter
 from millstream_ingest.redis_watch import RedisWatch
+from millstream_ingest.schedules.backfill_desk import BackfillDesk
+from millstream_ingest.schedules.schedule_desk import ScheduleDesk
 from millstream_ingest.settings import IngestSettings
 from millstream_ingest.submission.batch import BatchSubmitter
 from millstream_ingest.submission.single import Submitter
@@ -64,6 +66,8 @@ class Services(Struct, frozen=True, kw_only=True):
     dead_letters: DeadLetters
     bulk_operations: BulkOperations
     endpoints: EndpointDesk
+    schedule_desk: ScheduleDesk
+    backfill_desk: BackfillDesk
     queue_stats: QueueStats
     catalogue: TypeCatalogue
     waiter: SettledWaiter
@@ -158,6 +162,8 @@ def _assemble(
         bulk_operations=BulkOperations(broker),
         dead_letters=DeadLetters(broker, lister, tracer, metrics, refusals),
         endpoints=EndpointDesk(submitter, settings.webhook_keys, settings.networks),
+        schedule_desk=ScheduleDesk(broker, catalogue, admission, submitter),
+        backfill_desk=BackfillDesk(broker),
         queue_stats=QueueStats(broker, catalogue, due_soon_s=settings.due_soon_s),
         catalogue=catalogue,
         waiter=SettledWaiter(broker),

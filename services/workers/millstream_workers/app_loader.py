@@ -40,6 +40,7 @@ def merge_apps(apps: Iterable[App[Any]]) -> App[Any]:
     listed = list(apps)
     merged: App[Any] = App(" + ".join(app.name for app in listed))
     merged.include(*listed)
+    _ = merged.schedules  # a name that two of them declare is refused
     return merged
 
 

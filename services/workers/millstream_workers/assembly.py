@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from millstream.handler import Handler
+from millstream.schedules import take_schedules
 from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
@@ -29,6 +30,7 @@ from millstream_workers.registrar import Registrar
 from millstream_workers.running.calling import Caller
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.executor import Executor
+from millstream_workers.schedule_declarer import ScheduleDeclarer
 from millstream_workers.settings import WorkerSettings
 
 SILENT_READ_S = 15.0
@@ -197,6 +199,17 @@ class Assembly(Struct, frozen=True, kw_only=True):
             release=self.release,
         )
 
+    def _declarer(self, registrar: Registrar) -> ScheduleDeclarer:
+        handlers = self.handlers.values()
+        return ScheduleDeclarer(
+            self.broker,
+            DEFAULT_TENANT,
+            take_schedules([schedule for handler in handlers for schedule in handler.schedules]),
+            apps={handler.app for handler in handlers},
+            release=self.settings.code_version or self.release,
+            started_at_ms=lambda: registrar.started_at_ms,
+        )
+
     def _duties(
         self, registrar: Registrar, announcer: DeathAnnouncer, queues: list[Queue], fetcher: Fetcher
     ) -> DutyRunner:
@@ -205,7 +218,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
         )
         metrics = DutyMetrics(self.registry, "workers")
         return DutyRunner(
-            [registrar, finder, *([announcer] if announcer.on_dead else [])],
+            [registrar, finder, self._declarer(registrar), *([announcer] if announcer.on_dead else [])],
             metrics,
             needs={"redis": StoreUnavailableError},
         )

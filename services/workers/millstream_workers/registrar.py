@@ -75,6 +75,11 @@ class Registrar:
         self._is_draining = False
         self.wake = Wake()
 
+    @property
+    def started_at_ms(self) -> int | None:
+        """When this worker started, by the clock of Redis; None before it has registered."""
+        return self._start.at_ms if self._start else None
+
     async def run_once(self) -> DutyResult:
         """Register if that is due, and send a heartbeat."""
         start = self._start

@@ -37,6 +37,18 @@ SCOPES = {
     ("/v1/operations/{operation_id}/pause", "POST"): "jobs:manage",
     ("/v1/operations/{operation_id}/resume", "POST"): "jobs:manage",
     ("/v1/operations/{operation_id}/cancel", "POST"): "jobs:manage",
+    ("/v1/schedules", "GET"): "jobs:read",
+    ("/v1/schedules/{schedule}", "PUT"): "schedules:manage",
+    ("/v1/schedules/{schedule}", "GET"): "jobs:read",
+    ("/v1/schedules/{schedule}", "DELETE"): "schedules:manage",
+    ("/v1/schedules/{schedule}/pause", "POST"): "schedules:manage",
+    ("/v1/schedules/{schedule}/resume", "POST"): "schedules:manage",
+    ("/v1/schedules/{schedule}/run", "POST"): "schedules:manage",
+    ("/v1/schedules/{schedule}/backfill", "POST"): "schedules:manage",
+    ("/v1/schedules/{schedule}/next", "GET"): "jobs:read",
+    ("/v1/schedules/{schedule}/backfills", "GET"): "jobs:read",
+    ("/v1/schedules/{schedule}/backfills/{backfill_id}", "GET"): "jobs:read",
+    ("/v1/schedules/{schedule}/backfills/{backfill_id}/cancel", "POST"): "schedules:manage",
     ("/v1/stats", "GET"): "jobs:read",
     ("/v1/stats/types", "GET"): "jobs:read",
     ("/v1/types", "GET"): "jobs:read",
@@ -96,6 +108,7 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
     )
     # The job waits; and there is neither a history nor a key.
     refused = {
+        **{path: 404 for path, _ in SCOPES if "{schedule}" in path},
         "/v1/jobs/{job_id}/stack": 409,
         "/v1/webhooks/{webhook_id}/secret": 422,
         **dict.fromkeys(without_history, 422),
@@ -107,6 +120,8 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
         "file_path": "start.js",
         "webhook_id": "callbacks",
         "operation_id": "op_1",
+        "schedule": "nightly",
+        "backfill_id": "bf_1",
     }
     apart = {"/v1/types/{job_type}", "/v1/events"}
     for route in (path for path, method in SCOPES if method == "GET" and path not in apart):

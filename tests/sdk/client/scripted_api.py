@@ -87,7 +87,7 @@ class ScriptedApi:
             def handle_any(self) -> None:
                 api.handle(self)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 - the names that http.server looks for
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names that http.server looks for
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from millstream_contracts import NO_TIME, Job, JobError, Priority, Queue, made_at, read_state
+from millstream_contracts import NO_TIME, Job, JobError, Priority, Queue, made_at, occasion_of, read_state
 
 Row = tuple[Any, ...]
 
@@ -200,8 +200,8 @@ row, and another would be written with each transition."""
 KEPT = frozenset({"waited_ms", "ran_ms", "error", "fingerprint", "error_text"})
 """Columns that keep what they hold where a row has no value for them."""
 
-LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source", "fresh"})
-"""Fields of a job that matter only while it lives in Redis, and have no column."""
+LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source", "fresh", "schedule", "scheduled_for"})
+"""Fields of a job that have no column: they matter only while it lives in Redis, or follow from its tags."""
 
 FORGOTTEN_COLUMNS = tuple(
     Column(column.name, f"job.{column.name}", column.write)
@@ -286,7 +286,9 @@ TRANSITION_ROWS = RowFormat(TRANSITION_COLUMNS, step=Transition)
 def stored_job(row: Sequence[Any]) -> StoredJob:
     """Return the job of a row of `jobs`. A field for which the row has no value has the default of the Struct."""
     queue, fields = Queue(**JOB_ROWS.values("queue", row)), JOB_ROWS.values("job", row)
-    return StoredJob(queue, Job(type=queue.type, created_at=made_at(fields["id"]), **fields))
+    schedule, scheduled_for = occasion_of(fields.get("tags"))
+    made_of_others = {"schedule": schedule, "scheduled_for": scheduled_for}
+    return StoredJob(queue, Job(type=queue.type, created_at=made_at(fields["id"]), **{**fields, **made_of_others}))
 
 
 def stored_transition(row: Sequence[Any]) -> Transition:

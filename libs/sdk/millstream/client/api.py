@@ -20,6 +20,9 @@ from millstream.jobs.idempotency_key import check_idempotency_key
 from millstream.jobs.new_job import NewJob, batches
 from millstream_contracts import (
     ActionReport,
+    Backfill,
+    BackfillPage,
+    BackfillRequest,
     BatchItem,
     BatchReceipt,
     BulkOperation,
@@ -36,6 +39,11 @@ from millstream_contracts import (
     OpenIncident,
     Page,
     QueueStatus,
+    Schedule,
+    ScheduleDefinition,
+    ScheduleOccasions,
+    SchedulePage,
+    ScheduleRun,
     SearchHints,
     SecretWebhook,
     Stats,
@@ -320,6 +328,58 @@ class Api:
         path = f"{_operation_path(operation_id)}/{verb}"
         return self._retrier.flow(Call(method="POST", path=path, returns=BulkOperation, repeatable=False))
 
+    def schedules(self, query: Mapping[str, str | int | None]) -> ApiFlow[SchedulePage]:
+        """Read a page of schedules."""
+        return self._retrier.flow(Call(path="/v1/schedules", returns=SchedulePage, query=query))
+
+    def schedule(self, name: str) -> ApiFlow[Schedule]:
+        """Read a schedule."""
+        return self._retrier.flow(Call(path=_schedule_path(name), returns=Schedule))
+
+    def put_schedule(self, name: str, definition: ScheduleDefinition) -> ApiFlow[Schedule]:
+        """Make or replace a schedule. A repetition changes nothing."""
+        content = msgspec.msgpack.encode(definition)
+        return self._retrier.flow(Call(method="PUT", path=_schedule_path(name), returns=Schedule, content=content))
+
+    def remove_schedule(self, name: str) -> ApiFlow[Schedule]:
+        """Remove a schedule."""
+        return self._retrier.flow(Call(method="DELETE", path=_schedule_path(name), returns=Schedule, repeatable=False))
+
+    def steer_schedule(self, name: str, verb: str) -> ApiFlow[Schedule]:
+        """Pause or resume a schedule. A repetition changes nothing."""
+        return self._retrier.flow(Call(method="POST", path=f"{_schedule_path(name)}/{verb}", returns=Schedule))
+
+    def run_schedule(self, name: str, idempotency_key: str | None) -> ApiFlow[ScheduleRun]:
+        """Submit the job of a schedule now. The idempotency key makes it one job."""
+        headers = {"idempotency-key": checked_key(idempotency_key)}
+        path = f"{_schedule_path(name)}/run"
+        return self._retrier.flow(Call(method="POST", path=path, returns=ScheduleRun, headers=headers))
+
+    def next_occasions(self, name: str, n: int) -> ApiFlow[ScheduleOccasions]:
+        """Read when a schedule fires next."""
+        path = f"{_schedule_path(name)}/next"
+        return self._retrier.flow(Call(path=path, returns=ScheduleOccasions, query={"n": n}))
+
+    def start_backfill(self, name: str, asked: BackfillRequest, idempotency_key: str | None) -> ApiFlow[Backfill]:
+        """Run the occasions of a range again. The idempotency key makes it one backfill."""
+        headers = {"idempotency-key": checked_key(idempotency_key)}
+        path, content = f"{_schedule_path(name)}/backfill", msgspec.msgpack.encode(asked)
+        call = Call(method="POST", path=path, returns=Backfill, content=content, headers=headers)
+        return self._retrier.flow(call)
+
+    def backfills(self, name: str) -> ApiFlow[BackfillPage]:
+        """Read the backfills of a schedule."""
+        return self._retrier.flow(Call(path=f"{_schedule_path(name)}/backfills", returns=BackfillPage))
+
+    def backfill(self, name: str, backfill_id: str) -> ApiFlow[Backfill]:
+        """Read a backfill."""
+        return self._retrier.flow(Call(path=_backfill_path(name, backfill_id), returns=Backfill))
+
+    def cancel_backfill(self, name: str, backfill_id: str) -> ApiFlow[Backfill]:
+        """End a backfill. A repetition of one that was carried out is refused."""
+        path = f"{_backfill_path(name, backfill_id)}/cancel"
+        return self._retrier.flow(Call(method="POST", path=path, returns=Backfill, repeatable=False))
+
     def health(self) -> ApiFlow[dict[str, Any]]:
         """Read the health of the service, also when it is bad."""
         call = Call(path="/health", returns=dict[str, Any], good_statuses=frozenset({200, 503}))
@@ -365,6 +425,14 @@ def _time(value: datetime | timedelta | None) -> str | None:
 
 def _operation_path(operation_id: str) -> str:
     return f"/v1/operations/{quote(operation_id, safe='')}"
+
+
+def _schedule_path(name: str) -> str:
+    return f"/v1/schedules/{quote(name, safe='')}"
+
+
+def _backfill_path(name: str, backfill_id: str) -> str:
+    return f"{_schedule_path(name)}/backfills/{quote(backfill_id, safe='')}"
 
 
 def _job_path(job_id: str) -> str:

@@ -16,9 +16,13 @@ from millstream.jobs.result_reader import read_result
 from millstream.jobs.submit_options import SubmitOptions
 from millstream.jobs.sync_job_handle import SyncJobHandle
 from millstream.payloads import DataType
+from millstream.schedules import ScheduleOptions, schedule_definition
+from millstream.seconds import Seconds
 from millstream_contracts import (
     ENDS,
     ActionReport,
+    Backfill,
+    BackfillRequest,
     BatchReceipt,
     BulkOperation,
     Canary,
@@ -38,6 +42,12 @@ from millstream_contracts import (
     OperationKind,
     Page,
     QueueStatus,
+    Schedule,
+    ScheduleOccasion,
+    ScheduleOwner,
+    SchedulePage,
+    ScheduleRun,
+    ScheduleState,
     SearchHints,
     SecretWebhook,
     Stats,
@@ -549,6 +559,91 @@ class SyncClient:
     def cancel_operation(self, operation_id: str) -> BulkOperation:
         """End an operation; what it has done stays done. Raises: ConflictError, ApiError."""
         return self._transport.run(self._api.steer_operation(operation_id, "cancel"))
+
+    def schedules(
+        self,
+        *,
+        state: ScheduleState | str | None = None,
+        owner: ScheduleOwner | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> SchedulePage:
+        """Return a page of schedules, by name; `name` is how their names begin. Raises: ApiError."""
+        query = {"state": state, "owner": owner, "type": type, "name": name, "cursor": cursor, "limit": limit}
+        return self._transport.run(self._api.schedules(query))
+
+    def schedule(self, name: str) -> Schedule:
+        """Return a schedule as it is now. Raises: ApiError."""
+        return self._transport.run(self._api.schedule(name))
+
+    def put_schedule(
+        self,
+        name: str,
+        when: str | Seconds | datetime,
+        job: NewJob,
+        *,
+        description: str = "",
+        paused: bool | None = None,
+        **options: Unpack[ScheduleOptions],
+    ) -> Schedule:
+        """Make or replace a schedule that submits a job by the clock.
+
+        `when` is a cron expression, an interval, or the moment of the one occasion. `paused` leaves a schedule that is
+        there as it is by default. Raises: TypeError for an unknown option, ValueError, InvalidError, ApiError.
+        """
+        asked = schedule_definition(name, when, job.content, description=description, paused=paused, **options)
+        return self._transport.run(self._api.put_schedule(name, asked))
+
+    def remove_schedule(self, name: str) -> Schedule:
+        """Remove a schedule with its backfills. Returns: it as it was. Raises: ApiError."""
+        return self._transport.run(self._api.remove_schedule(name))
+
+    def pause_schedule(self, name: str) -> Schedule:
+        """Pause a schedule: occasions in a pause do not take place. Raises: ConflictError, ApiError."""
+        return self._transport.run(self._api.steer_schedule(name, "pause"))
+
+    def resume_schedule(self, name: str) -> Schedule:
+        """Let a schedule go on, with the first occasion from now on. Raises: ConflictError, ApiError."""
+        return self._transport.run(self._api.steer_schedule(name, "resume"))
+
+    def run_schedule(self, name: str, *, idempotency_key: str | None = None) -> ScheduleRun:
+        """Submit the job of a schedule now, also of a paused one. Returns: the id of the job. Raises: ApiError."""
+        return self._transport.run(self._api.run_schedule(name, idempotency_key))
+
+    def next_occasions(self, name: str, n: int = 10) -> list[ScheduleOccasion]:
+        """Return when a schedule fires next, soonest first; of a paused one, as if it was resumed. Raises: ApiError."""
+        return (self._transport.run(self._api.next_occasions(name, n))).items
+
+    def start_backfill(
+        self,
+        name: str,
+        start: datetime,
+        end: datetime,
+        *,
+        parallel: int = 1,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Backfill:
+        """Run the occasions of a schedule from `start` until before `end` again, `parallel` of them at a time.
+
+        `dry_run` counts them and starts nothing. Raises: InvalidError, ApiError.
+        """
+        asked = BackfillRequest(from_=start, to=end, parallel=parallel, dry_run=dry_run)
+        return self._transport.run(self._api.start_backfill(name, asked, idempotency_key))
+
+    def backfills(self, name: str) -> list[Backfill]:
+        """Return the backfills of a schedule, latest first. Raises: ApiError."""
+        return (self._transport.run(self._api.backfills(name))).items
+
+    def backfill(self, name: str, backfill_id: str) -> Backfill:
+        """Return a backfill as it is now. Raises: ApiError."""
+        return self._transport.run(self._api.backfill(name, backfill_id))
+
+    def cancel_backfill(self, name: str, backfill_id: str) -> Backfill:
+        """End a backfill; its jobs that have started go on. Raises: ConflictError, ApiError."""
+        return self._transport.run(self._api.cancel_backfill(name, backfill_id))
 
     def health(self) -> dict[str, Any]:
         """Return the health of the service, also when it is bad. Raises: ApiError."""

@@ -4,7 +4,18 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Raw, Struct
 
-from millstream_contracts import DeadLetter, Job, JobId, JobSpec, JobState, Priority, Queue, made_at, moment
+from millstream_contracts import (
+    DeadLetter,
+    Job,
+    JobId,
+    JobSpec,
+    JobState,
+    Priority,
+    Queue,
+    made_at,
+    moment,
+    occasion_of,
+)
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
@@ -142,6 +153,7 @@ def job_from_fields(
     if state is None:
         return None
     spec = read_spec(fields.get(b"spec"))
+    schedule, scheduled_for = occasion_of(spec.tags)
     return Job(
         id=job_id,
         type=queue.type,
@@ -168,6 +180,8 @@ def job_from_fields(
         tags=spec.tags,
         timeout_s=spec.timeout_s,
         trace_id=_trace_id(spec.traceparent),
+        schedule=schedule,
+        scheduled_for=scheduled_for,
     )
 
 

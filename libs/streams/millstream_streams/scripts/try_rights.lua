@@ -20,6 +20,7 @@ local forms = {
   ['hget'] = {'HGET', due, 'none'},
   ['hgetall'] = {'HGETALL', due},
   ['hkeys'] = {'HKEYS', due},
+  ['hlen'] = {'HLEN', due},
   ['hmget'] = {'HMGET', due, 'none'},
   ['hset'] = {'HSET', due, 'a field', 'a value', 'a field without one'},
   ['hsetnx'] = {'HSETNX', due, 'none', ''},

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from millstream_contracts import JobId, Priority, Queue
+from millstream_contracts import JobId, JobType, Priority, Queue
 
 DEFAULT_NAMESPACE = "ms"
 
@@ -24,6 +24,26 @@ HISTORY_GROUP = "history"
 
 WEBHOOKS_GROUP = "webhooks"
 """The consumer group that reads events for endpoints and callbacks. It is there only while one wants them."""
+
+
+SCHEDULES_TYPE = JobType("_cron")
+"""What stands in the tags of schedules where those of queues have a job type; no job type begins with `_`."""
+
+
+class ScheduleKeys(Struct, frozen=True):
+    """The keys of one shard of schedules."""
+
+    ticks: str
+    index: str
+    outbox: str
+    starts: str
+    schedule_prefix: str
+    script_keys: tuple[str, ...]
+    """KEYS of the scripts in scripts/schedules, in the order that scripts/_schedules.lua names."""
+
+    def schedule(self, name: str) -> str:
+        """Return the key of the hash of a schedule or a backfill."""
+        return self.schedule_prefix + name
 
 
 class QueueKeys(Struct, frozen=True):
@@ -61,6 +81,8 @@ class Keys:
         self.namespace = namespace
         self.queues = f"{namespace}:queues"
         """set of queue tags"""
+        self.schedules = f"{namespace}:schedules"
+        """set of the tags of shards of schedules"""
         # One tag, so that a script may write them together. No queue has it: a queue's has two slashes.
         self.types = f"{namespace}:{{fleet}}:types"
         """hash: what workers have registered, as scripts/_fleet.lua has it"""
@@ -91,6 +113,14 @@ class Keys:
     def hint(self, topic: str) -> str:
         """Return the channel of a hint by its name in scripts."""
         return f"{self.namespace}:hints:{topic}"
+
+    def of_schedules(self, shard: Queue) -> ScheduleKeys:
+        """Return the keys of a shard of schedules."""
+        base = f"{self.namespace}:{{{shard.tag}}}"
+        ticks, index, outbox, starts = (f"{base}:{name}" for name in ("ticks", "index", "outbox", "starts"))
+        # The last one never exists, as below.
+        script_keys = (ticks, index, outbox, starts, f"{base}:never")
+        return ScheduleKeys(ticks, index, outbox, starts, f"{base}:sched:", script_keys)
 
     def _of(self, queue: Queue) -> QueueKeys:
         base = f"{self.namespace}:{{{queue.tag}}}"

@@ -22,6 +22,9 @@ _FOLDER = files("millstream_streams") / "scripts"
 FLEET = "fleet/"
 """The prefix of the names of the registry's scripts."""
 
+SCHEDULES = "schedules/"
+"""The prefix of the names of the scripts about schedules."""
+
 
 _NEEDS = re.compile(r"^-- Needs +(\w+(?: \w+)*)$", re.MULTILINE)
 
@@ -59,7 +62,7 @@ def read_source(name: str) -> str:
 
 
 def script_names(folder: str = "") -> list[str]:
-    """Return the names of all scripts about queues, or those in :data:`FLEET`."""
+    """Return the names of all scripts about queues, or those in :data:`FLEET` or :data:`SCHEDULES`."""
     names = (entry.name for entry in (_FOLDER / folder).iterdir())
     found = sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
     return [folder + name for name in found]

@@ -45,10 +45,10 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands(
-            "exists get hdel hget hgetall sadd set smembers xgroup|create xinfo|groups xlen xpending xread xrevrange"
+            "exists get hdel hget hgetall hlen sadd set smembers xgroup|create xinfo|groups xlen xpending xread"
         )
-        | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "types", "starts", "workers", "services", "callbacks", "incidents"),
+        | _commands("xrevrange zadd zcard zcount zrange zrangebyscore zrem"),
+        registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks", "incidents"),
         tells=("due", "settled", "cancel:"),
         hears=("settled",),
         extras={
@@ -61,7 +61,7 @@ NEEDS: Mapping[str, Needs] = {
         | _BEATING
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd set smembers xclaim xgroup|create")
         | _commands("xinfo|groups xpending xreadgroup zadd zrange zrem zremrangebyscore"),
-        registry=("queues", "types", "starts", "workers", "services", "callbacks"),
+        registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks"),
         tells=("due", "settled", "cancel:"),
         hears=("cancel:",),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),
@@ -70,12 +70,12 @@ NEEDS: Mapping[str, Needs] = {
         commands=_MOVING
         | _BEATING
         | _commands(
-            "exists get hget hgetall hsetnx sadd scan set smembers xautoclaim xgroup|create"
+            "exists get hexists hget hgetall hsetnx sadd scan set smembers xautoclaim xgroup|create"
             " xgroup|destroy xinfo|groups xlen"
         )
         | _commands("xreadgroup")
         | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "types", "starts", "workers", "services", "callbacks", "incidents", "notices"),
+        registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks", "incidents", "notices"),
         tells=("due", "settled", "cancel:"),
         hears=("due",),
     ),

@@ -235,6 +235,28 @@ class WebhookMetrics:
             self._endpoints.labels(state).set(states[state])
 
 
+class ScheduleMetrics:
+    """Occasions of schedules, and what schedules there are."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        counter = registry.counter(names.SCHEDULE_FIRED)
+        self._outcomes = {outcome: counter.labels(outcome) for outcome in names.SCHEDULE_OUTCOMES}
+        self._lateness = registry.histogram(names.SCHEDULE_LATENESS)
+        self._schedules = GaugeTable(registry.gauge(names.SCHEDULES))
+
+    def count(self, outcome: str, n: int = 1) -> None:
+        """Count occasions. Outcomes: `names.SCHEDULE_OUTCOMES`."""
+        self._outcomes[outcome].inc(n)
+
+    def observe_lateness(self, seconds: float) -> None:
+        """Observe how late an occasion was."""
+        self._lateness.observe(seconds)
+
+    def show(self, states: Iterable[str]) -> None:
+        """Show the schedules; each item is the state of one."""
+        self._schedules.replace({(state,): float(count) for state, count in Counter(states).items()})
+
+
 class NoticeMetrics:
     """What is wrong for too long, and how often it was told."""
 

@@ -195,6 +195,15 @@ class JobTracer:
             self._tracer.start_span(names.operation_span(kind), Context(), SpanKind.INTERNAL, attributes)
         )
 
+    def occasion(self, schedule: str, nominal: str, late_s: float) -> ServerSpan:
+        """Return the span of an occasion of a schedule that starts a job, to be entered: the root of its trace."""
+        if self._tracer is None or (unrecorded := self._roots.unrecorded()).traceparent:
+            return ServerSpan(NO_TRACE if self._tracer is None else unrecorded)
+        attributes: Attributes = {names.SCHEDULE: schedule, names.SCHEDULED_FOR: nominal, names.LATENESS_S: late_s}
+        return TracedServerSpan(
+            self._tracer.start_span(names.fire_span(schedule), Context(), SpanKind.INTERNAL, attributes)
+        )
+
     def redrive(self, last: PastDelivery, *, failed: str = "", request: ServerSpan, operation: str = "") -> None:
         """Record in the job's trace that it was redriven, and link that span and what asked for it.
 

@@ -109,6 +109,7 @@ def memory_broker(ledger: Ledger, clock: VirtualClock) -> Broker:
         views=MemoryViews(ledger),
         listing=cast("Any", _NOTHING),
         registry=MemoryRegistry(),
+        schedules=cast("Any", _NOTHING),
         stack_answers=cast("Any", _NOTHING),
         stored_jobs=cast("Any", _NOTHING),
         callbacks=cast("Any", _NOTHING),

@@ -5,11 +5,12 @@ Time passes only here. While a test waits for a job, the clock moves to the next
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 
 import anyio
 
+from millstream.schedules import DeclaredSchedule
 from millstream_contracts import HandedBack, JobId, JobState
 from millstream_streams import ActionCode, Delivery
 from millstream_testing.errors import TestingError
@@ -17,6 +18,7 @@ from millstream_testing.memory.ledger import Ledger
 from millstream_testing.memory.memory_broker import running_job
 from millstream_testing.memory.stored_job import StoredJob
 from millstream_testing.running.faults import Faults
+from millstream_testing.running.occasions import Occasions
 from millstream_testing.running.parts import RunnerParts
 from millstream_testing.running.running_reader import Follow
 from millstream_testing.virtual_clock import VirtualClock
@@ -38,7 +40,12 @@ class JobRunner:
     """Runs jobs when a test asks for it. Lives on the event loop of the test."""
 
     def __init__(
-        self, ledger: Ledger, clock: VirtualClock, faults: Faults, make_parts: Callable[[Follow], RunnerParts]
+        self,
+        ledger: Ledger,
+        clock: VirtualClock,
+        faults: Faults,
+        make_parts: Callable[[Follow], RunnerParts],
+        schedules: Iterable[DeclaredSchedule] = (),
     ) -> None:
         """`make_parts` returns the parts for handlers that wait for jobs of this runner."""
         self._ledger = ledger
@@ -50,6 +57,7 @@ class JobRunner:
         self.errors: dict[JobId, BaseException] = {}
         """What the handler of a job raised last."""
         self.parts = make_parts(self)
+        self._occasions = Occasions(schedules, self.parts.submitter, ledger, clock, self.cancel)
 
     async def follow(self, job_id: JobId, until_ms: int | None = None) -> None:
         """Run a job, and those that it submits, until nothing moves them by itself or the time is over.
@@ -78,9 +86,14 @@ class JobRunner:
     async def advance(self, by_ms: int) -> None:
         """Let time pass: run what is ready, and what becomes ready until then, each at its time."""
         until_ms = self._clock.now_ms + by_ms
+        self._occasions.begin()
         await self.run_ready()
         while (at_ms := self._next_moment()) is not None and at_ms <= until_ms:
             await self._pass_to(at_ms)
+            await self._occasions.fire()
+            await self.run_ready()
+            # One that waited for the end of a job.
+            await self._occasions.fire()
             await self.run_ready()
         await self._pass_to(until_ms)
 
@@ -217,7 +230,8 @@ class JobRunner:
     def _next_moment(self) -> int | None:
         overdue = [at_ms for _, at_ms in self._running.values() if at_ms is not None]
         due = self._ledger.waiting.next_moment()
-        return min([*overdue, *([] if due is None else [due])], default=None)
+        occasion = self._occasions.next_moment()
+        return min([*overdue, *(at_ms for at_ms in (due, occasion) if at_ms is not None)], default=None)
 
     def _next_of(self, job_id: JobId) -> int | None:
         """Return when a job, or one that it submitted and that has run, comes back; None when none does."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 from millstream.handler import Handler
 from millstream_contracts import DEFAULT_TENANT, JobType
 from millstream_streams import Broker
-from millstream_submission import Admission, KnownQueues, TypeCatalogue
+from millstream_submission import Admission, KnownQueues, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, WorkerMetrics
 from millstream_testing.running.kit_caller import KitCaller
 from millstream_testing.running.running_reader import Follow, RunningReader
@@ -35,6 +35,8 @@ class RunnerParts(Struct, frozen=True, kw_only=True):
     parents: ParentMaker
     executor: Executor
     announcer: DeathAnnouncer
+    submitter: SystemSubmitter
+    """Submits what schedules start."""
     clean: CleanContext
     """The context in which each handler starts."""
 
@@ -89,5 +91,6 @@ def runner_parts(
             on_dead=on_dead,
             known=queues_of(DEFAULT_TENANT, handlers),
         ),
+        submitter=SystemSubmitter(broker.store, queues, catalogue, tracer, clock=now_s),
         clean=clean,
     )

@@ -1,15 +1,14 @@
 """The commands about single jobs: `submit` and `job`."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from millstream import SyncClient, UnavailableError
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.job_report import print_job
+from millstream_cli.client.payload_argument import payload_of
 from millstream_cli.client.tag_option import read_tags, tag_option
 from millstream_cli.client.timeline_report import print_timeline
 from millstream_cli.exit_codes import ExitCode
@@ -51,7 +50,7 @@ def submit(
     """Submit a job of TYPE with a JSON PAYLOAD."""
     options["tags"] = read_tags(tags) or None
     with connect(url) as client:
-        found = client.submit(type, _payload(payload, file), **options).job
+        found = client.submit(type, payload_of(payload, file), **options).job
         if wait is not None:
             found = _wait(client, found.id, wait)
     _show(found, as_json=as_json)
@@ -107,16 +106,3 @@ def _show(found: Job, *, as_json: bool) -> None:
 def _exit_unless_succeeded(found: Job) -> None:
     if found.state is not JobState.SUCCEEDED:
         raise click.exceptions.Exit(ExitCode.FAILED)
-
-
-def _payload(text: str | None, file: Path | None) -> Any:
-    if text is not None and file is not None:
-        raise click.UsageError("give the payload as an argument or with --file, not both")
-    if file is not None:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise click.BadParameter(f"is not JSON: {error}", param_hint="PAYLOAD") from error

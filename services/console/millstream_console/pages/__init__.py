@@ -7,6 +7,7 @@ from litestar.types import ControllerRouterHandler
 from millstream_console.pages import decisions, errors, health, job, jobs, operations, places, workers
 from millstream_console.pages.overview import page as overview
 from millstream_console.pages.queues import one_queue, queue_list
+from millstream_console.pages.schedules import backfilling, one_schedule, schedule_list
 from millstream_console.pages.system import page as system
 from millstream_console.pages.webhooks import forms, one_webhook, secrets, webhook_list
 
@@ -22,6 +23,9 @@ HANDLERS: Sequence[ControllerRouterHandler] = (
     *decisions.HANDLERS,
     *errors.HANDLERS,
     *operations.HANDLERS,
+    *schedule_list.HANDLERS,
+    *one_schedule.HANDLERS,
+    *backfilling.HANDLERS,
     *system.HANDLERS,
     *webhook_list.HANDLERS,
     *one_webhook.HANDLERS,

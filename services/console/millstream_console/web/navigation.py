@@ -21,6 +21,7 @@ GROUPS: tuple[tuple[Place, ...], ...] = (
         Place("jobs", "Jobs", "/jobs", "j"),
         Place("queues", "Queues", "/queues", "q"),
         Place("errors", "Errors", "/errors", "e"),
+        Place("schedules", "Schedules", "/schedules", "s"),
     ),
     (
         Place("operations", "Operations", "/operations", "p"),

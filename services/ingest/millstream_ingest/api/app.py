@@ -29,6 +29,7 @@ from millstream_ingest.api.routes import (
     jobs,
     operations,
     queues,
+    schedules,
     statistics,
     submission,
     system,
@@ -59,6 +60,7 @@ API_ROUTES: Sequence[Route] = (
     *workers.ROUTES,
     *incidents.ROUTES,
     *webhooks.ROUTES,
+    *schedules.ROUTES,
 )
 
 

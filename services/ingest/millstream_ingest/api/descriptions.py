@@ -35,6 +35,24 @@ _WEBHOOK = {
     "disabled_reason": "Why it gets no events",
     "failing_since": "Since when every delivery has failed; null while some succeed",
 }
+_RULES = {
+    "cron": "Five fields; six, seconds first, with `seconds`; or a word such as `@daily`. One of `cron`, `every_s` and "
+    "`at` is given",
+    "seconds": "Whether `cron` has six fields, seconds first",
+    "every_s": "An interval in seconds. Its occasions are its multiples from `anchor` on",
+    "anchor": "From when intervals count; 1970 when left out",
+    "at": "The moment of the one occasion",
+    "tz": "IANA zone in which `cron` is read. `UTC` when left out",
+    "missed": "What is done about occasions that are late by more than `late_s`: `skip` them, run the `latest` one "
+    "(when left out), or `all`",
+    "late_s": "How late an occasion may be, in seconds. 60 when left out",
+    "max_missed": "With `all`: how many missed occasions run, the latest ones, oldest first. 100 when left out",
+    "catch_up_s": "A missed occasion that is older, in seconds, does not run. A day when left out",
+    "overlap": "What is done about an occasion while the job of the one before has not ended: `allow` it (when left "
+    "out), `skip` it, `queue` the newest one, or `cancel-running` the job",
+    "jitter_s": "Occasions fire later by an offset of at most so many seconds, which follows from the name",
+    "description": "What it is for, in words",
+}
 _COUNTS = {
     "submitted": "Jobs that were submitted",
     "started": "Attempts that began",
@@ -189,6 +207,108 @@ MODELS: Mapping[str, Model] = {
         {"id": "Id of the endpoint, or `callbacks`", "secret": "With what the receiver verifies calls"},
     ),
     "WebhookPage": _page("endpoints"),
+    "ScheduleDefinition": Model(
+        "A schedule as it is put.",
+        {
+            **_RULES,
+            "job": "The job that an occasion submits, with the rules of every submission. It has no time of its own "
+            "but `expires_in_s`",
+            "paused": "Whether it is paused from now on. Left out, a schedule that is there stays as it is",
+        },
+    ),
+    "Schedule": Model(
+        "A schedule as it is now.",
+        {
+            **_RULES,
+            "name": "Name of the schedule",
+            "state": "Where it is",
+            "reason": "Why it is paused",
+            "paused_at": "Since when it is paused",
+            "owner": "`api` when it was put over the API, `code` when an app declares it",
+            "app": "The app that declares it",
+            "release": "The release that declared it last",
+            "version": "Grows with every change; the `ETag`",
+            "created_at": "When it was put first",
+            "updated_at": "When it was changed last",
+            "job": "The job that an occasion submits",
+            "next": "When it fires next: five times, in a list one; none while it is paused",
+            "last": "The last occasion that started a job; null before the first",
+            "waiting": "Nominal time of the occasion that waits for the last job to end",
+            "counts": "What became of its occasions",
+            "error": "Why a job of it was refused last, or why it cannot be carried out",
+        },
+    ),
+    "ScheduledJob": Model(
+        "The job that an occasion submits.",
+        {
+            "type": _TYPE,
+            "payload": "What the handler gets",
+            "priority": "Which of the jobs of its type are taken more often",
+            "expires_in_s": "Seconds from the occasion on after which it must not start",
+            "max_attempts": "How many attempts it has",
+            "timeout_s": "Seconds that an attempt may take",
+            "backoff": "How long to wait before the next attempt",
+            "tags": "Its tags, beside `schedule` and `scheduled_for`",
+            "callback": "Where its events go",
+        },
+    ),
+    "ScheduleCounts": Model(
+        "What became of the occasions of a schedule.",
+        {
+            "fired": "Those that started a job",
+            "skipped": "Those that started none, because the job of the one before had not ended",
+            "missed": "Those that started none, because they were too late",
+            "failed": "Those whose job was refused",
+        },
+    ),
+    "LastOccasion": Model(
+        "The last occasion that started a job.",
+        {
+            "nominal": "The time that the rule names",
+            "job": _ID,
+            "state": "Where the job is; null when it is not known any more",
+        },
+    ),
+    "ScheduleState": Model("Where a schedule is. `orphan` is one that no live worker of its app declares any more."),
+    "SchedulePage": _page("schedules"),
+    "ScheduleOccasion": Model(
+        "One occasion of a schedule.",
+        {
+            "nominal": "The time that the rule names",
+            "fires_at": "When its job is submitted: later by the jitter",
+        },
+    ),
+    "ScheduleOccasions": Model("The next occasions.", {"items": "Soonest first"}),
+    "ScheduleRun": Model("A job that a schedule was made to start.", {"schedule": "Its name", "job": _ID}),
+    "BackfillRequest": Model(
+        "A range of time whose occasions are to run again.",
+        {
+            "from": "The range begins here",
+            "to": "The range ends before this",
+            "parallel": "How many of its jobs are under way at a time. 1 when left out",
+            "dry_run": "Count the occasions and name the first ones, and start nothing",
+        },
+    ),
+    "Backfill": Model(
+        "A backfill as it is now.",
+        {
+            "id": "Id of the backfill; null for a dry run",
+            "schedule": "Name of the schedule",
+            "state": "Where it is",
+            "from": "The range begins here",
+            "to": "The range ends before this",
+            "parallel": "How many of its jobs are under way at a time",
+            "occasions": "How many occasions there are in the range",
+            "started": "How many of them have started a job",
+            "refused": "How many of their jobs were refused",
+            "running": "Ids of its jobs that had not ended when it was looked at last",
+            "created_at": "When it was asked for",
+            "finished_at": "When it ended",
+            "first": "Of a dry run: the first twenty occasions",
+        },
+    ),
+    "BackfillState": Model("Where a backfill is. `planned` is that of a dry run."),
+    "BackfillPage": Model("The backfills of a schedule.", {"items": "Latest first"}),
     "OpenIncident": Model(
         "What is wrong for so long that people are told.",
         {
@@ -244,6 +364,8 @@ MODELS: Mapping[str, Model] = {
             "tags": "As they were submitted",
             "timeout_s": "What the submission asked for; null when the type's policy decides",
             "trace_id": "Finds the job in traces and logs; null when it is not traced",
+            "schedule": "The schedule that has submitted it",
+            "scheduled_for": "The nominal time of the occasion of that schedule",
             "source": "`live`, or `history` once Redis has forgotten the job: then it can only be read",
             "fresh": "False in a search when Redis was not asked how the job is now: it may have gone on",
         },

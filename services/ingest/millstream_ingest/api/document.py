@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from millstream_contracts import Problem
-from millstream_ingest.api.operation import JOB_TYPE, Content, Example, Operation, Parameter
+from millstream_ingest.api.operation import JOB_TYPE, SCHEDULE_NAME, Content, Example, Operation, Parameter
 from millstream_ingest.api.portable_schemas import Schema
 from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.route import Route
@@ -26,6 +26,8 @@ _PATH_PARAMETERS = {
     "job_id": Parameter("job_id", "Id of the job"),
     "webhook_id": Parameter("webhook_id", "Id of the endpoint"),
     "operation_id": Parameter("operation_id", "Id of the operation"),
+    "schedule": Parameter("schedule", "Name of the schedule", SCHEDULE_NAME, "nightly"),
+    "backfill_id": Parameter("backfill_id", "Id of the backfill"),
     "job_type": Parameter("job_type", "Job type", JOB_TYPE, REPORT_TYPE),
 }
 _TAGS = {
@@ -36,6 +38,7 @@ _TAGS = {
     "Queues": "How much of each job type waits and runs.",
     "System": "How the installation fares",
     "Statistics": "How many jobs came and ended, and how long they took.",
+    "Schedules": "Have jobs submitted by the clock.",
     "Types": "What the workers handle.",
     "Workers": "Who runs the jobs.",
     "Webhooks": "Where events of jobs go.",

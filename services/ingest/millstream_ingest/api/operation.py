@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from millstream_contracts import PUBLISHED_NAME_PATTERN, limits
+from millstream_contracts import PUBLISHED_NAME_PATTERN, SCHEDULE_NAME_PATTERN, limits
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import (
     BAD_REQUEST,
@@ -25,6 +25,9 @@ BOTH_ENCODINGS = (Encoding.JSON.value, Encoding.MSGPACK.value)
 SWITCH = {"type": "string", "enum": ["0", "1"], "default": "0"}
 JOB_TYPE = {"type": "string", "pattern": PUBLISHED_NAME_PATTERN}
 """Schema of a parameter that is the name of a job type."""
+
+SCHEDULE_NAME = {"type": "string", "pattern": SCHEDULE_NAME_PATTERN.removesuffix(r"(?!\n)")}
+"""Schema of a parameter that is the name of a schedule."""
 
 BODY_PROBLEMS = (MALFORMED_BODY, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 

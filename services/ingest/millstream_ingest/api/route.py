@@ -54,6 +54,11 @@ def act(path: str, operation: Operation, scope: Scope | None = None) -> Callable
     return _declare(path, ("POST",), operation, scope)
 
 
+def put(path: str, operation: Operation, scope: Scope | None = None) -> Callable[[Handler], Route]:
+    """Route PUT to a function."""
+    return _declare(path, ("PUT",), operation, scope)
+
+
 def change(path: str, operation: Operation, scope: Scope | None = None) -> Callable[[Handler], Route]:
     """Route PATCH to a function."""
     return _declare(path, ("PATCH",), operation, scope)

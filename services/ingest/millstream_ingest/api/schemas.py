@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from millstream_contracts import Batch, Submission, limits
+from millstream_contracts import Batch, ScheduleDefinition, Submission, limits
 from millstream_ingest.api.descriptions import MODELS
 from millstream_ingest.api.portable_schemas import REF_TEMPLATE, Schema, component_name, portable, without_null
 
@@ -103,5 +103,20 @@ def _batch_shape(item: type[Struct]) -> type[Struct]:
     return msgspec.defstruct("Batch", [("jobs", jobs)], forbid_unknown_fields=True)
 
 
+def _definition_shape(job: type[Struct]) -> type[Struct]:
+    hints = get_type_hints(ScheduleDefinition, include_extras=True) | {"job": job, "paused": bool | None}
+    fields = [
+        (field.name, hints[field.name])
+        if field.required
+        else (field.name, hints[field.name], None if field.name == "paused" else field.default)
+        for field in msgspec.structs.fields(ScheduleDefinition)
+    ]
+    return msgspec.defstruct("ScheduleDefinition", fields, kw_only=True, forbid_unknown_fields=True)
+
+
 _SUBMISSION = _submission_shape()
-_SHAPES: Mapping[Any, Any] = {Submission: _SUBMISSION, Batch: _batch_shape(_SUBMISSION)}
+_SHAPES: Mapping[Any, Any] = {
+    Submission: _SUBMISSION,
+    Batch: _batch_shape(_SUBMISSION),
+    ScheduleDefinition: _definition_shape(_SUBMISSION),
+}

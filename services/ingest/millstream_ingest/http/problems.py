@@ -67,6 +67,13 @@ JOB_NOT_FOUND = ProblemKind(
     "The id belongs to no job of this tenant: it is misspelt, or the job has been forgotten since its "
     "`result_ttl` ran out.",
 )
+SCHEDULE_NOT_FOUND = ProblemKind(
+    "schedule-not-found",
+    "There is no such schedule",
+    404,
+    "This tenant has no schedule of this name, or the schedule no such backfill: it is misspelt, was removed, or was "
+    "done for a day.",
+)
 ERASED = ProblemKind(
     "erased",
     "The job has been erased",
@@ -85,9 +92,9 @@ REQUEST_TIMEOUT = ProblemKind(
 )
 WRONG_STATE = ProblemKind(
     "wrong-state",
-    "The job's state forbids this",
+    "The state forbids this",
     409,
-    "For example, a job that has ended cannot be cancelled. Read the job to see where it is now.",
+    "For example, a job that has ended cannot be cancelled. Read the job, or the schedule, to see where it is now.",
 )
 TOO_LARGE = ProblemKind(
     "too-large",
@@ -212,6 +219,7 @@ CATALOGUE: dict[str, ProblemKind] = {
         MALFORMED_BODY,
         NOT_FOUND,
         JOB_NOT_FOUND,
+        SCHEDULE_NOT_FOUND,
         ERASED,
         METHOD_NOT_ALLOWED,
         REQUEST_TIMEOUT,

@@ -51,13 +51,7 @@ class Query(Struct, frozen=True):
 
     def limit_or(self, default: int) -> int:
         """Return how many items there are to be at most. Raises: IngestError (400)."""
-        text = self.values.get("limit")
-        if text is None:
-            return default
-        whole = _WHOLE_NUMBER.fullmatch(text)
-        if whole is None or not 1 <= int(whole[1]) <= limits.MAX_PAGE:
-            raise _refused("limit", f"expected an integer from 1 to {limits.MAX_PAGE}, got `{_cut(text)}`")
-        return int(whole[1])
+        return self.number("limit", default, limits.MAX_PAGE)
 
     @property
     def type(self) -> JobType | None:
@@ -88,13 +82,8 @@ class Query(Struct, frozen=True):
     @property
     def state(self) -> JobState | None:
         """Return the state to show, or None for all. Raises: IngestError (400)."""
-        text = self.values.get("state")
-        if text is None:
-            return None
-        if text not in _STATES:
-            choice = ", ".join(f"`{one}`" for one in _STATES)
-            raise _refused("state", f"expected one of {choice}, got `{_cut(text)}`{did_you_mean(_cut(text), _STATES)}")
-        return JobState(text)
+        word = self.word("state", _STATES)
+        return None if word is None else JobState(word)
 
     @property
     def listed_state(self) -> JobState | None:
@@ -156,6 +145,24 @@ class Query(Struct, frozen=True):
         """Return a parameter that is a time, or how long ago it was: `3600s`. Raises: IngestError (400)."""
         length = _SECONDS_AGO.fullmatch(self.values.get(name, ""))
         return now - timedelta(seconds=int(length[1])) if length else self.time(name)
+
+    def word(self, name: str, known: Sequence[str]) -> str | None:
+        """Return a parameter that is one of some words, or None without it. Raises: IngestError (400)."""
+        text = self.values.get(name)
+        if text is not None and text not in known:
+            choice = ", ".join(f"`{one}`" for one in known)
+            raise _refused(name, f"expected one of {choice}, got `{_cut(text)}`{did_you_mean(_cut(text), known)}")
+        return text
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """Return a parameter that is a number from 1 on. Raises: IngestError (400)."""
+        text = self.values.get(name)
+        if text is None:
+            return default
+        whole = _WHOLE_NUMBER.fullmatch(text)
+        if whole is None or not 1 <= int(whole[1]) <= most:
+            raise _refused(name, f"expected an integer from 1 to {most}, got `{_cut(text)}`")
+        return int(whole[1])
 
     def place(self, name: str, most: int) -> int:
         """Return a parameter that is a place in a text, the end of it by default. Raises: IngestError (400)."""

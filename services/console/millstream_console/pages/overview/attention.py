@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from markupsafe import Markup
 from msgspec import Struct
 
-from millstream import OpenIncident
+from millstream import OpenIncident, Schedule
 from millstream_console.drawing.moments import long_ago
 from millstream_console.drawing.numbers import length
 from millstream_console.drawing.sentence import counted, sentence
@@ -56,6 +56,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     incidents: Sequence[OpenIncident]
     groups: DeadGroups | Absence
     operations: Sequence[BulkOperation]
+    orphans: Sequence[Schedule] = ()
+    """Schedules that no worker declares any more."""
 
 
 def needs_of(scene: Scene) -> list[Need]:
@@ -64,6 +66,7 @@ def needs_of(scene: Scene) -> list[Need]:
         *_of_queues(scene),
         *_of_the_dead(scene),
         *_of_operations(scene.operations),
+        *_of_orphans(scene.orphans),
         *_of_incidents(scene.incidents),
         *_of_the_history(scene.groups),
     ]
@@ -156,6 +159,28 @@ def _of_operations(operations: Iterable[BulkOperation]) -> Iterator[Need]:
                 path=f"/operations/{operation.id}",
                 weight=operation.done + operation.failed,
             )
+
+
+def _of_orphans(orphans: Sequence[Schedule]) -> Iterator[Need]:
+    if not orphans:
+        return
+    first = orphans[0]
+    others = sentence(" and {}", counted(len(orphans) - 1, "other")) if len(orphans) > 1 else Markup("")
+    yield Need(
+        tone="w",
+        icon="s-paused",
+        says=sentence(
+            "<b>{} stopped</b>: no worker declares <code>{}</code>{}.",
+            counted(len(orphans), "schedule"),
+            first.name,
+            others,
+        ),
+        note=sentence("Paused {}. A worker that declares it resumes it", long_ago(first.paused_at)),
+        word="Open schedule" if len(orphans) == 1 else "Open schedules",
+        path=f"/schedules/{first.name}" if len(orphans) == 1 else "/schedules",
+        query={} if len(orphans) == 1 else {"state": "orphan"},
+        weight=len(orphans),
+    )
 
 
 def _of_incidents(incidents: Iterable[OpenIncident]) -> Iterator[Need]:

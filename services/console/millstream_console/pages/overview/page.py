@@ -30,9 +30,9 @@ from millstream_console.reading.statistics import (
     read_stats,
 )
 from millstream_console.web.visit import Visit
-from millstream_contracts import BulkOperation, DeadGroups, JobType, QueueStatus, Stats
+from millstream_contracts import BulkOperation, DeadGroups, JobType, QueueStatus, ScheduleState, Stats
 
-MOST_QUEUES, MOST_GROUPS, MOST_OPERATIONS = 7, 5, 5
+MOST_QUEUES, MOST_GROUPS, MOST_OPERATIONS, MOST_ORPHANS = 7, 5, 5, 50
 
 
 async def read_overview(client: Client, *, span: str) -> Content:
@@ -48,6 +48,7 @@ async def read_overview(client: Client, *, span: str) -> Content:
         by_type = reads.begin(read_by_type(client))
         groups = reads.begin(read_dead_groups(client))
         operations = reads.begin(unless_absent(client.operations()))
+        orphans = reads.begin(client.schedules(state=ScheduleState.ORPHAN, limit=MOST_ORPHANS))
     if await is_first_run(client, queues.value, hour.value):
         return await _first_run(client, span, all_slots(workers.value), hour.value)
     flow = flows(by_type.value, now)
@@ -60,6 +61,7 @@ async def read_overview(client: Client, *, span: str) -> Content:
             incidents=incidents.value,
             groups=groups.value,
             operations=listed,
+            orphans=orphans.value.items,
         )
     )
     return {
