@@ -68,6 +68,25 @@ async def test_a_refusal_among_requests_is_raised_as_it_is() -> None:
         await read_both()
 
 
+async def test_two_refusals_at_once_are_one() -> None:
+    """Requests that are refused in the same moment, before one of them cancels the other, raise one error."""
+    together = anyio.Event()
+
+    async def refuse() -> None:
+        await together.wait()
+        raise refusal("not-found")
+
+    async def read_both() -> None:
+        async with AtOnce() as reads:
+            reads.begin(refuse())
+            reads.begin(refuse())
+            await anyio.wait_all_tasks_blocked()
+            together.set()
+
+    with pytest.raises(ApiError, match="told"):
+        await read_both()
+
+
 async def test_what_is_kept_is_read_once(client: Client) -> None:
     """An answer is given again while it is young, to the same client and key only; an error is not kept."""
     asked: list[int] = []

@@ -1,13 +1,11 @@
 """Makes several requests at once, so that a page waits for the slowest of them and not for their sum."""
 
-from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import anyio
-
-from millstream_runtime import unwrapped
 
 T = TypeVar("T")
 
@@ -31,7 +29,7 @@ class Later(Generic[T]):
 class AtOnce:
     """`async with AtOnce() as reads: queues = reads.begin(client.queues())`; afterwards `queues.value`.
 
-    The block raises what one of them raises; the others are cancelled.
+    The block raises what the first of them raises; the others are cancelled.
     """
 
     def __init__(self) -> None:
@@ -39,7 +37,7 @@ class AtOnce:
         self._tasks = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
-        self._stack.enter_context(unwrapped())
+        self._stack.enter_context(_first_error())
         await self._stack.enter_async_context(self._tasks)
         return self
 
@@ -57,3 +55,15 @@ class AtOnce:
 
         self._tasks.start_soon(run)
         return later
+
+
+@contextmanager
+def _first_error() -> Iterator[None]:
+    """Raise one error out of a group: several requests may be refused before the others are cancelled."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
