@@ -41,6 +41,14 @@ BROKEN = {
         f"{HEAD}{PATTERN}@app.job('a.b')\ndef f(code: Code): ...",
         "cannot be checked: the pattern",
     ),
+    "a schedule that is never due": (
+        f"{HEAD}@app.cron('a.b', '0 0 31 2 *')\ndef f(): ...",
+        "is never due",
+    ),
+    "two schedules of a name": (
+        f"{HEAD}@app.job('a.b')\ndef f(): ...\nf.schedule('x', 60)\nf.schedule('x', 90)",
+        "schedule `x` is declared twice",
+    ),
     "an unknown isolation": (f"{HEAD}@app.job('a.b', isolation='fiber')\ndef f(): ...", "fiber"),
 }
 
@@ -72,6 +80,14 @@ def test_check_shows_what_the_handlers_promise(write):
         ["invoice.send", "loop", "7", "30.0"],
         ["invoice.print", "process", str(DEFAULT_MAX_ATTEMPTS), "none"],
     ]
+
+
+def test_check_shows_when_schedules_are_due(write):
+    """Beside its handlers, the schedules of an app are shown in words."""
+    name = write(f"{HEAD}@app.cron('shop.close', '0 18 * * mon-fri', tz='Europe/Paris')\ndef close(): ...")
+    result = run("check", f"{name}:app")
+    assert result.exit_code == 0, result.output
+    assert "Monday to Friday at 18:00, Paris time" in result.output
 
 
 def test_check_prints_json_with_the_schemas(write):

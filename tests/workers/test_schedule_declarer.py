@@ -201,6 +201,15 @@ async def test_a_worker_notes_that_it_declares(town: Town) -> None:
     assert await town.ticks() == held.next_ms
 
 
+async def test_an_occasion_that_waits_for_the_end_of_a_job_is_not_put_off(town: Town) -> None:
+    """A schedule of which an occasion waits is looked at at once after a declaration, and not at its next occasion."""
+    await town.declare(shop({"nightly": 86_400}))
+    await town.write(waiting_ms=str(NOW_MS), seen_ms=str(NOW_MS - 2 * HOUR_MS))
+    await town.declare(shop({"nightly": 86_400}))
+    assert (await town.read()).waiting_ms == NOW_MS
+    assert await town.ticks() == 0
+
+
 async def test_a_worker_registers_before_it_declares(town: Town) -> None:
     """The order of starts is that of registrations, so a worker without one declares nothing yet and comes back."""
     result = await town.declarer(shop({"nightly": 60}), started_at_ms=lambda: None).run_once()

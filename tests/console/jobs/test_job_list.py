@@ -56,6 +56,14 @@ async def test_what_was_not_chosen_of_a_facet_can_be_chosen_yet(archive: Browser
         "dead 1": ["since:1d"],
     }
     assert len((await archive.get(links["succeeded 2"]["href"])).rows()) == 2
+    # Also where nothing matches.
+    page = await archive.get("/jobs", q="state:expired", counted=1)
+    assert "No job matches" in page.main
+    assert [" ".join(one.get_text(" ").split()) for one in page.all(".facet a")] == [
+        "succeeded 2",
+        "cancelled 1",
+        "dead 1",
+    ]
 
 
 async def test_a_wrong_query_is_shown_with_what_is_wrong_at_its_place(archive: Browser) -> None:

@@ -86,11 +86,6 @@ def there(schedule: Schedule, moment: datetime) -> str:
     return f"{wall:%a} {wall.day} {wall:%b} {year}{wall:%H:%M:%S}".removesuffix(":00")
 
 
-def in_utc(moment: datetime) -> str:
-    """Return the time of day in UTC."""
-    return f"{moment.astimezone(UTC):%H:%M:%S}".removesuffix(":00")
-
-
 def remarks_of(schedule: Schedule, nominals: Iterable[datetime]) -> bool:
     """Return whether a change of the clock concerns one of these occasions."""
     return any(remark_of(schedule, nominal) for nominal in nominals)
