@@ -243,3 +243,11 @@ async def test_what_a_full_redis_refuses_is_stored_later(town: Town, monkeypatch
     assert store is not None
     assert (await starter.run_once()).stored == 1
     assert len(await town.jobs()) == 1
+
+
+@pytest.mark.parametrize("state", ["paused", "orphan", "of a newer release"])
+async def test_what_does_not_go_on_is_left_alone(town: Town, state: str) -> None:
+    """A schedule that is neither active nor over starts nothing and is not forgotten, although it is looked at."""
+    await town.put(state=state)
+    assert (await town.scheduler().run_once()).started == 0
+    assert (await town.read()).state == state

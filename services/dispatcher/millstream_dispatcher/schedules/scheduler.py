@@ -30,6 +30,8 @@ CLOCK_TOLERANCE_S = 60.0
 _RUNNING = ("active", "running")
 """The states of a schedule and of a backfill that go on."""
 
+_ENDED = ("done", "cancelled")
+
 _decode_rules = msgspec.msgpack.Decoder(ScheduleRules).decode
 
 
@@ -96,9 +98,10 @@ class Scheduler:
             if one.stored is None:
                 self._log.warning("schedule cannot be read", schedule=one.name)
                 continue
-            if one.stored.state not in _RUNNING:
-                # Its time is over: one that does not run has no other.
+            if one.stored.state in _ENDED:
+                # Its time is over: one that has ended has no other.
                 await self._broker.schedules.remove(tenant, one.name, one.stored.turn)
+            if one.stored.state not in _RUNNING:
                 continue
             registered = known.get(JobType(one.stored.type))
             partitions = registered.registration.policy.partitions if registered else 1
