@@ -12,7 +12,7 @@ from chaos.excuses import unexcused
 from chaos.ledger import Verdict
 from msgspec import Struct
 
-from millstream_contracts import JobState
+from millstream_contracts import EventKind, JobState
 
 WANTED = {
     "chaos.hopeless": (JobState.DEAD, "attempts"),
@@ -33,7 +33,7 @@ class Complaint(Struct, frozen=True):
     """One violation of a promise."""
 
     promise: str
-    """`1` to `4`, `places`, `metrics`, `events` or `scenario`."""
+    """`1` to `4`, `dependencies`, `places`, `metrics`, `events` or `scenario`."""
     text: str
 
     def __str__(self) -> str:
@@ -171,6 +171,17 @@ def no_delivery_runs_twice(evidence: Evidence) -> Iterator[str]:
                 yield f"{job_id}: delivery {fence} ran, and there were {delivered}"
 
 
+def none_starts_before_its_parents(evidence: Evidence) -> Iterator[str]:
+    """Return the jobs that started while one that they wait for had not ended."""
+    for entry in evidence.ledger.entries:
+        for job_id in entry.ids if entry.after else ():
+            begun = next((step for step in evidence.steps.get(job_id, ()) if step.kind is EventKind.STARTED), None)
+            for parent in entry.after:
+                ended = next((one for one in evidence.steps.get(parent, ()) if JobState(one.state).is_settled), None)
+                if begun is not None and (ended is None or begun.at_ms < ended.at_ms):
+                    yield f"{job_id} started before {parent} had ended"
+
+
 def every_job_is_in_one_place(evidence: Evidence) -> Iterator[str]:
     """Return what the audit of the queues found."""
     yield from evidence.misplaced
@@ -214,6 +225,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         lateness.due_jobs_are_soon_ready,
         lateness.ready_jobs_soon_start,
     ),
+    "dependencies": (none_starts_before_its_parents,),
     "places": (every_job_is_in_one_place, everything_comes_to_rest),
     "metrics": (
         recount.workers_count_what_they_commit,

@@ -64,7 +64,12 @@ async def unsettled(broker: Broker) -> list[str]:
     found = []
     for queue in await broker.registry.queues():
         depths = await broker.store.measure(queue)
-        counts = {"ready": sum(depths.queued), "running": depths.running, "scheduled": depths.scheduled}
+        counts = {
+            "ready": sum(depths.queued),
+            "running": depths.running,
+            "scheduled": depths.scheduled,
+            "blocked": depths.blocked,
+        }
         found += [f"{queue.type}: {count} {name}" for name, count in counts.items() if count]
     return found
 

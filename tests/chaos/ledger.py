@@ -53,6 +53,8 @@ class Entry(Struct):
     type: str
     delay_s: float = 0.0
     """How far ahead it was scheduled."""
+    after: tuple[str, ...] = ()
+    """Ids of the jobs that it waits for."""
     sent: int = 0
     answers: list[Answer] = field(default_factory=list)
 
@@ -77,9 +79,9 @@ class Ledger:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries = list(entries)
 
-    def open(self, key: str, job_type: str, delay_s: float = 0.0) -> Entry:
+    def open(self, key: str, job_type: str, delay_s: float = 0.0, after: tuple[str, ...] = ()) -> Entry:
         """Begin a submission."""
-        entry = Entry(key, job_type, delay_s)
+        entry = Entry(key, job_type, delay_s, after)
         self.entries.append(entry)
         return entry
 

@@ -55,6 +55,11 @@ BUGS = {
         promise="3",
         words="nothing had happened to that worker",
     ),
+    "one-parent-suffices": Sabotage(
+        bug=Bug("resolve", "first-parent-suffices"),
+        promise="dependencies",
+        words="had ended",
+    ),
     "ack-without-delete": Sabotage(
         bug=Bug("commit", "ack-without-delete"),
         promise="places",

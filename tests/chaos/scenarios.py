@@ -2,6 +2,7 @@
 
 from chaos import (
     draining,
+    families,
     history_faults,
     hostile,
     kills,
@@ -67,6 +68,13 @@ SCENARIOS = {
             rules=(occasions.each_occasion_has_one_job,),
             # Their jobs come from schedules.
             waived=frozenset({"every_job_was_submitted"}),
+        ),
+        Scenario(
+            name="dependencies",
+            act=families.dependencies,
+            rate_per_s=10,
+            rules=(families.some_job_waited,),
+            describe={"jobs that waited": families.describe_families},
         ),
         Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
         Scenario(

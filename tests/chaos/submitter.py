@@ -37,6 +37,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     delay_s: tuple[float, float] = (0.0, 0.0)
     more: dict[str, str] = {}
     """Further members of the payload."""
+    after: tuple[str, ...] = ()
+    """Ids of the jobs that it waits for, whatever becomes of them."""
 
     def draw(self, key: str, rng: random.Random) -> dict[str, Any]:
         """Return the body of a request."""
@@ -52,6 +54,8 @@ class Wish(Struct, frozen=True, kw_only=True):
         }
         if self.delay_s[1]:
             body["delay_s"] = round(rng.uniform(*self.delay_s), 2)
+        if self.after:
+            body |= {"after": self.after, "after_failure": "run"}
         return body
 
 
@@ -125,7 +129,7 @@ class Submitter:
         """Submit a job: every copy of the request at once, each with its own repetitions."""
         key = f"k{self._rng.getrandbits(64):016x}"
         body = wish.draw(key, self._rng)
-        entry = self.ledger.open(key, wish.type, body.get("delay_s", 0.0))
+        entry = self.ledger.open(key, wish.type, body.get("delay_s", 0.0), wish.after)
         at = self._rng.randrange(len(self._ingests))
         async with anyio.create_task_group() as tasks:
             for copy in range(self.copies):

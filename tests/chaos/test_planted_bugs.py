@@ -59,10 +59,17 @@ async def work_past_a_lease(stage: Stage) -> None:
     await stage.submitter.submit_many(replace(SLOW, seconds=(LONG_S, LONG_S)), 10)
 
 
+async def wait_for_two(stage: Stage) -> None:
+    """Have a job wait for one that ends soon and for one that takes longer."""
+    parents = [await stage.submitter.submit(replace(SLOW, seconds=(one, one))) for one in (0.1, 2.0)]
+    await stage.submitter.submit(replace(EVERYDAY[0], after=tuple(job_id for one in parents for job_id in one.ids)))
+
+
 ACTS: dict[str, Act] = {
     "accepted-and-forgotten": work,
     "key-not-remembered": ask_three_times,
     "commit-without-fence": zombie,
+    "one-parent-suffices": wait_for_two,
     "ack-without-delete": work,
     "recovery-skips-a-stream": kill_a_busy_worker,
     "retry-lost-before-due": work,
@@ -94,6 +101,7 @@ async def test_the_same_acts_keep_all_promises_when_nothing_is_broken(tmp_path: 
 
     async def everything(stage: Stage) -> None:
         await work(stage)
+        await wait_for_two(stage)
         await kill_a_busy_worker(stage)
         await zombie(stage)
 
