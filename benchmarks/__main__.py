@@ -21,6 +21,7 @@ BENCHMARKS = (
     "queued_memory",
     "idle",
     "schedules",
+    "dependencies",
     "history",
 )
 LONG = ("soak", "scale", "capacity", "search", "live", "console")

@@ -50,6 +50,13 @@ _TABLE = (
     Target("flat_backlog", "cost per job by backlog, largest change", 0.1, "at most", "scale"),
     Target("flat_types", "cost per job by job types, largest change", 0.1, "at most", "scale"),
     Target("schedules_due", "10,000 schedules due at once, one dispatcher, s", 5, "at most", "schedules"),
+    Target(
+        "fan_out_growth",
+        "10,000 children of a job, CPU of each, times that of 1,000",
+        1.3,
+        "at most",
+        "dependencies",
+    ),
     Target("history_rate", "history projection, jobs/s per dispatcher", 10_000, "at least", "history"),
     Target("history_lag", "history projection, lag at 5,000 jobs/s, s", 1, "at most", "history"),
     Target("search_p95", "search in 8 million jobs, slowest indexed kind, p95 ms", 50, "at most", "search"),
