@@ -10,7 +10,7 @@ from millstream import App, Client, Context, Dead, JobFailedError
 app = App("albums")
 
 
-@app.job("image.resize")
+@app.job("album.resize")
 async def resize(name: str) -> str:
     """Make a thumbnail."""
     if name == "broken":

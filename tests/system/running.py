@@ -24,6 +24,7 @@ README = TESTS.parent / "README.md"
 EXAMPLES_FOLDER = TESTS.parent / "examples"
 EXAMPLES = (
     "children",
+    "dependencies",
     "first_handler",
     "idempotency",
     "payloads_and_results",
