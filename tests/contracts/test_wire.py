@@ -213,6 +213,8 @@ VALUES: list[Struct] = [
     SearchHints([0, 5], [SearchHint("state:")]),
     GROUP,
     GROUP.sample,
+    contracts.JobDependencies(ID, [contracts.RelatedJob(ID, blocks=True)], [], 0),
+    contracts.RelatedJob(ID, contracts.JobState.DEAD),
     contracts.Happened(submitted=2, wait_p50_ms=1.5),
     contracts.StatPoint(at=NOW, submitted=2, wait_p50_ms=1.5),
     contracts.StatGap(begin=NOW, end=NOW),

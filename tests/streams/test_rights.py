@@ -50,7 +50,8 @@ async def test_a_missing_command_of_every_service_is_named(own_redis: EmbeddedRe
 
 def registry_patterns(service: str) -> list[str]:
     """Return the patterns of the keys that a service needs and that belong to no queue, as users.acl has them."""
-    return [f"~ms:{name if name == 'queues' else f'{{fleet}}:{name}'}" for name in NEEDS[service].registry]
+    slotless = {"queues", "schedules"}
+    return [f"~ms:{name if name in slotless else f'{{fleet}}:{name}'}" for name in NEEDS[service].registry]
 
 
 async def test_a_key_pattern_that_is_missing_is_named(own_redis: EmbeddedRedis) -> None:
