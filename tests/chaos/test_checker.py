@@ -25,6 +25,7 @@ from chaos.handmade import (
     record,
     refused,
     retried,
+    steps,
     twice,
     with_effects,
     with_job,
@@ -35,6 +36,9 @@ from chaos.handmade import (
 from chaos.journal import EVERYTHING, Fault
 from chaos.ledger import Ledger, Verdict
 from msgspec.structs import replace
+
+LATER = "chaos.slow_3"
+"""A job that ends after the one of the evidence has begun."""
 
 SOUND: tuple[Callable[[], Evidence], ...] = (once, twice, zombie, handed_back, retried, counted)
 
@@ -103,6 +107,19 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
     ),
     (recount.ingests_count_what_they_answer, "counted 0 accepted jobs, and answered 1", counted(accepted=0)),
     (recount.ingests_count_what_they_answer, "counted 2 accepted jobs, and answered 1", counted(accepted=2)),
+    (
+        checker.none_starts_before_its_parents,
+        f"{JOB} started before chaos.slow_2 had ended",
+        with_ledger(once(), replace(accepted(), after=("chaos.slow_2",))),
+    ),
+    (
+        checker.none_starts_before_its_parents,
+        f"{JOB} started before {LATER} had ended",
+        replace(
+            with_ledger(once(), replace(accepted(), after=(LATER,))),
+            steps={**once().steps, LATER: steps(*TWICE, job_id=LATER)},
+        ),
+    ),
     (checker.every_job_is_in_one_place, "stands at []", replace(once(), misplaced=["it stands at []"])),
     (checker.everything_comes_to_rest, "still under way", replace(once(), unrest=["still under way"])),
     (
