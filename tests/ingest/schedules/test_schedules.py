@@ -90,6 +90,7 @@ async def test_a_due_occasion_survives_an_edit_of_the_job(ingest: Ingest, broker
         ({"jitter_s": -1}, "/jitter_s"),
         ({"cron": None, "tz": "UTC", "at": "2020-01-01T00:00:00Z"}, "/at"),
         ({"job": {"type": "email.send", "delay_s": 5}}, "/job/delay_s"),
+        ({"job": {"type": "email.send", "after": ["email.send_1"]}}, "/job/after"),
         ({"job": {"type": "a b"}}, "/job/type"),
         ({"job": {"type": "a", "tags": {"schedule": "x"}}}, "/job/tags/schedule"),
         ({"job": {"type": "a", "tags": {str(n): "" for n in range(15)}}}, "/job/tags"),

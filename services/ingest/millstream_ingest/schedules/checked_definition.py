@@ -71,6 +71,8 @@ def _job_faults(submission: Submission) -> Iterator[FieldError]:
     for field in _TIMES:
         if getattr(submission, field) is not None:
             yield FieldError(f"/job/{field}", "the occasion says when the job runs; `expires_in_s` counts from then")
+    if submission.after is not None:
+        yield FieldError("/job/after", "the job of an occasion waits for no other: those that are there now end once")
     tags = submission.tags or {}
     for tag in OWN_TAGS:
         if tag in tags:
