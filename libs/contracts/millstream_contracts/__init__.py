@@ -44,6 +44,7 @@ from millstream_contracts.job import (
     Progress,
     made_at,
     moment,
+    ms_of,
     read_state,
 )
 from millstream_contracts.one_line import one_line
@@ -270,6 +271,7 @@ __all__ = [
     "made_at",
     "made_at_ms",
     "moment",
+    "ms_of",
     "new_job_id",
     "occasion_of",
     "one_line",

@@ -196,6 +196,11 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def ms_of(moment: datetime) -> int:
+    """Return an aware time as Unix milliseconds."""
+    return round(moment.timestamp() * 1000)
+
+
 # Each transition of a job asks for it.
 @lru_cache(maxsize=16_384)
 def made_at(job_id: JobId) -> datetime:

@@ -40,6 +40,9 @@ from millstream_streams.reading.stored_schedules import (
     ScheduleChange,
     StoredSchedule,
     TakenStarts,
+    backfill_name,
+    is_backfill,
+    schedule_of,
 )
 from millstream_streams.reading.totals import sum_depths
 from millstream_streams.reading.views import JobViews, StoredSpec
@@ -174,14 +177,17 @@ __all__ = [
     "WrongServerError",
     "assemble",
     "available",
+    "backfill_name",
     "backoff_s",
     "consumer_name",
     "demand_of",
     "digest_of",
     "for_each_queue",
+    "is_backfill",
     "next_turn",
     "open_broker",
     "parse_redis_url",
+    "schedule_of",
     "sum_depths",
     "tls_context",
     "wanted_workers",

@@ -5,7 +5,7 @@ parent that has not ended. Then each parent is told of it, and answers with its 
 between. What is left undone here, the linker of the dispatchers does.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -71,7 +71,7 @@ class Dependencies:
             return None
         return parents_of(submission, await self.look(tenant, submission.after), prefix)
 
-    async def link(self, queue: Queue, blocked: Sequence[Blocked]) -> dict[ResolveCode, int]:
+    async def link(self, queue: Queue, blocked: Sequence[Blocked]) -> Counter[ResolveCode]:
         """Tell the parents of blocked jobs of one queue of them, and the jobs of parents that have settled.
 
         Returns: how often a job was told what. Raises: StoreError, once all other parents know.
@@ -109,11 +109,10 @@ class Dependencies:
                     edges.append(Edge(child, parent, known or state))
         return edges
 
-    async def _resolve(self, queue: Queue, edges: Sequence[Edge]) -> dict[ResolveCode, int]:
-        counts: dict[ResolveCode, int] = defaultdict(int)
+    async def _resolve(self, queue: Queue, edges: Sequence[Edge]) -> Counter[ResolveCode]:
+        counts: Counter[ResolveCode] = Counter()
         for part in _parts(edges):
-            for code in await self._store.resolve(queue, part):
-                counts[code] += 1
+            counts.update(await self._store.resolve(queue, part))
         return counts
 
 

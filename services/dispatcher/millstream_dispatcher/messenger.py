@@ -4,7 +4,7 @@ Level, not edge: a job stays in the outbox of its queue until each of its childr
 may be lost, doubled or late, and what a killed dispatcher leaves undone is done after its lease.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from millstream_contracts import JobId, JobState, Queue, limits, queue_of
@@ -79,7 +79,7 @@ class Messenger:
             part = edges[start : start + limits.MAX_SCRIPT_JOBS]
             codes = await self._store.resolve(queue, [Edge(child, one.id, one.state) for one, child in part])
             told += [_told(one, child, code) for (one, child), code in zip(part, codes, strict=True)]
-            count_resolved(self._metrics, queue, codes)
+            count_outcomes(self._metrics, queue, Counter(codes))
         return told
 
 
@@ -87,13 +87,8 @@ def _told(one: News, child: JobId, code: ResolveCode) -> Told:
     return Told(one.id, one.version, child, is_kept=code is ResolveCode.KEPT)
 
 
-def count_resolved(metrics: DispatcherMetrics, queue: Queue, codes: Sequence[ResolveCode]) -> None:
-    """Count what became of edges, and the jobs that ended by them."""
-    count_outcomes(metrics, queue, {code: codes.count(code) for code in set(codes)})
-
-
 def count_outcomes(metrics: DispatcherMetrics, queue: Queue, counts: Mapping[ResolveCode, int]) -> None:
-    """Count what became of edges of one queue, by outcome."""
+    """Count what became of edges of one queue, by outcome, and the jobs that ended by them."""
     for code, count in counts.items():
         metrics.count_resolved(code.name.lower(), count)
     if ended := counts.get(ResolveCode.ENDED):

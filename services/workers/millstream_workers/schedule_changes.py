@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from millstream.schedules import DeclaredSchedule
-from millstream_contracts import ScheduleRules, ScheduleState, moment
+from millstream_contracts import ScheduleRules, ScheduleState, moment, ms_of
 from millstream_schedules import timing_of
 from millstream_streams import IndexLine, ScheduleChange, StoredSchedule
 
@@ -36,7 +36,7 @@ def declared_change(
     declared: DeclaredSchedule, held: StoredSchedule | None, declarer: Declarer, now: datetime
 ) -> ScheduleChange | None:
     """Return the change that makes a schedule what a worker declares; None when it is that."""
-    seen: Fields = {"seen_ms": str(_ms(now))}
+    seen: Fields = {"seen_ms": str(ms_of(now))}
     wanted = _wanted(declared)
     is_orphan = held is not None and held.state == ScheduleState.ORPHAN
     if held and not is_orphan and (held.started_ms > declarer.started_ms or _has(held, wanted)):
@@ -56,7 +56,7 @@ def orphaned_change(held: StoredSchedule, now: datetime) -> ScheduleChange | Non
     """Return the change that pauses a schedule which no worker declares any more; None when one did lately."""
     if moment(max(held.seen_ms, held.updated_ms)) > now - ORPHAN_AFTER:
         return None
-    fields = {"reason": ORPHAN_REASON, "paused_ms": str(_ms(now)), "waiting_ms": "0", **_version(held, now)}
+    fields = {"reason": ORPHAN_REASON, "paused_ms": str(ms_of(now)), "waiting_ms": "0", **_version(held, now)}
     return _change(held.name, held, ScheduleState.ORPHAN, fields)
 
 
@@ -82,7 +82,7 @@ def _is_stale(held: StoredSchedule, now: datetime) -> bool:
 
 
 def _version(held: StoredSchedule | None, now: datetime) -> dict[str, str]:
-    now_ms = str(_ms(now))
+    now_ms = str(ms_of(now))
     created = {} if held else {"created_ms": now_ms}
     return {"version": str(held.version + 1 if held else 1), "updated_ms": now_ms, **created}
 
@@ -91,7 +91,7 @@ def _next_fields(declared: DeclaredSchedule, held: StoredSchedule | None, now: d
     """Return the next occasion: after now, and after the last one that was decided on, which must not come again."""
     timing = timing_of(declared.definition, declared.name)
     found = timing.next_after(max(now, moment(held.last_ms)) if held else now)
-    nominal_ms, fires_ms = (_ms(found.nominal), _ms(found.fires_at)) if found else (0, 0)
+    nominal_ms, fires_ms = (ms_of(found.nominal), ms_of(found.fires_at)) if found else (0, 0)
     return {"next_ms": str(nominal_ms), "fires_ms": str(fires_ms)}
 
 
@@ -110,7 +110,3 @@ def _change(name: str, held: StoredSchedule | None, state: str, fields: Mapping[
         line=IndexLine(state, "code", job_type).text(),
         fields={**fields, "state": str(state)},
     )
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -11,7 +11,7 @@ import structlog
 from millstream.schedules import DeclaredSchedule
 from millstream_contracts import ScheduleOwner, ScheduleState, Tenant
 from millstream_runtime import DutyResult, Wake
-from millstream_streams import Broker, IndexLine, ScheduleChange, StoredSchedule
+from millstream_streams import Broker, IndexLine, ScheduleChange, StoredSchedule, is_backfill
 from millstream_workers.schedule_changes import Declarer, declared_change, orphaned_change
 
 DECLARE_EVERY_S = 600.0
@@ -94,7 +94,9 @@ class ScheduleDeclarer:
 
     def _may_be_orphan(self, name: str, line: IndexLine) -> bool:
         is_declared = name in self._schedules
-        return line.owner == BY_CODE and line.state == ScheduleState.ACTIVE and " " not in name and not is_declared
+        return (
+            line.owner == BY_CODE and line.state == ScheduleState.ACTIVE and not is_backfill(name) and not is_declared
+        )
 
     def _is_ours(self, stored: StoredSchedule) -> bool:
         return stored.owner == BY_CODE and stored.app in self._apps

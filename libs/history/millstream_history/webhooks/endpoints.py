@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import JobEvent, Tenant, Webhook
+from millstream_contracts import JobEvent, Tenant, Webhook, ms_of
 from millstream_history.connection.reading import Reader
 from millstream_history.tables import WEBHOOK_ENDPOINTS
 from millstream_webhooks import Endpoint, Salt
@@ -120,7 +120,7 @@ def _endpoint(row: Row[Any]) -> Endpoint:
 
 def _rotated(salts: Sequence[Salt], text: str, now: datetime, until: datetime) -> list[Any]:
     """Return the salts after a rotation: a new one, and those before it that still sign for a while."""
-    now_ms, until_ms = round(now.timestamp() * 1000), round(until.timestamp() * 1000)
+    now_ms, until_ms = ms_of(now), ms_of(until)
     ending = [Salt(one.text, min(one.until_ms or until_ms, until_ms)) for one in salts]
     kept = [one for one in ending if one.until_ms is not None and one.until_ms > now_ms]
     return msgspec.to_builtins([Salt(text), *kept[:3]])  # type: ignore[no-any-return]

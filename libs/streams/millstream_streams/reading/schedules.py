@@ -25,9 +25,11 @@ from millstream_streams.reading.stored_schedules import (
     read_line,
     read_schedule,
     read_start,
+    schedule_of,
 )
 from millstream_streams.store.keys import SCHEDULES_TYPE, Keys
 from millstream_streams.store.scripting import SCHEDULES, Argument, load_script, run_script
+from millstream_streams.store.specs import read_wait
 
 T = TypeVar("T")
 
@@ -58,7 +60,7 @@ class Schedules:
 
     def shard_of(self, tenant: Tenant, name: str) -> Queue:
         """Return the shard in which a schedule lies, with its backfills."""
-        number = zlib.crc32(name.partition(" ")[0].encode()) % self._shards
+        number = zlib.crc32(schedule_of(name).encode()) % self._shards
         return Queue(tenant, SCHEDULES_TYPE, number)
 
     async def shards(self) -> list[Queue]:
@@ -124,7 +126,7 @@ class Schedules:
             )
             for raw, unstored, fields in zip(*[iter(rows)] * 3, strict=True)
         ]
-        return DueSchedules(int(now_ms), _wait(next_in_ms), found)
+        return DueSchedules(int(now_ms), read_wait(next_in_ms), found)
 
     async def take_starts(
         self,
@@ -144,7 +146,7 @@ class Schedules:
         _, next_in_ms, rows = await self._run("take_starts", shard, arguments)
         read = [(job_id, read_start(job_id, text)) for job_id, text in zip(*[iter(rows)] * 2, strict=True)]
         unreadable = [JobId(job_id.decode(errors="replace")) for job_id, start in read if start is None]
-        return TakenStarts(_wait(next_in_ms), [start for _, start in read if start], unreadable)
+        return TakenStarts(read_wait(next_in_ms), [start for _, start in read if start], unreadable)
 
     async def _run(self, name: str, shard: Queue, arguments: list[Argument]) -> Any:
         keys = self._keys.of_schedules(shard)
@@ -189,8 +191,3 @@ def _shard(tag: bytes) -> Queue | None:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _wait(reply: Any) -> int | None:
-    wait_ms = int(reply)
-    return None if wait_ms < 0 else wait_ms

@@ -10,8 +10,23 @@ Fields = Mapping[str, str | bytes]
 """What a change writes into the hash, by the names of the attributes of :class:`StoredSchedule`."""
 
 
+def backfill_name(schedule: str, backfill_id: str) -> str:
+    """Return the name of a backfill; that of no schedule has a space."""
+    return f"{schedule} {backfill_id}"
+
+
+def is_backfill(name: str) -> bool:
+    """Whether a name is that of a backfill."""
+    return " " in name
+
+
+def schedule_of(name: str) -> str:
+    """Return the schedule of a backfill by the name of that; of a schedule its own name."""
+    return name.partition(" ")[0]
+
+
 class StoredSchedule(Struct, frozen=True, kw_only=True):
-    """A schedule, or a backfill of one, whose name is then `<schedule> <id>`. Times are Unix ms."""
+    """A schedule, or a backfill of one. Times are Unix ms."""
 
     name: str
     turn: str
@@ -108,7 +123,7 @@ class DecidedStart(Struct, frozen=True):
     @property
     def schedule(self) -> str:
         """The name of the schedule, also for a job of a backfill."""
-        return self.name.partition(" ")[0]
+        return schedule_of(self.name)
 
 
 class TakenStarts(Struct, frozen=True):
@@ -138,7 +153,7 @@ def read_line(text: bytes) -> IndexLine:
     return IndexLine(state, owner, job_type)
 
 
-_NUMBERS = tuple(name for name, kind in StoredSchedule.__annotations__.items() if kind in (int, "int"))
+_NUMBERS = tuple(name for name, kind in StoredSchedule.__annotations__.items() if kind is int)
 _TEXTS = ("turn", "type", "description", "state", "reason", "owner", "app", "release", "error")
 
 
@@ -148,7 +163,7 @@ def read_schedule(name: str, fields: Mapping[bytes, bytes]) -> StoredSchedule | 
         return None
     try:
         texts = {one: fields[key].decode() for one in _TEXTS if (key := one.encode()) in fields}
-        numbers = {one: int(fields[key]) for one in (*_NUMBERS, "version") if (key := one.encode()) in fields}
+        numbers = {one: int(fields[key]) for one in _NUMBERS if (key := one.encode()) in fields}
         jobs = tuple(JobId(one) for one in fields.get(b"jobs", b"").decode().split())
     except (ValueError, OverflowError):
         return None

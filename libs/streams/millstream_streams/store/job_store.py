@@ -52,7 +52,7 @@ from millstream_streams.store.deliveries import (
 )
 from millstream_streams.store.keys import HISTORY_GROUP, PRIORITIES, Keys
 from millstream_streams.store.scripting import Argument, load_script, run_script
-from millstream_streams.store.specs import read_error, read_int, read_spec
+from millstream_streams.store.specs import read_error, read_int, read_spec, read_wait
 
 FROM_THE_START = ("0-0", "0-0", "0-0")
 
@@ -226,7 +226,7 @@ class JobStore:
     async def release_due(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Release:
         """Release due jobs."""
         released, expired, next_in_ms = await self._run("release_due", queue, [limit, self._retention_ms])
-        return Release(int(released), int(expired), _wait(next_in_ms))
+        return Release(int(released), int(expired), read_wait(next_in_ms))
 
     async def recover(
         self,
@@ -252,7 +252,7 @@ class JobStore:
     async def expire(self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS) -> Expiry:
         """Expire the jobs that have not started in time."""
         expired, next_in_ms = await self._run("expire", queue, [limit, self._retention_ms])
-        return Expiry(int(expired), _wait(next_in_ms))
+        return Expiry(int(expired), read_wait(next_in_ms))
 
     async def cancel(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
         """Cancel jobs: waiting ones at once, running ones through their worker."""
@@ -327,7 +327,7 @@ class JobStore:
         A job has up to `limits.MAX_PARENTS` parents, so a call takes few.
         """
         next_in_ms, rows = await self._run("take_blocked", queue, [limit, round(lease_s * 1000)])
-        return [Blocked(_id(job_id), [_id(one) for one in parents]) for job_id, *parents in rows], _wait(next_in_ms)
+        return [Blocked(_id(job_id), [_id(one) for one in parents]) for job_id, *parents in rows], read_wait(next_in_ms)
 
     async def take_news(
         self, queue: Queue, *, limit: int = limits.MAX_SCRIPT_JOBS, lease_s: float = 30.0
@@ -339,7 +339,7 @@ class JobStore:
             News(_id(job_id), state.decode(), version.decode(), [_id(one) for one in children])
             for job_id, state, version, *children in rows
         ]
-        return found, _wait(next_in_ms)
+        return found, read_wait(next_in_ms)
 
     async def end_news(self, queue: Queue, told: Sequence[Told]) -> int:
         """Note which children were told. Returns: how many parents need to tell no more."""
@@ -568,14 +568,14 @@ def _depths(found: Mapping[str, int]) -> Depths:
         oldest_ready_age_ms=found["oldest_ready_age_ms"],
         oldest_dead_age_ms=found["oldest_dead_age_ms"],
         events=found["events"],
-        next_due_in_ms=_wait(found["next_due_in_ms"]),
-        next_expiry_in_ms=_wait(found["next_expiry_in_ms"]),
+        next_due_in_ms=read_wait(found["next_due_in_ms"]),
+        next_expiry_in_ms=read_wait(found["next_expiry_in_ms"]),
         due_soon=found["due_soon"],
         blocked=found["blocked"],
         outbox=found["outbox"],
         oldest_news_age_ms=found["oldest_news_age_ms"],
-        next_news_in_ms=_wait(found["next_news_in_ms"]),
-        next_link_in_ms=_wait(found["next_link_in_ms"]),
+        next_news_in_ms=read_wait(found["next_news_in_ms"]),
+        next_link_in_ms=read_wait(found["next_link_in_ms"]),
     )
 
 
@@ -587,12 +587,6 @@ def _recovered(row: list[Any]) -> RecoveredJob:
 def _id(raw: bytes) -> JobId:
     """Return a job id; of what something else has written, an id that no job has."""
     return JobId(raw.decode(errors="replace"))
-
-
-def _wait(reply: Any) -> int | None:
-    """Return the ms until something is due; None when nothing waits."""
-    wait_ms = int(reply)
-    return None if wait_ms < 0 else wait_ms
 
 
 def _codes(replies: list[Any]) -> list[ActionCode]:

@@ -146,6 +146,12 @@ def read_int(text: bytes | int | None) -> int:
     return number if -(1 << 63) <= number < 1 << 63 else 0
 
 
+def read_wait(reply: bytes | int) -> int | None:
+    """Return the ms until something is due, of a script's reply; None when nothing waits."""
+    wait_ms = int(reply)
+    return None if wait_ms < 0 else wait_ms
+
+
 def read_time(text: bytes | int | None) -> datetime | None:
     """Return stored Unix milliseconds as a time in UTC; None for other texts and times beyond the calendar."""
     try:

@@ -15,6 +15,7 @@ from millstream_contracts import (
     JobId,
     ScheduleDefinition,
     Submission,
+    ms_of,
 )
 from millstream_schedules import Occasion, Timing, timing_of
 from millstream_submission import SystemSubmitter
@@ -65,12 +66,12 @@ class Occasions:
 
     def next_moment(self) -> int | None:
         """Return when the next occasion fires, in Unix ms; None when there is none."""
-        return min((_ms(one.next.fires_at) for one in self._watched if one.next), default=None)
+        return min((ms_of(one.next.fires_at) for one in self._watched if one.next), default=None)
 
     async def fire(self) -> None:
         """Submit the jobs of the occasions whose time has come, as far as the overlap of their schedules allows."""
         for one in self._watched:
-            while one.next is not None and _ms(one.next.fires_at) <= self._clock.now_ms:
+            while one.next is not None and ms_of(one.next.fires_at) <= self._clock.now_ms:
                 nominal, one.next = one.next.nominal, one.timing.next_after(one.next.nominal)
                 await self._arrive(one, nominal)
             if one.waiting is not None and not self._is_under_way(one):
@@ -97,7 +98,3 @@ class Occasions:
 
     def _is_under_way(self, one: _Watched) -> bool:
         return one.last is not None and not self._ledger.jobs[one.last].state.is_settled
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -1,9 +1,8 @@
 """Redrives or discards the jobs of one page, or says which it would."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from millstream_contracts import Job, JobId, JobState, Queue, Tenant
+from millstream_contracts import Job, JobId, JobState, Queue, Tenant, ms_of
 from millstream_dispatcher.operations.page_result import PageResult, by_queue, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker
@@ -15,12 +14,8 @@ def is_due(operation: StoredOperation, job: Job | None) -> ActionCode:
     """Return what an operation on dead jobs would answer for a job as it is now."""
     if job is None:
         return ActionCode.UNKNOWN_JOB
-    is_dead = job.state is JobState.DEAD and _ms(job.finished_at) <= operation.cutoff_ms
+    is_dead = job.state is JobState.DEAD and (ms_of(job.finished_at) if job.finished_at else 0) <= operation.cutoff_ms
     return ActionCode.DONE if is_dead else ActionCode.WRONG_STATE
-
-
-def _ms(moment: datetime | None) -> int:
-    return round(moment.timestamp() * 1000) if moment else 0
 
 
 class DeadJobActor:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from millstream_contracts import JobId, Tenant, moment
+from millstream_contracts import JobId, Tenant, moment, ms_of
 from millstream_dispatcher.schedules.decision import (
     LOOK_AGAIN_MS,
     MAX_STARTS,
@@ -11,7 +11,6 @@ from millstream_dispatcher.schedules.decision import (
     done_until_ms,
     job_id_of,
 )
-from millstream_dispatcher.schedules.occasion_decider import ms_of
 from millstream_schedules import Timing
 from millstream_streams import ScheduleChange, StoredSchedule, next_turn
 
@@ -42,9 +41,7 @@ def decide_backfill(
 def _waits(stored: StoredSchedule, under_way: list[JobId], now_ms: int) -> Decision:
     """Return the decision about a backfill of which nothing starts now: it looks again, or is done."""
     fields: dict[str, object] = {"jobs": " ".join(under_way)}
-    if under_way or (stored.next_ms and stored.parallel <= len(under_way)):
-        if list(stored.jobs) == under_way:
-            return Decision([change_of(stored, stored.turn, {}, now_ms + LOOK_AGAIN_MS, state="running")])
+    if under_way:
         return Decision([change_of(stored, stored.turn, fields, now_ms + LOOK_AGAIN_MS, state="running")])
     fields |= {"next_ms": 0, "finished_ms": now_ms}
     return Decision([change_of(stored, stored.turn, fields, done_until_ms(now_ms), state="done")])

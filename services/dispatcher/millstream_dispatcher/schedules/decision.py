@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from millstream_contracts import JobId, JobType, Queue, Tenant, derived_job_id, limits
-from millstream_streams import ScheduleChange, StoredSchedule
+from millstream_streams import IndexLine, ScheduleChange, StoredSchedule
 
 LOOK_AGAIN_MS = 1_000
 """How soon a schedule is looked at again of which an occasion waits for the end of a job, and a running backfill."""
@@ -56,7 +56,7 @@ def change_of(
         name=stored.name,
         turn=turn,
         tick_ms=tick_ms,
-        line=f"{state} {stored.owner} {stored.type}",
+        line=IndexLine(state, stored.owner, stored.type).text(),
         fields={name: str(value) for name, value in {**fields, "state": state}.items()},
         job_id=job_id,
         nominal_ms=nominal_ms,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from millstream_contracts import ScheduleRules, Tenant, moment
+from millstream_contracts import ScheduleRules, Tenant, moment, ms_of
 from millstream_dispatcher.schedules.decision import (
     LOOK_AGAIN_MS,
     MAX_STARTS,
@@ -130,8 +130,3 @@ def _changes(
         changes.append(change_of(stored, turn, own, tick_ms, state=state, job_id=job_id, nominal_ms=nominal_ms))
         turn = next_turn(turn)
     return changes or [change_of(stored, turn, fields, tick_ms, state=state)]
-
-
-def ms_of(at: datetime) -> int:
-    """Return a moment as Unix ms."""
-    return round(at.timestamp() * 1000)

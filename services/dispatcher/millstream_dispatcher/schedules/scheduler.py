@@ -11,13 +11,13 @@ from functools import lru_cache
 import msgspec
 import structlog
 
-from millstream_contracts import UNDECODABLE, JobId, JobType, Queue, ScheduleRules, Tenant, moment, queue_of
+from millstream_contracts import UNDECODABLE, JobId, JobType, Queue, ScheduleRules, Tenant, moment, ms_of, queue_of
 from millstream_dispatcher.schedules.backfill_decider import decide_backfill
 from millstream_dispatcher.schedules.decision import Decision, postponed
 from millstream_dispatcher.schedules.occasion_decider import Due, decide
 from millstream_runtime import DutyResult, Wake
 from millstream_schedules import ScheduleError, Timing, timing_of
-from millstream_streams import Broker, DueSchedule, StoredSchedule, for_each_queue
+from millstream_streams import Broker, DueSchedule, StoredSchedule, for_each_queue, is_backfill, schedule_of
 from millstream_submission import TypeCatalogue
 from millstream_telemetry import ScheduleMetrics
 
@@ -112,13 +112,13 @@ class Scheduler:
         self, tenant: Tenant, stored: StoredSchedule, under_way: frozenset[JobId], now: datetime, partitions: int
     ) -> Decision:
         """Return the decision about a name."""
-        now_ms = round(now.timestamp() * 1000)
+        now_ms = ms_of(now)
         try:
-            rules, timing = _read_rules(stored.rules, stored.name.partition(" ")[0])
+            rules, timing = _read_rules(stored.rules, schedule_of(stored.name))
         except (ScheduleError, *UNDECODABLE) as error:
             self._log.warning("schedule cannot be carried out", schedule=stored.name, reason=str(error))
             return postponed(stored, now_ms, str(error))
-        if " " in stored.name:
+        if is_backfill(stored.name):
             jobs = [job_id for job_id in stored.jobs if job_id in under_way]
             return decide_backfill(tenant, stored, timing, jobs, now, partitions)
         is_under_way = any(job_id in under_way for job_id in stored.jobs)
@@ -150,7 +150,7 @@ class Scheduler:
         return [decision for _, decision in heard]
 
     def _note(self, stored: StoredSchedule, decision: Decision, now: datetime) -> None:
-        if " " not in stored.name:
+        if not is_backfill(stored.name):
             offset_ms = stored.fires_ms - stored.next_ms if stored.next_ms else 0
             for nominal_ms in decision.started:
                 late_s = now.timestamp() - (nominal_ms + offset_ms) / 1000

@@ -1,7 +1,7 @@
 """Counts the schedules by their state, for the metrics. Run by every dispatcher."""
 
 from millstream_runtime import DutyResult
-from millstream_streams import Broker
+from millstream_streams import Broker, is_backfill
 from millstream_telemetry import ScheduleMetrics
 
 
@@ -22,7 +22,7 @@ class ScheduleSurveyor:
             line.state
             for tenant in sorted(tenants)
             for name, line in (await self._broker.schedules.index(tenant)).items()
-            if " " not in name
+            if not is_backfill(name)
         ]
         self._metrics.show(states)
         return DutyResult()

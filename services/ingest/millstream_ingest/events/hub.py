@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import anyio
 
-from millstream_contracts import Event, Queue
+from millstream_contracts import Event, Queue, ms_of
 from millstream_ingest.events.frames import job_frame
 from millstream_ingest.events.listener import Choice, Listener
 from millstream_ingest.events.positions import Positions
@@ -55,7 +55,7 @@ class EventHub:
         self._show(+1)
         try:
             # One ms earlier, because the clock is read in whole ones.
-            since_ms = round((await self._broker.now()).timestamp() * 1000) - 1
+            since_ms = ms_of(await self._broker.now()) - 1
         except BaseException:
             self._show(-1)
             raise

@@ -11,6 +11,7 @@ from millstream_contracts import (
     JobId,
     NewOperation,
     Tenant,
+    ms_of,
     queue_of,
 )
 from millstream_history import History, StoredOperation
@@ -46,7 +47,7 @@ class BulkOperations:
         # By the clock by which jobs die.
         now = await self._broker.now()
         query = history.operations.frozen_query(tenant, asked, now)
-        made = await history.operations.add(tenant, _new_id(now), asked, query, round(now.timestamp() * 1000))
+        made = await history.operations.add(tenant, _new_id(now), asked, query, ms_of(now))
         return made.shown
 
     async def find(self, history: History, tenant: Tenant, operation_id: str) -> BulkOperation:

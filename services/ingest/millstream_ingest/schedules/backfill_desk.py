@@ -13,13 +13,22 @@ from millstream_contracts import (
     Tenant,
     limits,
     moment,
+    ms_of,
 )
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INVALID_REQUEST, SCHEDULE_NOT_FOUND, WRONG_STATE
 from millstream_ingest.schedules.shown_schedule import ReadSchedule
 from millstream_ingest.submission.idempotency import IdempotencyKey
 from millstream_schedules import Occasion
-from millstream_streams import Broker, IndexLine, ScheduleChange, StoredSchedule
+from millstream_streams import (
+    Broker,
+    IndexLine,
+    ScheduleChange,
+    StoredSchedule,
+    backfill_name,
+    is_backfill,
+    schedule_of,
+)
 
 FIRST_SHOWN = 20
 """Occasions that a dry run names."""
@@ -41,7 +50,7 @@ class BackfillDesk:
         occasions = _occasions(schedule, asked)
         if asked.dry_run:
             return _planned(schedule, asked, occasions)
-        name = f"{schedule.stored.name} {_id(key)}"
+        name = backfill_name(schedule.stored.name, _id(key))
         now_ms = self._broker.clock.now_ms()
         change = _new(name, schedule, asked, occasions, now_ms)
         await self._broker.schedules.make_known(tenant, name)
@@ -52,17 +61,17 @@ class BackfillDesk:
     async def list(self, tenant: Tenant, schedule: str) -> BackfillPage:
         """Return the backfills of a schedule, latest first."""
         index = await self._broker.schedules.index(tenant)
-        names = [name for name in index if name.startswith(f"{schedule} ")]
+        names = [name for name in index if is_backfill(name) and schedule_of(name) == schedule]
         found = (await self._broker.schedules.read(tenant, names)).values()
         return BackfillPage(items=[_shown(one) for one in sorted(found, key=lambda one: -one.created_ms)])
 
     async def find(self, tenant: Tenant, schedule: str, backfill_id: str) -> Backfill:
         """Return a backfill. Raises: IngestError (404)."""
-        return _shown(await self._found(tenant, f"{schedule} {backfill_id}"))
+        return _shown(await self._found(tenant, backfill_name(schedule, backfill_id)))
 
     async def cancel(self, tenant: Tenant, schedule: str, backfill_id: str) -> Backfill:
         """End a backfill: no further job of it starts. Raises: IngestError (404, 409)."""
-        name = f"{schedule} {backfill_id}"
+        name = backfill_name(schedule, backfill_id)
         for _ in range(TRIES):
             held = await self._found(tenant, name)
             if held.state != BackfillState.RUNNING:
@@ -108,11 +117,11 @@ def _new(
             "job": stored.job,
             "type": stored.type,
             "created_ms": str(now_ms),
-            "from_ms": str(_ms(asked.from_)),
-            "to_ms": str(_ms(asked.to)),
+            "from_ms": str(ms_of(asked.from_)),
+            "to_ms": str(ms_of(asked.to)),
             "parallel": str(asked.parallel),
             "occasions": str(len(occasions)),
-            "next_ms": str(_ms(occasions[0].nominal)),
+            "next_ms": str(ms_of(occasions[0].nominal)),
         },
     )
 
@@ -163,7 +172,3 @@ def _id(key: IdempotencyKey | None) -> str:
         return f"bf_{secrets.token_hex(12)}"
     text = f"{key.tenant}\0{key.text}".encode()
     return f"bf_{hashlib.blake2b(text, digest_size=12).hexdigest()}"
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -21,6 +21,7 @@ from millstream_contracts import (
     Tenant,
     limits,
     moment,
+    ms_of,
     queue_of,
 )
 from millstream_ingest.http.errors import IngestError
@@ -32,7 +33,7 @@ from millstream_ingest.schedules.shown_schedule import ReadSchedule, read_stored
 from millstream_ingest.submission.idempotency import IdempotencyKey
 from millstream_ingest.submission.single import Submitter
 from millstream_schedules import Timing
-from millstream_streams import Broker, IndexLine, ScheduleChange, StoredSchedule
+from millstream_streams import Broker, IndexLine, ScheduleChange, StoredSchedule, is_backfill, schedule_of
 from millstream_submission import Admission, TypeCatalogue
 from millstream_telemetry import TraceContext
 
@@ -80,7 +81,9 @@ class ScheduleDesk:
     ) -> SchedulePage:
         """Return a page of schedules by name. Raises: CursorError."""
         index = await self._broker.schedules.index(tenant)
-        names = [name for name, line in index.items() if _is_schedule(name, prefix) and wanted(line)]
+        names = [
+            name for name, line in index.items() if name.startswith(prefix) and not is_backfill(name) and wanted(line)
+        ]
         page, next_cursor = page_of(names, str, cursor, limit)
         stored = await self._broker.schedules.read(tenant, page)
         return SchedulePage(items=await self._shown(tenant, stored.values(), 1), next_cursor=next_cursor)
@@ -92,7 +95,7 @@ class ScheduleDesk:
 
     async def read(self, tenant: Tenant, name: str) -> ReadSchedule:
         """Return what is stored of a schedule. Raises: IngestError (404)."""
-        stored = (await self._broker.schedules.read(tenant, [name])).get(name) if " " not in name else None
+        stored = (await self._broker.schedules.read(tenant, [name])).get(name) if not is_backfill(name) else None
         read = read_stored(stored) if stored else None
         if read is None:
             raise IngestError(SCHEDULE_NOT_FOUND, f"there is no schedule `{name}`")
@@ -102,7 +105,7 @@ class ScheduleDesk:
         """Remove a schedule with its backfills, and return it as it was. Raises: IngestError (404)."""
         found = await self.find(tenant, name)
         for one in await self._broker.schedules.index(tenant):
-            if one.startswith(f"{name} "):
+            if is_backfill(one) and schedule_of(one) == name:
                 await self._broker.schedules.remove(tenant, one)
         await self._broker.schedules.remove(tenant, name)
         return found
@@ -187,7 +190,7 @@ def put_change(
     }
     if held and held.state == state and _has(held, fields):
         return None
-    now_ms = _ms(now)
+    now_ms = ms_of(now)
     if held is None:
         fields["created_ms"] = str(now_ms)
     if state == ScheduleState.ACTIVE and not (keeps_rules and held and held.state == state):
@@ -204,7 +207,7 @@ def paused_change(read: ReadSchedule, now: datetime) -> ScheduleChange | None:
         return None
     if stored.state == ScheduleState.DONE:
         raise _done()
-    return _change(stored.name, stored, ScheduleState.PAUSED, {}, _ms(now))
+    return _change(stored.name, stored, ScheduleState.PAUSED, {}, ms_of(now))
 
 
 def resumed_change(read: ReadSchedule, now: datetime) -> ScheduleChange | None:
@@ -215,7 +218,7 @@ def resumed_change(read: ReadSchedule, now: datetime) -> ScheduleChange | None:
     fields = _next_fields(read.timing, stored, now)
     if stored.state == ScheduleState.DONE or fields["next_ms"] == "0":
         raise _done()
-    return _change(stored.name, stored, ScheduleState.ACTIVE, fields, _ms(now))
+    return _change(stored.name, stored, ScheduleState.ACTIVE, fields, ms_of(now))
 
 
 def _change(
@@ -259,21 +262,13 @@ def _next_fields(timing: Timing, held: StoredSchedule | None, now: datetime) -> 
     """Return the next occasion: after now, and after the last one that was decided on, which must not come again."""
     found = timing.next_after(max(now, moment(held.last_ms)) if held else now)
     return {
-        "next_ms": str(_ms(found.nominal)) if found else "0",
-        "fires_ms": str(_ms(found.fires_at)) if found else "0",
+        "next_ms": str(ms_of(found.nominal)) if found else "0",
+        "fires_ms": str(ms_of(found.fires_at)) if found else "0",
     }
 
 
 def _has(held: StoredSchedule, fields: dict[str, str | bytes]) -> bool:
     return all(getattr(held, name) == (int(value) if name.endswith("_ms") else value) for name, value in fields.items())
-
-
-def _is_schedule(name: str, prefix: str) -> bool:
-    return " " not in name and name.startswith(prefix)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
 
 
 def _done() -> IngestError:

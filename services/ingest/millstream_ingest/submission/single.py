@@ -112,7 +112,7 @@ class Submitter:
             elif enqueued.code is _STORED:
                 accepted = Accepted(built.queue, stored_job(built, enqueued))
             else:
-                accepted = await self._stored_before(built, enqueued)
+                accepted = await self._as_stored(built, enqueued)
         except StoreUnavailableError:
             self._metrics.count_submitted(job_type, "unavailable")
             raise
@@ -175,21 +175,17 @@ class Submitter:
 
     async def _linked(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
         """Link a blocked job that is stored, and return it as it is then: its parents may have ended meanwhile."""
-        if enqueued.code is EnqueueCode.KEY_REUSED:
-            raise reused()
-        if blocked := blocked_of(built.job, enqueued.id):
+        is_other = enqueued.code is EnqueueCode.KEY_REUSED
+        if not is_other and (blocked := blocked_of(built.job, enqueued.id)):
             await link_stored(self._dependencies, built.queue, [blocked])
-        if enqueued.code is EnqueueCode.REPLAYED:
-            return await self._stored_before(built, enqueued)
-        job = await self._views.job(built.queue, enqueued.id)
-        return Accepted(built.queue, job or stored_job(built, enqueued))
+        return await self._as_stored(built, enqueued)
 
-    async def _stored_before(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
+    async def _as_stored(self, built: BuiltJob, enqueued: Enqueued) -> Accepted:
         if enqueued.code is EnqueueCode.KEY_REUSED:
             raise reused()
         if enqueued.code is EnqueueCode.REPLAYED:
             return Accepted(built.queue, await self._earlier(built.queue, enqueued.id), replayed=True)
-        # The first answer of Redis was lost, and the job may have run meanwhile.
+        # It may have run meanwhile: the first answer of Redis was lost, or what it waited for has ended.
         job = await self._views.job(built.queue, built.job.id)
         return Accepted(built.queue, job or stored_job(built, enqueued))
 
