@@ -17,9 +17,10 @@ MEASURED ?= benchmarks/measured.jsonl
 # The tool that writes the pins has its own environment, and is pinned too.
 UV_VERSION := 0.13.9
 UV := $(VENV)/uv/bin/uv
+SUPPLY_CHAIN := $(VENV)/supply-chain
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo fmt lint types test chaos generate docs pictures bench bench-long bench-peers capacity soak build image requirements clean
+.PHONY: help setup up demo fmt lint types test chaos generate docs pictures bench bench-long bench-peers capacity soak build image requirements advisories sbom clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,12 +101,23 @@ requirements: $(UV) ## Write requirements/*.txt anew from pyproject.toml
 	$(call pin,all.txt,pyproject.toml --extra all --constraints requirements/dev.txt)
 	$(call pin,services.txt,pyproject.toml --extra services --constraints requirements/dev.txt)
 	$(call pin,build.txt,--group build --constraints requirements/dev.txt)
+	$(call pin,supply-chain.txt,--group supply-chain)
 
 # Without addresses of an index: each machine has its own.
 define pin
 $(UV) pip compile $(2) --output-file requirements/$(1) --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command 'make requirements' $(ARGS)
 endef
+
+# Of what the image installs. --strict: what cannot be looked up is no reason to call it well.
+advisories: $(SUPPLY_CHAIN) ## Compare the pinned dependencies with known vulnerabilities; it asks PyPI
+	$(SUPPLY_CHAIN)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		$(foreach one,all services build,--requirement requirements/$(one).txt)
+
+sbom: $(SUPPLY_CHAIN) ## Write a bill of materials of what the image installs: dist/millstream.cdx.json
+	@mkdir -p dist
+	$(SUPPLY_CHAIN)/bin/cyclonedx-py requirements requirements/services.txt --pyproject pyproject.toml \
+		--output-reproducible --output-format JSON --output-file dist/millstream.cdx.json
 
 clean: ## Remove what was installed, built and cached; jobs in .millstream stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -122,6 +134,11 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(SUPPLY_CHAIN): requirements/supply-chain.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 $(UV):

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,27 @@ BENCHMARKS = (
     "noop_drain",
     "two_workers",
     "io_jobs",
+    "batch_handlers",
     "bulk_enqueue",
     "http_single",
+    "authentication",
+    "request_limits",
+    "audited_request",
+    "codec",
     "idle_latency",
     "redis_cpu",
+    "instructions",
     "queued_memory",
     "idle",
+    "promotion",
     "schedules",
     "dependencies",
+    "workflows",
+    "batches",
+    "flow_limits",
     "history",
 )
-LONG = ("soak", "scale", "capacity", "search", "live", "console")
+LONG = ("soak", "scale", "capacity", "search", "live", "console", "many_tenants")
 """Only run when named: they take minutes, or write into docs/."""
 
 
@@ -38,13 +49,16 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=100, help="of the worker")
     parser.add_argument("--seconds", type=float, default=10.0, help="for which `idle` watches and `live` makes events")
     parser.add_argument("--max", type=int, default=5_000_000, help="largest backlog of `scale`")
-    parser.add_argument("--only", nargs="*", help="parts of `scale` to run; all by default")
+    parser.add_argument(
+        "--only", nargs="*", help="parts of `scale`, numbers of tenants of `many_tenants`; all by default"
+    )
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where charts and figures are written")
     parser.add_argument("--measured", type=Path, help="figures for `capacity`, as --save wrote them")
     parser.add_argument(
         "--given", nargs="*", default=[], help="NAME=VALUE, costs for `capacity` in place of measured ones"
     )
     parser.add_argument("--save", type=Path, help="file to keep the JSON lines in, one of each benchmark")
+    parser.add_argument("--strict", action="store_true", help="end with status 1 when a target is missed")
     options = parser.parse_args()
     records = []
     for name in options.names or BENCHMARKS:
@@ -53,6 +67,8 @@ def main() -> None:
         if options.save:
             save(options.save, records[-1])
     show("all targets: measured / target", summary(records))
+    if options.strict and not all(verdict["reached"] for record in records for verdict in record["targets"].values()):
+        sys.exit(1)
 
 
 def save(file: Path, record: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ async def _block(one: Rig, parents: Sequence[JobId], children: int) -> None:
     """Store jobs that wait for all of these, whatever becomes of them, and have their parents know of them."""
     waits = Parents(all=tuple(parents), open=tuple(parents), after_failure="run")
     ids = await _store(one, NOOP, [replace(job, parents=waits) for job in noop_jobs(children)])
-    dependencies = Dependencies(one.broker.store, one.broker.views)
+    dependencies = Dependencies(one.broker.dependencies, one.broker.views)
     for start in range(0, children, BATCH):
         await dependencies.link(NOOP, [Blocked(job_id, list(parents)) for job_id in ids[start : start + BATCH]])
 

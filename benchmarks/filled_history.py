@@ -6,6 +6,8 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from millstream_history.dead_counts import DeadCounts
+
 TYPES = ("email.send", "report.generate", "image.resize", "http.request", "order.charge", "sms.send", "file.process")
 USERS = 1_000_000
 ERRORS = 60
@@ -79,7 +81,9 @@ async def fill_history(engine: AsyncEngine, jobs: int, days: int) -> Filled:
             day = datetime.combine(today - timedelta(days=ago), time(), UTC)
             await connection.execute(text("SELECT history_make_day(:day)"), {"day": day.date()})
             await _fill_day(connection, day, of_day)
-        await connection.execute(text("VACUUM ANALYZE jobs"))
+        # As dispatchers do every ten seconds.
+        await DeadCounts(engine).fold()
+        await connection.execute(text("VACUUM ANALYZE jobs, dead_counts, dead_changes"))
         size = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('jobs')"
         (found,) = (await connection.execute(text(size))).one()
     return Filled(of_day * days, days, int(found))

@@ -1,14 +1,16 @@
 """The handlers that the benchmarks run."""
 
 import time
+from typing import Any
 
 import anyio
 
-from millstream import App
+from millstream import App, Batch
 
 app = App("bench")
 
 BUSY_NS = 100_000
+connection = anyio.Lock()
 
 
 @app.job("bench.noop")
@@ -28,6 +30,20 @@ async def busy() -> None:
 async def io() -> None:
     """Wait for 10 ms, as for a response of another service."""
     await anyio.sleep(0.01)
+
+
+@app.job("bench.write")
+async def write() -> None:
+    """Use for 1 ms what serves one at a time, as a connection to a database."""
+    async with connection:
+        await anyio.sleep(0.001)
+
+
+@app.batch("bench.gathered", size=50, wait=0.05)
+async def gathered(_jobs: Batch[Any, None]) -> None:
+    """Use it once for all jobs."""
+    async with connection:
+        await anyio.sleep(0.001)
 
 
 @app.job("bench.soak", result_ttl=10)

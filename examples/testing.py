@@ -133,6 +133,19 @@ async def test_time() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_rate() -> None:
+    """A type that may start once an hour runs one job now, and the next in an hour."""
+    async with app.testing(state=Shelves()) as t:
+        await t.client.limit_queue("order.archive", rate="1/h")
+        for number in (1, 2):
+            await t.client.submit(archive, Order(number, "ann"))
+        await t.run_ready()
+        assert [one.state for one in t.submitted(archive)] == ["succeeded", "queued"]
+        await t.advance(hours=1)
+        assert [one.state for one in t.submitted(archive)] == ["succeeded", "succeeded"]
+
+
+@pytest.mark.anyio
 async def test_other_services() -> None:
     """What another code base handles is stubbed by its contract."""
     async with app.testing(state=Shelves()) as t:

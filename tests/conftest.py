@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
+from hanging import limit_async_test, limit_teardown
 from history_databases import empty_history_url, history_url, migrated_database, postgres_url
 from history_databases import report as report_postgres
 from leftovers import delete_namespace, find_leaks
@@ -56,6 +57,20 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Limit the time of an async test, before anyio runs it."""
+    limit_async_test(pyfuncitem)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Limit the time of a teardown; pytest's own limits have ended where the test failed."""
+    limit_teardown(item.config)
+    return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,24 +3,48 @@
 import re
 from typing import Any
 
+_FLOW = r"\{[^{}]+/_flow/[^{}]+\}:flow:WF_[0-9a-f]{2}[0-9A-Z]{26}"
+_BATCH = r"\{[^{}]+/_batch/[^{}]+\}:batch:BA_[0-9a-f]{2}[0-9A-Z]{26}"
+_MAY_STAY = ", which may stay"
+_BITMAP = "string" + _MAY_STAY
+
 # Every key of millstream_streams/store/keys.py behind its namespace, with its type.
 _KNOWN = [
     (re.compile(pattern.encode(), re.DOTALL), kind)
     for pattern, kind in (
-        (r"queues|schedules", "set"),
+        (r"queues|schedules|workflows|batches", "set"),
         (r"\{fleet\}:(?:types|workers|services|callbacks|incidents|notices)", "hash"),
-        (r"\{fleet\}:starts", "zset"),
+        (r"\{control\}:(?:keys|sessions|uses|data_keys|tenants)", "hash"),
+        (r"\{control\}:rates", "zset"),
+        (r"\{audit\}:(?:open|heads)", "hash"),
+        (r"\{audit\}:trail", "stream"),
+        (r"\{fleet\}:(?:starts|dormant)", "zset"),
         (r"\{[^{}]+\}:ready:(?:high|normal|low)", "stream"),
         (r"\{[^{}]+\}:(?:due|expiring|blocked|outbox)", "zset"),
         (r"\{[^{}]+\}:kids:.+", "zset"),
+        (r"\{[^{}]+\}:(?:backlog:[123]:.*|singles:[123])", "list"),
+        (r"\{[^{}]+\}:(?:ring:[123]|rates|waiting|held)", "zset"),
+        (r"\{[^{}]+\}:(?:slots|flow)", "hash"),
+        (r"\{[^{}]+\}:probes", "set"),
         (r"\{[^{}]+\}:after:.+", "set"),
         (r"\{[^{}]+\}:(?:dlq|events)", "stream"),
+        (r"\{[^{}]+\}:steps:.+", "hash"),
+        (r"\{[^{}]+\}:signals:.+", "stream"),
         (r"\{[^{}]+\}:(?:settings|callbacks)", "hash"),
         (r"\{[^{}]+\}:job:[a-z0-9.-]+_[0-9a-f]{2}[0-9A-Z]{26}", "hash"),
         (r"\{[^{}]+/_cron/[^{}]+\}:(?:ticks|outbox)", "zset"),
         (r"\{[^{}]+/_cron/[^{}]+\}:(?:index|starts|sched:.+)", "hash"),
+        (r"\{[^{}]+\}:erased", "hash"),
+        (r"\{[^{}]+/_(?:flow|batch)/[^{}]+\}:(?:outbox|checks|index|ended)", "zset"),
+        (_BATCH, "hash"),
+        (_BATCH + ":members", "zset"),
+        (_FLOW + r"(?::(?:nodes|graph|live|results|items:\d+|parts:\d+))?", "hash"),
+        (_FLOW + ":edges", _BITMAP),
+        (r"\{[^{}]+/_(?:flow|batch)/[^{}]+\}:totals", "hash"),
+        (r"\{[^{}]+/_templates/00\}:all", "hash"),
         (r"\{[^{}]+\}:idempotency:.+", "string"),
         (r"\{[^{}]+\}:stack:[0-9a-f]+", "string"),
+        (r"\{[^{}]+\}:unique:[0-9a-f]+", "string" + _MAY_STAY),
     )
 ]
 _TERMINAL = {b"succeeded", b"cancelled", b"expired"}
@@ -45,13 +69,16 @@ async def delete_namespace(client: Any, namespace: str) -> None:
 
 async def _complaint(client: Any, key: bytes, name: bytes) -> str:
     wanted = next((kind for pattern, kind in _KNOWN if pattern.fullmatch(name)), None)
-    if wanted is None:
-        return "is no key of the Redis model"
     kind = (await client.type(key)).decode()
     if kind == "none":
         return ""  # it ended while we looked
-    if kind != wanted:
-        return f"is a {kind}, not a {wanted}"
+    if wanted is None or kind != wanted.removesuffix(_MAY_STAY):
+        return f"is a {kind}, not a {wanted}" if wanted else "is no key of the Redis model"
+    return await _complaint_of_type(client, key, wanted)
+
+
+async def _complaint_of_type(client: Any, key: bytes, wanted: str) -> str:
+    """Return a complaint about the end of a key that has the right type, or about its lack of one."""
     ends = await client.pttl(key) != -1
     if wanted == "string":
         return "" if ends else "is a key without an end"
@@ -60,7 +87,28 @@ async def _complaint(client: Any, key: bytes, name: bytes) -> str:
         waits = await client.zscore(key.partition(b"}")[0] + b"}:outbox", key.rpartition(b":")[2]) is not None
         state = await client.hget(key, "state")
         return _job_complaint(state, ends=ends or (waits and state in _TERMINAL))
-    return "has an end, and must not" if ends else ""
+    if key.endswith(b"}:held"):
+        return "" if ends else "is a key without an end"
+    if b"}:unique:" in key:
+        return await _holder_complaint(client, key)
+    if ends:
+        return "has an end, and must not"
+    return await _step_complaint(client, key) if b"}:steps:" in key or b"}:signals:" in key else ""
+
+
+async def _step_complaint(client: Any, key: bytes) -> str:
+    """Return a complaint about what is left of the steps of a job that has ended."""
+    job = key.partition(b"}")[0] + b"}:job:" + key.rpartition(b":")[2]
+    return "is of a job that has ended" if await client.hget(job, "state") in {None, *_TERMINAL} else ""
+
+
+async def _holder_complaint(client: Any, key: bytes) -> str:
+    """Return a complaint about a unique key of a job that has ended, or is gone."""
+    if await client.pttl(key) != -1:
+        return ""
+    job = key.partition(b"}")[0] + b"}:job:" + (await client.get(key) or b"")
+    state = await client.hget(job, "state")
+    return "is the key of a job that has ended" if state in {None, b"dead", *_TERMINAL} else ""
 
 
 def _job_complaint(state: bytes | None, *, ends: bool) -> str:

@@ -8,6 +8,10 @@ _UVLOOP = "uvloop==0.23.0"
 _HIREDIS = "hiredis==3.5.0"
 
 
+LIMITED = ("limited", "rated", "held")
+"""The measurements of limits."""
+
+
 class System(Struct, frozen=True, kw_only=True):
     """One system. In command lines, `{bin}` is the folder of its environment's programs."""
 
@@ -19,6 +23,12 @@ class System(Struct, frozen=True, kw_only=True):
     submitter: tuple[str, ...]
     environment: str = ""
     """The name of its environment; empty for this project's own."""
+    flows: bool = False
+    """Whether its flows are measured: a hundred jobs and one that waits for them."""
+    limits: bool = False
+    """Whether its limits of concurrency and rate over all workers are measured."""
+    beside: tuple[str, ...] = ()
+    """The command of the process that flows need beside those of the workers."""
     requires: tuple[str, ...] = ()
     """Packages with versions, from PyPI, or from npm in an environment of Node's."""
     node: bool = False
@@ -28,6 +38,10 @@ class System(Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
     own_benchmark: str = ""
     """What was taken from the system's own benchmark."""
+
+    def has(self, measurement: str) -> bool:
+        """Return whether the system has what is measured."""
+        return {"flow": self.flows, **dict.fromkeys(LIMITED, self.limits)}.get(measurement, True)
 
 
 def _python(adapter: str) -> tuple[str, ...]:
@@ -42,6 +56,9 @@ MILLSTREAM = System(
         *("--types", "bench.{job}", "--concurrency", "{concurrency}"),
     ),
     submitter=(sys.executable, "millstream_peer.py"),
+    flows=True,
+    limits=True,
+    beside=(sys.executable, "-m", "millstream_cli.main", "dispatcher"),
     variables={"MILLSTREAM_LOG_LEVEL": "warning"},
 )
 
@@ -60,9 +77,11 @@ _TASKIQ = System(
 PEERS = (
     System(
         name="bullmq",
-        settings="Node, concurrency 100, finished jobs removed; addBulk of 100",
+        settings="Node, concurrency 100, finished jobs removed; addBulk of 100, of flows of 10",
         worker=("node", "bullmq_peer.mjs", "work"),
         submitter=("node", "bullmq_peer.mjs"),
+        flows=True,
+        limits=True,
         environment="bullmq",
         requires=("bullmq@6.7.0", "ioredis@6.0.0"),
         node=True,
@@ -131,18 +150,21 @@ PEERS = (
         settings="uvloop, concurrency 100, execution_ttl 0 ('maximum throughput'), check interval 5 ms; add_many",
         worker=(*_python("docket_peer"), "work"),
         submitter=_python("docket_peer"),
+        limits=True,
         environment="docket",
         requires=("pydocket==0.27.0", _UVLOOP, _HIREDIS),
     ),
     System(
         name="celery",
-        settings="100 threads, results ignored, prefetch 10 a thread, no rate limits, gossip, mingle, heartbeat",
+        settings="100 threads, prefetch 10 a thread, no results but those of chords, no rate limits, gossip, mingle, "
+        "heartbeat",
         worker=(
             *("{bin}/celery", "--app", "celery_peer", "worker", "--pool", "threads"),
             *("--concurrency", "{concurrency}", "--loglevel", "WARNING", "--hostname", "{id}@localhost"),
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         ),
         submitter=_python("celery_peer"),
+        flows=True,
         environment="celery",
         requires=("celery[redis]==5.7.0", _HIREDIS),
     ),

@@ -13,6 +13,10 @@ DRAINS = {
     "noop": ("no-op jobs/s, one worker process", "noop", 1),
     "two": ("no-op jobs/s, two", "noop", 2),
     "io": ("10 ms I/O jobs/s, 100 at a time", "io", 1),
+    "flow": ("no-op jobs of flows/s, 1 after 100", "flow", 1),
+    "limited": ("no-op jobs/s, a concurrency limit that none reaches", "limited", 1),
+    "rated": ("no-op jobs/s, a rate that none reaches", "rated", 1),
+    "held": ("10 ms I/O jobs/s, 10 at once over two processes", "held", 2),
 }
 """By measurement: the figure, the job, the worker processes."""
 
@@ -54,6 +58,8 @@ def contest(theirs: Bench, ours: Bench, options: Namespace, say: Callable[[str],
 def _turn(bench: Bench, options: Namespace, say: Callable[[str], None]) -> Turn:
     turn = Turn({}, [])
     for name in options.measure:
+        if not bench.system.has(name):
+            continue
         try:
             if name == "latency":
                 turn.latencies_ms.extend(bench.latencies_ms(options.samples))

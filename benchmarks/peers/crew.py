@@ -54,14 +54,17 @@ class Crew:
 
 
 @contextmanager
-def crew(commands: list[list[str]], env: Mapping[str, str], cwd: Path) -> Iterator[Crew]:
-    """Run worker processes, and let all begin at once. Raises: TimeoutError; CrewError."""
+def crew(commands: list[list[str]], beside: list[list[str]], env: Mapping[str, str], cwd: Path) -> Iterator[Crew]:
+    """Run worker processes, and let all begin at once; what runs beside them begins before and completes no jobs.
+
+    Raises: TimeoutError; CrewError.
+    """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         log = stack.enter_context((folder / "log").open("w+"))
         turnstile = stack.enter_context(Turnstile(folder, _START_S))
         environment = {**env, "BENCH_TALLY": name}
-        processes = [stack.enter_context(_started(command, environment, cwd, log)) for command in commands]
+        processes = [stack.enter_context(_started(command, environment, cwd, log)) for command in (*beside, *commands)]
         try:
             pids = turnstile.gather(len(commands))
             working = Crew(folder, pids, [process.pid for process in processes], turnstile)

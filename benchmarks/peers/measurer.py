@@ -14,6 +14,11 @@ from redis_server import RedisServer, fresh_redis
 
 ADAPTERS = Path(__file__).parent / "adapters"
 IO_CONCURRENCY = 100
+WAITING = {"io", "held", "stamp"}
+"""The jobs that wait, or of which one runs at a time."""
+FLOW_WIDTH = 100
+"""The jobs of a flow that one more waits for."""
+
 WARM_UP_PART = 10
 """A job in ten runs before the clock starts, as in the benchmark of BullMQ, because Node compiles first."""
 
@@ -53,8 +58,12 @@ class Bench(Struct, frozen=True):
     """The environment; None is that of this program."""
 
     def drain(self, job: str, jobs: int, processes: int) -> Drained:
-        """Fill a queue, then let workers begin, and return the cost. Raises: CrewError; ClientError."""
-        warm_up = jobs // WARM_UP_PART
+        """Fill a queue, then let workers begin, and return the cost. Raises: CrewError; ClientError.
+
+        Of flows, `jobs` is the number of all their jobs, to the last whole flow.
+        """
+        unit = FLOW_WIDTH + 1 if job == "flow" else 1
+        warm_up, jobs = (count // unit * unit for count in (jobs // WARM_UP_PART, jobs))
         with fresh_redis() as redis:
             with self._client(redis) as submitter:
                 submitter.fill(job, warm_up)
@@ -94,12 +103,13 @@ class Bench(Struct, frozen=True):
 
     @contextmanager
     def _crew(self, redis: RedisServer, job: str, processes: int) -> Iterator[Crew]:
-        at_a_time = self.system.concurrency if job == "noop" else IO_CONCURRENCY
+        at_a_time = IO_CONCURRENCY if job in WAITING else self.system.concurrency
         commands = [
             [word.format(bin=self._bin(), job=job, concurrency=at_a_time, id=number) for word in self.system.worker]
             for number in range(processes)
         ]
-        with crew(commands, self._env(redis, at_a_time), ADAPTERS) as workers:
+        beside = [list(self.system.beside)] if job == "flow" and self.system.beside else []
+        with crew(commands, beside, self._env(redis, at_a_time), ADAPTERS) as workers:
             yield workers
 
     def _bin(self) -> str:
@@ -113,6 +123,7 @@ class Bench(Struct, frozen=True):
             **(theirs if self.home else ours),
             "BENCH_REDIS_URL": redis.url,
             "BENCH_CONCURRENCY": str(concurrency),
+            "BENCH_FLOW_WIDTH": str(FLOW_WIDTH),
             **self.system.variables,
         }
 

@@ -16,3 +16,8 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I T
 SELECT format('GRANT INSERT, UPDATE, DELETE ON webhook_endpoints, operations TO %I', :'ingest') \gexec
 SELECT format('REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM %I', :'dispatcher') \gexec
 SELECT format('GRANT EXECUTE ON FUNCTION history_make_day, history_drop_day, history_sweep TO %I', :'dispatcher') \gexec
+-- Audit records are only added, and no service writes where their chains were cut. Months that are made later have no
+-- rights of their own: a dispatcher reaches them through the whole table.
+SELECT format('REVOKE UPDATE, DELETE, TRUNCATE ON %I FROM %I', relname, :'dispatcher') FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^audit_(records|cuts)' \gexec
+SELECT format('REVOKE INSERT ON audit_cuts FROM %I', :'dispatcher') \gexec
+SELECT format('GRANT EXECUTE ON FUNCTION audit_make_month, audit_drop_month TO %I', :'dispatcher') \gexec

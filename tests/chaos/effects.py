@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from millstream import Context, SyncContext
+from millstream import Context, DurableContext, SyncContext
 from millstream_contracts import JobId
 
 FOLDER = "CHAOS_EFFECTS"
@@ -16,12 +16,15 @@ FOLDER = "CHAOS_EFFECTS"
 setting.
 """
 
+DOWN = "down"
+"""The name of the file beside the effects that is there while what brittle handlers need is away."""
+
 
 class Effect(Struct, frozen=True):
     """One effect of a handler."""
 
     event: str
-    """`started`, `done`, or `submitted` with the id of a child."""
+    """`started`, `done`, `submitted` with the id of a child, or `given` and `kept` with a step."""
     job: JobId
     key: str
     """The submitter's name of the job."""
@@ -31,12 +34,14 @@ class Effect(Struct, frozen=True):
     at_ms: int
     """Unix ms."""
     child: str = ""
+    step: str = ""
+    """Of a durable handler: which one, and what it gave."""
 
 
 _decode = msgspec.json.Decoder(Effect).decode
 
 
-def leave(event: str, ctx: Context | SyncContext, key: str, child: str = "") -> None:
+def leave(event: str, ctx: Context | DurableContext | SyncContext, key: str, child: str = "", step: str = "") -> None:
     """Append an effect in one write to a file opened for appending, so that it is neither lost nor torn."""
     line = {
         "event": event,
@@ -47,6 +52,7 @@ def leave(event: str, ctx: Context | SyncContext, key: str, child: str = "") -> 
         "pid": os.getpid(),
         "at_ms": time.time_ns() // 1_000_000,
         "child": child,
+        "step": step,
     }
     path = Path(os.environ[FOLDER], f"{os.getpid()}.jsonl")
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -14,7 +14,9 @@ from chaos.journal import Journal
 from chaos.ledger import Ledger
 from redis.exceptions import ResponseError
 from streams.audit import audit, counts_of
+from streams.gate_audit import audit_gate
 from streams.seeds import events
+from streams.unique_audit import audit_unique
 
 from millstream_contracts import Event, JobSpec, Queue
 from millstream_dispatcher.projector import GROUP as HISTORY
@@ -151,7 +153,9 @@ def _steps(event: Event) -> Iterator[Step]:
 
 async def _misplaced(broker: Broker, queue: Queue) -> list[str]:
     try:
-        await audit(broker, queue)
+        snapshot = await audit(broker, queue)
+        await audit_gate(broker, queue, snapshot)
+        await audit_unique(broker, queue, snapshot)
     except AssertionError as error:
         return [f"{queue.type}: {line}" for line in str(error).splitlines()]
     return []

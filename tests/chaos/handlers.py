@@ -2,16 +2,17 @@
 
 import os
 import resource
+import secrets
 import signal
 import time
 from pathlib import Path
 
 import anyio
 from chaos import misdeeds
-from chaos.effects import FOLDER, leave
-from chaos.task import Task
+from chaos.effects import DOWN, FOLDER, leave
+from chaos.task import SPLIT_PARTITIONS, Task
 
-from millstream import App, Context, Retry, Snooze, SyncContext
+from millstream import App, Context, DurableContext, Retry, Snooze, SyncContext
 
 app = App("chaos")
 app.include(misdeeds.app)
@@ -103,12 +104,53 @@ async def flaky(task: Task, ctx: Context) -> str:
     return task.key
 
 
+@app.job("chaos.unique", retry=SOON)
+async def unique(task: Task, ctx: Context) -> str:
+    """Take some time, and fail a few attempts, beside submissions with the same unique key."""
+    leave("started", ctx, task.key)
+    await anyio.sleep(task.seconds)
+    if ctx.attempt <= task.times:
+        raise NotYetError(f"attempt {ctx.attempt} of {task.times} that fail")
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.brittle", retry=PATIENTLY)
+async def brittle(task: Task, ctx: Context) -> str:
+    """Take some time, and fail while what it needs is away."""
+    leave("started", ctx, task.key)
+    await anyio.sleep(task.seconds)
+    if Path(os.environ[FOLDER], DOWN).exists():  # noqa: ASYNC240 - the word comes from another process
+        raise NotYetError("what it needs is away")
+    leave("done", ctx, task.key)
+    return task.key
+
+
 @app.job("chaos.snoozer", retry=SOON)
 async def snoozer(task: Task, ctx: Context) -> str:
     """Snooze a few times."""
     leave("started", ctx, task.key)
     if ctx.fence <= task.times:
         raise Snooze(SNOOZE_S)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.told", retry=SOON)
+async def told(task: Task, ctx: Context) -> str:
+    """Be told a few times to come back later, and hold back its key and its type in turn."""
+    leave("started", ctx, task.key)
+    if ctx.fence <= task.times:
+        raise Snooze(SNOOZE_S, gate="key" if ctx.fence % 2 else "type")
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.split", retry=SOON, partitions=SPLIT_PARTITIONS)
+async def split(task: Task, ctx: Context) -> str:
+    """Take some seconds, on a queue of several partitions."""
+    leave("started", ctx, task.key)
+    await anyio.sleep(task.seconds)
     leave("done", ctx, task.key)
     return task.key
 
@@ -137,6 +179,28 @@ def process_parent(task: Task, ctx: SyncContext) -> str:
 async def child(task: Task, ctx: Context) -> str:
     """End at once."""
     leave("started", ctx, task.key)
+    leave("done", ctx, task.key)
+    return task.key
+
+
+@app.job("chaos.durable", retry=PATIENTLY)
+async def durable(task: Task, ctx: DurableContext) -> str:
+    """Take steps, sleep, wait for a signal, call a job, and leave what each delivery sees of its steps."""
+
+    async def draw(step: str) -> str:
+        drawn = f"{step}={secrets.token_hex(4)}"
+        leave("given", ctx, task.key, step=drawn)
+        return drawn
+
+    leave("started", ctx, task.key)
+    leave("kept", ctx, task.key, step=await ctx.step("first", draw, "first"))
+    await ctx.sleep("nap", seconds=task.seconds)
+    sent = await ctx.wait_for("go")
+    if sent != ctx.job_id:
+        raise ValueError(f"the signal carries {sent}")
+    leave("kept", ctx, task.key, step=await ctx.step("second", draw, "second"))
+    await ctx.call("child", "chaos.child", Task(f"child of {task.key}"))
+    leave("kept", ctx, task.key, step=await ctx.step("third", draw, "third"))
     leave("done", ctx, task.key)
     return task.key
 

@@ -112,6 +112,14 @@ class HistoryKeeper:
                 with anyio.CancelScope(shield=True):
                     await connection.execute(text("ROLLBACK"))
 
+    async def workflows(self) -> dict[str, tuple[str, int]]:
+        """Return the workflows that the history holds: for each its state, and how many nodes it has."""
+        found = await query(
+            self._server.url,
+            "SELECT id, state, (SELECT count(*) FROM workflow_nodes WHERE workflow_id = id) FROM workflows",
+        )
+        return {workflow: (state, nodes) for workflow, state, nodes in found}
+
     async def records(self) -> HistoryRecords:
         """Return what the history holds."""
         steps = await query(self._server.url, "SELECT job_id, version, kind, state FROM transitions")

@@ -59,10 +59,10 @@ def _without_the_dead(publish: Method) -> Method:
 
 
 def _keeps_a_connection(enqueue: Method) -> Method:
-    async def leaking(self: JobStore, queue: Queue, *args: Any) -> Any:
+    async def leaking(self: JobStore, queue: Queue, *args: Any, **options: Any) -> Any:
         [address, *_] = parse_redis_url(os.environ["MILLSTREAM_REDIS_URL"]).hosts
         _kept.append(socket.create_connection(address))
-        return await enqueue(self, queue, *args)
+        return await enqueue(self, queue, *args, **options)
 
     return leaking
 

@@ -37,7 +37,8 @@ _STATES = {
 _UNRUN = {EventKind.HANDED_BACK, EventKind.SNOOZED}
 """What becomes of a delivery that a worker does not run."""
 
-_STORED = {"accepted", "replayed"}
+_STORED = {"accepted", "replayed", "unique"}
+"""The outcomes of submissions that are answered with a job, their own or the one that holds their unique key."""
 
 
 def workers_count_what_they_commit(evidence: Evidence) -> Iterator[str]:

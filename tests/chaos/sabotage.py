@@ -9,7 +9,7 @@ from msgspec import Struct
 from streams.planting import Bug
 
 from millstream_cli.main import main
-from millstream_streams.store import job_store
+from millstream_streams.store import script_runner
 
 
 class Sabotage(Struct, frozen=True, kw_only=True):
@@ -60,6 +60,31 @@ BUGS = {
         promise="dependencies",
         words="had ended",
     ),
+    "one-edge-suffices": Sabotage(
+        bug=Bug("workflows/note", "first-edge-suffices"),
+        promise="scenario",
+        words="had ended",
+    ),
+    "one-member-suffices": Sabotage(
+        bug=Bug("batches/note", "completes-while-open", "if true then"),
+        promise="scenario",
+        words="began before all members had ended",
+    ),
+    "limit-not-counted": Sabotage(
+        bug=Bug("claim", "unlimited"),
+        promise="scenario",
+        words="ran at once, and the limit is",
+    ),
+    "key-has-two-jobs": Sabotage(
+        bug=Bug("enqueue", "two-holders", "if true then return nil end"),
+        promise="scenario",
+        words="got the key",
+    ),
+    "key-stays": Sabotage(
+        bug=Bug("commit", "key-stays"),
+        promise="places",
+        words="its key is not free",
+    ),
     "ack-without-delete": Sabotage(
         bug=Bug("commit", "ack-without-delete"),
         promise="places",
@@ -75,5 +100,5 @@ BUGS = {
 
 if __name__ == "__main__":
     bug_name = sys.argv.pop(1)
-    job_store.load_script = BUGS[bug_name].bug.load
+    script_runner.load_script = BUGS[bug_name].bug.load
     main()

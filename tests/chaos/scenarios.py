@@ -1,18 +1,24 @@
 """Every scenario by name: the rows of the table of faults in docs/guarantees.md."""
 
 from chaos import (
+    breakers,
     draining,
+    durables,
     families,
+    graphs,
     history_faults,
     hostile,
     kills,
+    limited,
     links,
     mixed,
     moves,
     occasions,
     outages,
+    packs,
     poison,
     redis_faults,
+    unique_jobs,
 )
 from chaos.fleet import Timing
 from chaos.history_keeper import HistoryKeeper
@@ -75,6 +81,78 @@ SCENARIOS = {
             rate_per_s=10,
             rules=(families.some_job_waited,),
             describe={"jobs that waited": families.describe_families},
+        ),
+        Scenario(
+            name="workflows",
+            act=graphs.workflows,
+            history=HistoryKeeper,
+            rate_per_s=5,
+            rules=(graphs.each_node_ran_once_and_in_order,),
+            # The jobs of nodes come from workflows.
+            waived=frozenset({"every_job_was_submitted"}),
+        ),
+        Scenario(
+            name="workflows-failover",
+            act=graphs.workflows_failover,
+            redis=TrioKeeper,
+            rate_per_s=0,
+            rules=(graphs.each_node_ran_once_and_in_order,),
+            waived=moves.WAIVED | {"every_job_was_submitted"},
+            describe={"lost by the failovers": moves.describe_losses},
+        ),
+        Scenario(
+            name="workflows-slot-move",
+            act=graphs.workflows_slot_move,
+            redis=ClusterKeeper,
+            rate_per_s=5,
+            rules=(graphs.each_node_ran_once_and_in_order,),
+            waived=frozenset({"every_job_was_submitted"}),
+        ),
+        Scenario(
+            name="batches",
+            act=packs.batches,
+            rate_per_s=5,
+            rules=(packs.each_callback_ran_once_and_after_all_members,),
+            # Members and callbacks come from batches.
+            waived=frozenset({"every_job_was_submitted"}),
+        ),
+        Scenario(
+            name="limits",
+            act=limited.limits,
+            mix=limited.MIX,
+            rate_per_s=15,
+            rules=(
+                limited.no_more_run_at_once_than_the_limit_says,
+                limited.no_more_of_a_key_run_at_once_than_its_limit_says,
+                limited.no_more_of_a_split_limit_run_at_once,
+            ),
+            describe={
+                "most of the split limit": lambda evidence: str(limited.most_of_split(evidence)),
+                "most at once": lambda evidence: str(limited.most_at_once(evidence)),
+                "most of a key": lambda evidence: str(max(limited.most_of_keys(evidence).values())),
+            },
+        ),
+        Scenario(
+            name="flow",
+            act=breakers.flow,
+            mix=breakers.MIX,
+            rate_per_s=20,
+            rules=(
+                unique_jobs.no_two_jobs_hold_a_key,
+                unique_jobs.no_two_jobs_of_a_key_run_at_once,
+                unique_jobs.keys_were_in_the_way,
+                breakers.attempts_were_spared,
+            ),
+            # How long the breaker was open is no fault of workers.
+            waived=frozenset({"ready_jobs_soon_start"}),
+            describe={"unique jobs": unique_jobs.describe_conflicts},
+        ),
+        Scenario(
+            name="durable",
+            act=durables.durables,
+            rate_per_s=5,
+            rules=(durables.steps_never_change, durables.steps_are_taken),
+            describe={"steps kept": durables.describe_durables},
         ),
         Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
         Scenario(

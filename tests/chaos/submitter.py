@@ -11,6 +11,7 @@ from chaos.fleet import NO_ANSWER
 from chaos.journal import now_ms
 from chaos.ledger import Answer, Entry, Ledger
 from chaos.service import Service
+from chaos.unique_names import UniqueName
 from msgspec import Struct
 
 TRIES = 3
@@ -22,6 +23,9 @@ AT_ONCE = 64
 """The bound on requests under way, because the proxies share this loop, and httpx2 gets slower with each waiting
 request.
 """
+
+REPLACEABLE_FOR_S = 0.5
+"""How long unique jobs wait that may replace each other."""
 
 PRIORITIES = ("high", "normal", "normal", "low")
 
@@ -39,6 +43,10 @@ class Wish(Struct, frozen=True, kw_only=True):
     """Further members of the payload."""
     after: tuple[str, ...] = ()
     """Ids of the jobs that it waits for, whatever becomes of them."""
+    keys: int = 0
+    """How many keys these jobs have; without keys they have none."""
+    unique: bool = False
+    """Whether they have unique keys."""
 
     def draw(self, key: str, rng: random.Random) -> dict[str, Any]:
         """Return the body of a request."""
@@ -56,7 +64,20 @@ class Wish(Struct, frozen=True, kw_only=True):
             body["delay_s"] = round(rng.uniform(*self.delay_s), 2)
         if self.after:
             body |= {"after": self.after, "after_failure": "run"}
+        if self.keys:
+            body["key"] = key_of(key, self.keys)
+        if self.unique:
+            name = UniqueName.of(key)
+            body["unique"] = name.body
+            # Only a job that has not started is replaced.
+            if name.on_conflict == "replace":
+                body["delay_s"] = REPLACEABLE_FOR_S
         return body
+
+
+def key_of(name: str, keys: int) -> str:
+    """Return the key of the job of this name, of so many."""
+    return f"customer {int(name[1:], 16) % keys}"
 
 
 EVERYDAY = (

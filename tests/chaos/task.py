@@ -2,6 +2,9 @@
 
 import msgspec
 
+SPLIT_PARTITIONS = 3
+"""Of the type whose limit is split between them."""
+
 
 class Task(msgspec.Struct, frozen=True):
     """The payload of most handlers."""

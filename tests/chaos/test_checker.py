@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import pytest
-from chaos import checker, draining, kills, lateness, poison, recount, story
+from chaos import breakers, checker, draining, kills, lateness, poison, recount, story, unique_jobs
 from chaos.checker import RULES, Rule, check
 from chaos.evidence import Evidence, Refusal
 from chaos.excuses import unexcused
 from chaos.handmade import (
     JOB,
+    NAMES,
     ONE,
     OTHER,
     REAPER,
@@ -35,10 +36,34 @@ from chaos.handmade import (
 )
 from chaos.journal import EVERYTHING, Fault
 from chaos.ledger import Ledger, Verdict
+from chaos.unique_names import UniqueName
 from msgspec.structs import replace
 
 LATER = "chaos.slow_3"
 """A job that ends after the one of the evidence has begun."""
+
+SOLE = next(name for name in (f"k{number:x}" for number in range(9)) if UniqueName.of(name).scope == "running")
+"""The name of a job that holds its unique key until it ends."""
+
+
+def of_one_key(begun_ms: int) -> Evidence:
+    """Return a run of two jobs with one unique key: the first one ends at 20 ms, and the other is stored then."""
+    return Evidence(
+        ledger=Ledger([replace(accepted(job_id), key=SOLE) for job_id in (JOB, LATER)]),
+        effects={
+            JOB: [effect("started"), effect("done", at_ms=20)],
+            LATER: [replace(effect(event, at_ms=begun_ms), job=LATER) for event in ("started", "done")],
+        },
+        jobs={job_id: replace(record(), id=job_id, type=unique_jobs.TYPE, key=SOLE) for job_id in (JOB, LATER)},
+        steps={
+            JOB: steps((SUBMITTED, 0, 0), (STARTED, ONE, 10), (SUCCEEDED, ONE, 20)),
+            LATER: steps(
+                (SUBMITTED, 0, begun_ms), (STARTED, ONE, begun_ms), (SUCCEEDED, ONE, begun_ms + 5), job_id=LATER
+            ),
+        },
+        services=NAMES,
+    )
+
 
 SOUND: tuple[Callable[[], Evidence], ...] = (once, twice, zombie, handed_back, retried, counted)
 
@@ -142,6 +167,10 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
     (kills.a_zombie_was_refused, "no commit was refused", twice()),
     (draining.none_waits_for_a_lease, "waited for a lease to run out", twice()),
     (draining.none_waits_for_a_lease, "no job was handed back", once()),
+    (unique_jobs.no_two_jobs_hold_a_key, f"{LATER} got the key `running", of_one_key(18)),
+    (unique_jobs.no_two_jobs_of_a_key_run_at_once, "ran at once", of_one_key(18)),
+    (unique_jobs.keys_were_in_the_way, "no job was replaced: nothing was shown", once()),
+    (breakers.attempts_were_spared, "nothing was shown", once()),
     (poison.neighbours_were_there, "no other job ever ran beside", once()),
 )
 
@@ -156,6 +185,12 @@ def test_checker_says_nothing_of_a_run_that_kept_its_promises(sound: Callable[[]
 def test_rule_complains_in_words_of_what_breaks_it(rule: Rule, words: str, broken: Evidence) -> None:
     """Each complaint names the job and what is wrong with it."""
     assert words in "\n".join(rule(broken))
+
+
+def test_a_key_may_have_one_job_after_the_other() -> None:
+    """A job that is stored in the millisecond in which another one with its unique key ends is no violation."""
+    rules = (unique_jobs.no_two_jobs_hold_a_key, unique_jobs.no_two_jobs_of_a_key_run_at_once)
+    assert [complaint for rule in rules for complaint in rule(of_one_key(20))] == []
 
 
 def test_every_rule_is_shown_to_complain() -> None:

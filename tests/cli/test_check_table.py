@@ -19,7 +19,7 @@ REFUSED = {
     "two payloads": ("@app.job('a')\ndef f(n: int, m: int): ...", "one payload and then"),
     "a context of one's own": (
         "class Mine(Context): ...\n@app.job('a')\nasync def f(n: int, ctx: Mine): ...",
-        "a context is a Context, a SyncContext or a CronContext, not a Mine",
+        "a context is one of Context, SyncContext, DurableContext, SyncDurableContext, CronContext, not a Mine",
     ),
     "a blocking context in async code": ("@app.job('a')\nasync def f(ctx: SyncContext): ...", "is async"),
     "a generator": ("@app.job('a')\ndef f(n: int):\n    yield n", "is a generator"),

@@ -51,7 +51,7 @@ async def test_migrate_of_an_older_release_ends_well_on_newer_tables(history_url
 
 async def test_doctor_says_what_makes_searches_slow(history_url: str) -> None:
     """`doctor` names missing days and a missing index as advice, until a dispatcher has made the days."""
-    await execute(history_url, "DROP INDEX IF EXISTS jobs_by_error_text")
+    await execute(history_url, "DROP INDEX IF EXISTS jobs_by_error_text, jobs_by_error_text_and_type")
     found = await examine_history(history_url)
     assert [text.partition(":")[0] for text in found.advice] == [
         "today and the days to come have no partition",

@@ -64,7 +64,7 @@ def test_ctrl_c_ends_a_command_in_one_line(monkeypatch: pytest.MonkeyPatch, word
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for module in ("fleet_commands", "dead_commands"):
+    for module in ("queue_commands", "dead_commands"):
         monkeypatch.setattr(f"millstream_cli.client.{module}.connect", interrupt)
     result = run(*words)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "millstream: interrupted\n")

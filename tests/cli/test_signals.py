@@ -101,10 +101,15 @@ def start(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Callable[.
 
 
 @contextmanager
-def terminal() -> Iterator[tuple[int, Callable[[], None]]]:
-    """Yield a terminal to run on, and a function that closes it."""
+def terminal() -> Iterator[tuple[int, Callable[[], None], Callable[[], str]]]:
+    """Yield a terminal to run on, a function that closes it, and one that returns what it has shown so far.
+
+    A program waits where a terminal is full that nothing reads.
+    """
     master, slave = pty.openpty()
+    os.set_blocking(master, False)
     is_open = True
+    seen = bytearray()
 
     def close() -> None:
         nonlocal is_open
@@ -112,8 +117,14 @@ def terminal() -> Iterator[tuple[int, Callable[[], None]]]:
             is_open = False
             os.close(master)
 
+    def shown() -> str:
+        with suppress(OSError):  # there is nothing more for now, or the program has ended
+            while is_open and (chunk := os.read(master, 65_536)):
+                seen.extend(chunk)
+        return seen.decode(errors="replace")
+
     try:
-        yield slave, close
+        yield slave, close, shown
     finally:
         close()
         with suppress(OSError):
@@ -220,7 +231,7 @@ def _only_child(pid: int) -> int:
 @pytest.mark.parametrize("name", SERVICES)
 async def test_a_terminal_that_closes_stops_a_service_in_order(start: Callable[..., Service], name: str) -> None:
     """A terminal that closes stops a service in order, though its output has no reader."""
-    with terminal() as (window, close):
+    with terminal() as (window, close, _):
         service = start(name, output=window, preexec_fn=partial(os.login_tty, os.dup(window)), under=_with_log())
         await service.until_begun(2 if name == "pool" else 1)
         close()
@@ -269,7 +280,7 @@ async def test_a_terminal_that_went_without_a_word_does_not_end_a_service(
     start: Callable[..., Service], name: str
 ) -> None:
     """A service that ignores SIGHUP works on when writes to its terminal fail."""
-    with terminal() as (window, close):
+    with terminal() as (window, close, _):
         service = start(name, output=window, under=NOHUP)
         await wait_until(partial(_heeds_signals, service.process.pid), "it heeds signals", 60)
         close()
@@ -304,9 +315,15 @@ async def test_a_whole_system_that_is_hung_up_leaves_nothing_behind(tmp_path: Pa
     words = ["up", "--port", "0", "--data", "data"] if command == "up" else ["demo"]
     words.append("--no-history")
     log = tmp_path / "log"
-    with terminal() as (window, close), _on(window, words, log) as process:
-        begun = "Millstream is up" if command == "up" else "jobs submitted"
-        await wait_until(lambda: begun in log.read_text(), f"it has begun: {log.read_text()}", 90)
+    begun = "Millstream is up" if command == "up" else "jobs submitted"
+    with terminal() as (window, close, shown), _on(window, words, log) as process:
+
+        def has_begun() -> bool:
+            said = shown()
+            assert process.poll() is None, log.read_text() + said
+            return begun in log.read_text()
+
+        await wait_until(has_begun, "it has begun", 180)
         if closes:
             close()
         else:

@@ -28,9 +28,8 @@ def namespace() -> str:
 @pytest.fixture(scope="module")
 async def ingest(redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest without a history."""
-    with patient():
-        async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as running:
-            yield running
+    async with running_ingest(patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0))) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ async def history_url(database: str) -> AsyncIterator[str]:
 @pytest.fixture(scope="module")
 async def remembering(redis_url: str, namespace: str, database: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest with a history."""
-    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
+    settings = patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0))
     async with remembering_ingest(settings, database) as running:
         yield running
 

@@ -78,9 +78,9 @@ class Browser:
 
 
 @asynccontextmanager
-async def running_console(settings: ConsoleSettings) -> AsyncIterator[Browser]:
-    """Run a console while the block lasts."""
-    settings = replace(settings, console_port=0)
+async def running_console(settings: ConsoleSettings, *, port: int = 0) -> AsyncIterator[Browser]:
+    """Run a console while the block lasts, on a free port unless one is given."""
+    settings = replace(settings, console_port=port)
     stop, listening = anyio.Event(), anyio.Event()
     urls: list[str] = []
 

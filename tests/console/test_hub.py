@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
+from anyio.abc import TaskGroup
 from console.seeding import MAIL
 from console.serving import Browser, running_console
 from ingest.serving import Ingest
@@ -13,10 +15,11 @@ from msgspec.structs import replace
 from streams.seeds import seed
 from waiting import wait_until
 
-from millstream import ApiError
+from millstream import AccessError, ApiError
 from millstream_console.drawing.environment import Renderer
 from millstream_console.live import hub as hub_module
-from millstream_console.live.frames import AWAY, PULSE, TICK, Fragments
+from millstream_console.live import view as views
+from millstream_console.live.frames import AWAY, PULSE, SIGNED_OUT, TICK, Fragments
 from millstream_console.live.hub import ENOUGH_FRAMES, Hub
 from millstream_console.live.topic import AWAY_S, MOST_PAUSE_S, MOST_SHARE, STILL_S, Topic
 from millstream_console.live.view import Moved, View
@@ -34,12 +37,15 @@ class Reader:
     def __init__(self) -> None:
         self.reads = 0
         self.is_away = False
+        self.is_signed_out = False
         self.takes_s = 0.0
 
     async def __call__(self, view: View, arguments: object) -> dict[str, object]:
         """Return how often pages were read. Raises: ApiError."""
         self.reads += 1
         await anyio.sleep(self.takes_s)
+        if self.is_signed_out:
+            raise AccessError(Problem(type="/problems/x", title="no", status=401))
         if self.is_away:
             raise ApiError(Problem(type="/problems/x", title="away", status=503))
         return {"reads": self.reads}
@@ -64,6 +70,20 @@ async def gather() -> dict[str, object]:
 VIEW = View("a.html", gather, "a")
 
 
+class SharedHub(Hub):
+    """A hub whose pages are all read by one reader, where no test says otherwise."""
+
+    def __init__(self, read: Reader, renderer: Blocks, tasks: TaskGroup, *, every_s: float, follow: Any = None) -> None:
+        super().__init__(renderer, tasks, every_s=every_s)
+        self._one = views.Reader("one", read, follow)
+
+    def follow(
+        self, page: View, arguments: views.Arguments, reader: views.Reader | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the frames of a page."""
+        return super().follow(page, arguments, reader or self._one)
+
+
 @pytest.fixture
 def reader() -> Reader:
     """Return a reader of its own."""
@@ -71,16 +91,16 @@ def reader() -> Reader:
 
 
 @pytest.fixture
-async def hub(reader: Reader) -> AsyncIterator[Hub]:
+async def hub(reader: Reader) -> AsyncIterator[SharedHub]:
     """Yield a hub that reads as fast as it can."""
     async with anyio.create_task_group() as tasks:
-        hub = Hub(reader, Blocks(), tasks, every_s=0.01)
+        hub = SharedHub(reader, Blocks(), tasks, every_s=0.01)
         yield hub
         hub.close()
         tasks.cancel_scope.cancel()
 
 
-async def test_one_page_is_read_once_for_all_who_look_at_it(hub: Hub, reader: Reader) -> None:
+async def test_one_page_is_read_once_for_all_who_look_at_it(hub: SharedHub, reader: Reader) -> None:
     """Five hundred who look at the same page cost what one does, and each gets what changes."""
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(aclosing(hub.follow(VIEW, {}))) for _ in range(500)]
@@ -95,7 +115,7 @@ async def test_one_page_is_read_once_for_all_who_look_at_it(hub: Hub, reader: Re
     await wait_until(lambda: hub.views == 0, "nothing is read that no page shows")
 
 
-async def test_pages_of_other_arguments_are_other_pages(hub: Hub) -> None:
+async def test_pages_of_other_arguments_are_other_pages(hub: SharedHub) -> None:
     """The page of one type does not show another."""
     async with aclosing(hub.follow(VIEW, {"type": "a"})) as one, aclosing(hub.follow(VIEW, {"type": "b"})) as other:
         await anext(one)
@@ -103,7 +123,29 @@ async def test_pages_of_other_arguments_are_other_pages(hub: Hub) -> None:
         assert hub.views == 2
 
 
-async def test_page_whose_source_is_away_says_so_and_goes_on(hub: Hub, reader: Reader) -> None:
+async def test_pages_of_other_sessions_are_other_pages(hub: SharedHub, reader: Reader) -> None:
+    """What is read with the rights of one session is sent to no other one, though both look at the same page."""
+    other = Reader()
+    other.reads = 100
+    shared = views.Reader("other", other)
+    async with aclosing(hub.follow(VIEW, {})) as one, aclosing(hub.follow(VIEW, {}, shared)) as another:
+        assert b"<p>1</p>" in await anext(one)
+        assert b"<p>101</p>" in await anext(another)
+        assert (hub.viewers, hub.views) == (2, 2)
+
+
+async def test_stream_of_a_session_that_has_ended_says_so_and_ends(hub: SharedHub, reader: Reader) -> None:
+    """Once ingest refuses the session, the page is told once, and is read no more."""
+    async with aclosing(hub.follow(VIEW, {})) as stream:
+        await anext(stream)
+        reader.is_signed_out = True
+        parts = [part async for part in stream]
+    assert parts[-1] == SIGNED_OUT
+    assert parts.count(SIGNED_OUT) == 1
+    await wait_until(lambda: hub.views == 0, "the page is read no more")
+
+
+async def test_page_whose_source_is_away_says_so_and_goes_on(hub: SharedHub, reader: Reader) -> None:
     """The stream does not end: the browser shows how old its page is, until it is fresh again."""
     async with aclosing(hub.follow(VIEW, {})) as stream:
         await anext(stream)
@@ -115,7 +157,7 @@ async def test_page_whose_source_is_away_says_so_and_goes_on(hub: Hub, reader: R
             pass
 
 
-async def test_viewer_that_takes_nothing_is_let_go(hub: Hub) -> None:
+async def test_viewer_that_takes_nothing_is_let_go(hub: SharedHub) -> None:
     """Memory is bounded; the browser connects again and gets everything."""
     async with aclosing(hub.follow(VIEW, {})) as stream, aclosing(hub.follow(VIEW, {})) as quick:
         await anext(stream)
@@ -126,7 +168,7 @@ async def test_viewer_that_takes_nothing_is_let_go(hub: Hub) -> None:
     assert len(seen) <= ENOUGH_FRAMES
 
 
-async def test_stream_ends_when_the_console_stops(hub: Hub) -> None:
+async def test_stream_ends_when_the_console_stops(hub: SharedHub) -> None:
     """A browser connects to the next one, at once."""
     async with aclosing(hub.follow(VIEW, {})) as stream:
         await anext(stream)
@@ -205,10 +247,10 @@ LONG_S = 3600.0
 
 
 @asynccontextmanager
-async def telling_hub(reader: Reader, teller: Teller, every_s: float = LONG_S) -> AsyncIterator[Hub]:
+async def telling_hub(reader: Reader, teller: Teller, every_s: float = LONG_S) -> AsyncIterator[SharedHub]:
     """Yield a hub that hears of events, and reads by the clock after so long."""
     async with anyio.create_task_group() as tasks:
-        yield Hub(reader, Blocks(), tasks, every_s=every_s, follow=teller)
+        yield SharedHub(reader, Blocks(), tasks, every_s=every_s, follow=teller)
         tasks.cancel_scope.cancel()
 
 
@@ -251,7 +293,7 @@ async def test_page_without_events_is_read_by_the_clock(
 
 def test_page_that_takes_long_to_read_is_read_seldom() -> None:
     """Reading takes no more than a tenth of the time, however long one takes; a page that is away is tried sooner."""
-    topic = Topic(VIEW, {})
+    topic = Topic(VIEW, {}, views.Reader("one", Reader()))
     for took_s, pause_s in ((0.01, 2.0), (0.5, 4.5), (3.0, 27.0), (60.0, MOST_PAUSE_S)):
         topic.note_reading(took_s, is_away=False)
         assert topic.pause_s(2.0) == pytest.approx(pause_s)
@@ -262,7 +304,7 @@ def test_page_that_takes_long_to_read_is_read_seldom() -> None:
 
 def test_page_of_which_nothing_moves_is_read_seldom_while_events_are_heard() -> None:
     """An ended job moves by events alone; soon after one, its page is read as any other, since the history lags."""
-    topic = Topic(VIEW, {})
+    topic = Topic(VIEW, {}, views.Reader("one", Reader()))
     topic.note_reading(0.01, is_away=False)
     topic.is_still = True
     assert topic.pause_s(2.0) == 2.0

@@ -21,7 +21,7 @@ async def test_page_may_load_nothing_from_elsewhere_and_run_nothing_that_stands_
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     assert page.response.headers["x-content-type-options"] == "nosniff"
-    assert page.response.headers["referrer-policy"] == "no-referrer"
+    assert page.response.headers["referrer-policy"] == "same-origin"
     assert page.response.headers["cache-control"] == "no-store"
     assert all(script.get("src") and not script.string for script in page.all("script"))
     assert not page.all("style")

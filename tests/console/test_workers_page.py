@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from console.serving import Browser
 from streams.seeds import seed_worker
 
@@ -59,6 +60,25 @@ async def test_a_silent_worker_is_lost_and_a_gone_one_is_not_there(console: Brow
     page = await console.get("/workers")
     (row,) = page.rows("#live_workers tbody")
     assert row.startswith("lost silent")
+
+
+async def test_a_worker_is_drained_after_a_question(
+    console: Browser, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of a worker that takes jobs leads to the question, which says what it runs; a silent one is told."""
+    monkeypatch.setattr("millstream_ingest.inspection.worker_drain.WAIT_S", 0.05)
+    await broker.registry.beat(worker("a:1:x", busy=2))
+    await broker.registry.beat(worker("b:1:x", state="draining", busy=1))
+    await seed_worker(broker, worker("silent:1:x"), silent_s=60.0)
+    (link,) = (await console.get("/workers")).all("#live_workers .acts a")
+    question = await console.get(str(link["href"]))
+    assert "The 2 that it runs go on for as long as they take" in question.main
+    action = str(question.the("form.ask")["action"])
+    assert "has not said that it drains" in (await console.post(action)).toast
+    await broker.registry.beat(worker("a:1:x", busy=2, state="draining"))
+    assert "ends once 2 jobs of it have ended" in (await console.post(action)).toast
+    await broker.registry.leave("a:1:x")
+    assert "there is no worker of this name" in (await console.post(action)).toast
 
 
 async def test_types_without_a_worker_are_named(console: Browser, broker: Broker) -> None:

@@ -10,14 +10,18 @@ from msgspec import Struct
 from system.running import System, running_system
 from waiting import wait_until
 
-from millstream import Client, NewJob
+from millstream import Client, NewJob, Workflow, WorkflowRun, WorkflowState
 
 BIG = 9_007_199_254_740_993
 """An integer that a script of a browser cannot hold."""
 
 
+_UNHURRIED = {"MILLSTREAM_INTERVAL_S": "5", "MILLSTREAM_GAUGES_EVERY_S": "2"}
+"""A town is looked at while other tests run beside it, and no test waits for its reaper."""
+
+
 class Town(Struct, frozen=True):
-    """The system, and jobs of it by what became of them."""
+    """The system, and jobs of it by what became of them; and the workflow of it."""
 
     system: System
     jobs: dict[str, str]
@@ -36,7 +40,12 @@ class Town(Struct, frozen=True):
 def open_town(folder: Path) -> Iterator[Town]:
     """Run the town while the block lasts."""
     with running_system(
-        folder, apps=("console.townsfolk:app",), workers=1, embeds_history=True, has_console=True
+        folder,
+        apps=("console.townsfolk:app",),
+        environ=_UNHURRIED,
+        workers=1,
+        embeds_history=True,
+        has_console=True,
     ) as system:
         jobs = anyio.run(_populate, system)
         yield Town(system, jobs)
@@ -62,19 +71,33 @@ async def _populate(system: System) -> dict[str, str]:
         jobs = {name: handle.id for name, handle in handles.items()}
         job = NewJob("town.succeed", payload, tags=tags)
         await client.put_schedule(LONG_SCHEDULE, "*/15 8-19 * * 1-5", job, description=HOSTILE, paused=True)
+        await client.put_template(LONG_SCHEDULE, job, description=HOSTILE)
         await wait_until(lambda: _is_declared(client), "the schedule of the town is declared")
         jobs["occasion"] = (await client.run_schedule("town.nightly")).job
         await client.cancel(jobs["cancelled"])
+        flow = Workflow("town.pages")
+        first = flow.add("first", "town.succeed", payload)
+        broken = flow.add("broken", "town.succeed", first.result["nothing"])
+        flow.map("behind", "town.succeed", over=broken.result)
+        workflow = await client.run(flow)
+        await wait_until(lambda: _is_stalled(workflow), "the workflow of the town is stalled")
+        members = [job, NewJob("town.succeed", payload, delay=3600)]
+        batch = await client.submit_batch("town.batch", members, on_complete=job)
         for name in ("succeeded", "dead", "buried", "long", "cancelled", "occasion"):
             await client.wait(jobs[name])
-        total = len(many) + len(jobs)
+        (worker,) = await client.workers()
+        total = len(many) + len(jobs) + 1 + len(members)
         await wait_until(lambda: _remembers(client, total), "the history has all jobs", 60)
-    return jobs
+    return {**jobs, "worker": worker.name, "workflow": workflow.id, "batch": batch.id}
 
 
 async def _remembers(client: Client, total: int) -> bool:
     page = await client.jobs("", count=True)
     return page.count is not None and page.count.value >= total and not page.history_lag_s
+
+
+async def _is_stalled(workflow: WorkflowRun) -> bool:
+    return await workflow.state() is WorkflowState.STALLED
 
 
 async def _is_declared(client: Client) -> bool:

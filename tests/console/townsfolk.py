@@ -1,8 +1,10 @@
 """Handlers of the town: jobs in every state, and texts that no page may obey."""
 
+import logging
 from typing import Any
 
 import anyio
+import structlog
 
 from millstream import App, CronContext, Dead, Retry
 
@@ -26,7 +28,9 @@ async def succeed(payload: dict[str, Any]) -> dict[str, Any]:
 
 @app.job("town.die", retry=Retry(max_attempts=2, delays=[0.01]))
 async def die(payload: Any) -> None:
-    """Fail each time, with a hostile text."""
+    """Fail each time, with a hostile text, and log more of it."""
+    structlog.get_logger().warning(HOSTILE, **{HOSTILE: HOSTILE, "password": "hunter2"})
+    logging.getLogger(HOSTILE).error("%s\n%s", HOSTILE, HOSTILE)
     raise HostileError(HOSTILE)
 
 

@@ -26,6 +26,7 @@ from millstream_contracts import (
     Event,
     EventKind,
     FieldError,
+    Gathering,
     HandedBack,
     Job,
     JobCount,
@@ -78,6 +79,7 @@ JOB = Job(
     tags={"customer": "42"},
 )
 LETTER = DeadLetter(id=ID, type="a", reason="crashed", died_at=NOW, attempts=1, crashes=3, error=ERROR)
+STORED = contracts.StoredStep("step", 1_700_000_000_000, "2", b"\xc0")
 PROBLEM = Problem(type="about:blank", title="No", status=422, errors=[FieldError("/type", "no name")])
 
 STEP = TimelineItem(at=NOW, kind="dead", state=JobState.DEAD, version=3, worker="w", detail="attempts")
@@ -91,6 +93,81 @@ WEBHOOK: dict[str, Any] = {
     "description": "",
     "created_at": NOW,
 }
+REASON = contracts.Reason(code=contracts.ReasonCode.TIME, detail="b", job=ID, at=NOW)
+AUDIT_ENTRY = contracts.AuditEntry(
+    id="a",
+    tenant="b",
+    at=NOW,
+    action="c",
+    outcome=contracts.AuditOutcome.DONE,
+    method="d",
+    target="e",
+    made="f",
+    key_id="g",
+    session="q",
+    issuer="p",
+    key_name="h",
+    role="i",
+    address="j",
+    user_agent="k",
+    request_id="l",
+    trace_id="m",
+    status=200,
+    problem="n",
+    detail="o",
+    query={"a": "b"},
+    asked={"a": 1},
+    changes={"a": {"before": 1}},
+)
+AUDIT_LINK = contracts.AuditLink(seq=1, hash="a")
+AUDIT_RECORD = contracts.chained(AUDIT_ENTRY, AUDIT_LINK)
+TENANT_QUOTAS = contracts.TenantQuotas(jobs_waiting=1, payload_bytes=2, schedules=3, webhooks=4, keys=5)
+TENANT = contracts.TenantInfo(
+    name="a",
+    title="b",
+    state=contracts.TenantState.SUSPENDED,
+    created_at=NOW,
+    created_by="c",
+    changed_at=NOW,
+    reason="d",
+    quotas=TENANT_QUOTAS,
+    limits=contracts.RequestLimits(requests_per_s=1.0),
+)
+SESSION = contracts.Session(
+    id="3nW8xQbT",
+    key_id="7Kq2vXbA",
+    name="a",
+    role=contracts.Role.VIEWER,
+    scopes=[contracts.Scope.JOBS_READ],
+    created_at=NOW,
+    expires_at=NOW,
+    last_used_at=NOW,
+    ended_at=NOW,
+    subject="b",
+    issuer="c",
+    email="d",
+)
+API_KEY = contracts.ApiKey(
+    id="a",
+    name="b",
+    role=contracts.Role.VIEWER,
+    scopes=[contracts.Scope.JOBS_READ],
+    created_at=NOW,
+    created_by="c",
+    expires_at=NOW,
+    last_used_at=NOW,
+    successor="d",
+    revoked_at=NOW,
+)
+TEMPLATE = contracts.Template(name="a", type="b", payload={"c": 1}, tags={"d": "e"}, updated_at=NOW)
+WORKFLOW = contracts.WorkflowStatus(
+    id=contracts.WorkflowId("WF_0001J00000000000000000000000"),
+    name="a",
+    state=contracts.WorkflowState.STALLED,
+    counts={contracts.NodeState.DEAD: 1},
+    created_at=NOW,
+    run=2,
+)
 GROUP = contracts.DeadGroup(
     type="a", fingerprint="f", count=2, first_seen=NOW, last_seen=NOW, sample=contracts.DeadSample(ID, ERROR)
 )
@@ -128,6 +205,7 @@ SCHEDULES: tuple[Struct, ...] = (
     contracts.ScheduleCounts(fired=1),
     contracts.SchedulePage(items=[SCHEDULE]),
     contracts.ScheduleOccasions(items=[OCCASION]),
+    contracts.SchedulePreview(schedule="n", state=contracts.ScheduleState.ACTIVE, next=[]),
     contracts.ScheduleRun(schedule="n", job=ID),
     contracts.BackfillRequest(from_=NOW, to=NOW),
     contracts.BackfillPage(items=[BACKFILL]),
@@ -147,7 +225,29 @@ PROCESS = contracts.ProcessStatus(
 HISTORY = contracts.HistoryStatus(
     revision="0003", release_revision="0003", lag_s=0.5, oldest_day=NOW.date(), newest_day=NOW.date(), size_bytes=9
 )
+BATCH = contracts.BatchStatus(
+    id="BA_00",
+    name="import",
+    state=contracts.BatchState.STALLED,
+    total=2,
+    counts={contracts.MemberState.SUCCEEDED: 1, contracts.MemberState.DEAD: 1},
+    callbacks={contracts.BatchEvent.DEATH: contracts.BatchCallbackStatus(job=ID, fired=True)},
+    created_at=NOW,
+    reason="expired",
+)
+MEMBER = contracts.BatchMember(job=ID, state=contracts.MemberState.DEAD)
+FIRED = contracts.FiredBatch(
+    id=BATCH.id, name=BATCH.name, event=contracts.BatchEvent.COMPLETE, counts={contracts.MemberState.DEAD: 2}
+)
 VALUES: list[Struct] = [
+    contracts.Breaker(ratio=0.3, probes=1),
+    contracts.BreakerStatus(state=contracts.BreakerState.OPEN, failed=3, attempts=4),
+    BATCH,
+    BATCH.callbacks[contracts.BatchEvent.DEATH],
+    contracts.BatchPage(items=[BATCH], next_cursor="a"),
+    MEMBER,
+    contracts.BatchMemberPage(items=[MEMBER]),
+    FIRED,
     *SCHEDULES,
     SERVER,
     REDIS,
@@ -167,6 +267,10 @@ VALUES: list[Struct] = [
     Backoff("linear", 1.5, 60.0, jitter=False),
     BackoffOptions("constant"),
     BatchItem(index=1, status=201, id=ID, replayed=True),
+    BatchItem(index=2, status=200, id=ID, unique_conflict=True),
+    contracts.UniqueRule(fields=("invoice_id",), scope="window", window_s=60.0, on_conflict="reject"),
+    contracts.UniqueOptions(key="7", scope="queued", on_conflict="replace"),
+    contracts.JobUnique(key="7", scope="window", until=NOW),
     BatchReceipt(1, 1, [BatchItem(index=0, status=422, problem=PROBLEM)]),
     Cancelled("why"),
     Dead("attempts", ERROR),
@@ -183,7 +287,19 @@ VALUES: list[Struct] = [
     contracts.BulkOperation(
         id="op_1", kind="redrive", state="running", rate=5.0, canary=contracts.Canary(), created_at=NOW, updated_at=NOW
     ),
+    contracts.BulkOperation(
+        id="op_2",
+        kind="delete-tenant",
+        state="done",
+        rate=5.0,
+        created_at=NOW,
+        updated_at=NOW,
+        tenant="acme",
+        removed={"jobs": 2},
+    ),
     contracts.Canary(3, 0.5),
+    contracts.NewPriority(contracts.Priority.HIGH),
+    contracts.OperationOptions(q="state:dead", rate=5.0),
     contracts.NewOperation(kind="discard", group=contracts.OperationGroup("a", "f"), dry_run=True),
     contracts.OperationGroup("a", "f"),
     contracts.PayloadChange(pointer="/a", kind="changed", before=1, after="x"),
@@ -215,6 +331,62 @@ VALUES: list[Struct] = [
     GROUP.sample,
     contracts.JobDependencies(ID, [contracts.RelatedJob(ID, blocks=True)], [], 0),
     contracts.RelatedJob(ID, contracts.JobState.DEAD),
+    contracts.JobExplanation(id=ID, state=contracts.JobState.BLOCKED, reasons=[REASON]),
+    REASON,
+    contracts.NodeInput(node="a", result_bytes=7),
+    contracts.NodeItems(total=2, counts={contracts.NodeState.DEAD: 1}),
+    contracts.WorkflowNode(name="b", type="a", state=contracts.NodeState.STARTED, after=["c"], job=ID),
+    WORKFLOW,
+    TEMPLATE,
+    contracts.QueueLimits(
+        concurrency=1, rate="5/m", burst=2, per_key=contracts.KeyLimits(rate="1/s"), weights={"a": 2.0}, fair=True
+    ),
+    contracts.StartLimits(concurrency=1, rate="5/m", burst=2),
+    contracts.KeyLimits(concurrency=1, rate="5/m", burst=2),
+    contracts.QueueKey(key="a", parked=1, in_flight=2, weight=0.5, free_at=NOW),
+    contracts.QueueKeyPage(items=[contracts.QueueKey(parked=1)], next_cursor="a"),
+    contracts.QueueSettings(
+        type="a",
+        paused=True,
+        paused_at=NOW,
+        pause_reason="b",
+        limits=contracts.QueueLimits(concurrency=1),
+        limits_set_at=NOW,
+    ),
+    AUDIT_ENTRY,
+    AUDIT_LINK,
+    AUDIT_RECORD,
+    contracts.AuditPage(items=[AUDIT_RECORD], next_cursor="a"),
+    contracts.AuditChain(tenant="a", cut=AUDIT_LINK, last=AUDIT_LINK, head=AUDIT_LINK),
+    contracts.AuditFault(seq=1, detail="a"),
+    contracts.AuditVerification(records=1, last=AUDIT_LINK, faults=[contracts.AuditFault(seq=1, detail="a")]),
+    API_KEY,
+    contracts.SecretApiKey(**msgspec.structs.asdict(API_KEY), key="ms_a"),
+    contracts.ApiKeyPage(items=[API_KEY], next_cursor="a"),
+    contracts.NewApiKey(name="a", scopes=[contracts.Scope.JOBS_READ], expires_in_s=60.0),
+    contracts.KeyRotation(overlap_s=1.0),
+    TENANT_QUOTAS,
+    contracts.NewTenant(name="a", title="b", quotas=TENANT_QUOTAS, limits=contracts.RequestLimits(burst=1)),
+    contracts.TenantChange(title="a", quotas=TENANT_QUOTAS, limits=contracts.RequestLimits(burst=1)),
+    contracts.TenantSuspension(reason="a"),
+    TENANT,
+    contracts.TenantPage(items=[TENANT], next_cursor="a"),
+    contracts.RequestLimits(submissions_per_s=5.0, burst=9, requests_per_s=0.5),
+    contracts.ApiKeyChange(limits=contracts.RequestLimits(requests_per_s=1.0)),
+    contracts.NewSession(expires_in_s=60.0, nonce_secret="s" * 43),
+    SESSION,
+    contracts.SecretSession(**msgspec.structs.asdict(SESSION), token="ms_a"),
+    contracts.SessionPage(items=[SESSION], next_cursor="c"),
+    contracts.MintedKey("a", "b", b"c"),
+    contracts.PrincipalInfo(tenant="a", scopes=[], role=contracts.Role.ADMIN, key_id="b", name="c", expires_at=NOW),
+    contracts.TemplatePage(items=[TEMPLATE], next_cursor="a"),
+    contracts.WorkflowPage(items=[WORKFLOW], next_cursor="a"),
+    contracts.WorkflowNodePage(
+        workflow=WORKFLOW,
+        nodes=[contracts.WorkflowNode(name="b", type="a", state=contracts.NodeState.DEAD, reason="input_missing")],
+    ),
+    contracts.WorkflowAccepted(id=WORKFLOW.id, state=WORKFLOW.state, counts=WORKFLOW.counts, nodes={"b": ID}),
+    contracts.RerunRequest(from_=["b"]),
     contracts.Happened(submitted=2, wait_p50_ms=1.5),
     contracts.StatPoint(at=NOW, submitted=2, wait_p50_ms=1.5),
     contracts.StatGap(begin=NOW, end=NOW),
@@ -224,7 +396,27 @@ VALUES: list[Struct] = [
     ATTEMPT,
     Timeline(id=ID, items=[STEP], attempts=[ATTEMPT], complete=True),
     Snoozed(5),
+    contracts.Waiting("approved", 5),
+    contracts.Calling((ID,)),
+    contracts.CallAnswer(contracts.StepCode.FOUND, [JOB], [ID]),
+    STORED,
+    contracts.StepAnswer(contracts.StepCode.SAVED, STORED),
+    contracts.JobSteps(
+        id=ID,
+        waiting_for="approved",
+        steps=[contracts.JobStep(name="charge", kind="step", saved_at=NOW, version="2", size_bytes=3)],
+        kept_signals=["other"],
+    ),
+    contracts.JobStep(name="approved", kind="wait", saved_at=NOW, until=NOW),
+    contracts.SignalReceipt(id=ID, name="approved", outcome="kept"),
     TypePolicy(max_attempts=3, timeout_s=1.5, partitions=4, delays_s=(1.0, 10.0), on_dead="b", keeps="failures"),
+    TypePolicy(logs="all"),
+    contracts.StatRelease(at=NOW, release="shop 2"),
+    contracts.KeptLine(1, "info", "sent", {"to": "ann"}),
+    contracts.KeptLines(3, [contracts.KeptLine(1, "info", "sent")]),
+    contracts.LogLine(at=NOW, level="info", message="sent", fields={"to": "ann"}),
+    TypePolicy(gathers=Gathering(size=500, wait_s=0.2)),
+    Gathering(),
     TypeRegistration(type="a", policy=TypePolicy(), payload_schema={"type": "object"}),
     Demand(queued=7, running=2, due_soon=1, oldest_ready_age_s=1.5, slots=4, wanted_workers=3),
     ServiceInfo(
@@ -249,7 +441,17 @@ VALUES: list[Struct] = [
     ),
 ]
 # These hold a value that stays undecoded, which is equal to nothing: they have tests of their own.
-RAW = {Batch, JobSpec, Submission, Succeeded, contracts.ScheduleDefinition}
+RAW = {
+    Batch,
+    JobSpec,
+    Submission,
+    Succeeded,
+    contracts.ScheduleDefinition,
+    contracts.TemplateDefinition,
+    contracts.NodeSubmission,
+    contracts.WorkflowSubmission,
+    contracts.BatchSubmission,
+}
 
 
 def test_every_struct_is_tried() -> None:

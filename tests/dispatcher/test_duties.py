@@ -50,6 +50,7 @@ async def test_each_duty_has_the_interval_of_its_own_setting(
         "gauger": 800.0,
         "messenger": 900.0,
         "linker": 1000.0,
+        "dormancy-keeper": 800.0,
     }
     assert [name for name, duty in duties.items() if getattr(duty, "wake", None) is due.wake] == ["promoter"]
     assert [name for name, duty in duties.items() if getattr(duty, "wake", None) is outbox.wake] == ["messenger"]
@@ -64,6 +65,7 @@ async def test_each_duty_comes_back_within_its_own_interval(duties: dict[str, An
         "gauger": pytest.approx(0.9 * 800),
         "messenger": pytest.approx(900, abs=5),
         "linker": pytest.approx(1000, abs=5),
+        "dormancy-keeper": None,
     }
 
 

@@ -5,12 +5,13 @@ import pytest
 from streams.seeds import ERROR, commit, fields_of, job_of, new_job, seed, seed_running, take_one
 from waiting import wait_until
 
-from millstream_contracts import Dead, JobId, JobState, Queue, new_job_id
+from millstream_contracts import Cancelled, Dead, JobId, JobState, Queue, new_job_id
 from millstream_dispatcher.check_schedule import CheckSchedule
+from millstream_dispatcher.flow_teller import FlowTeller
 from millstream_dispatcher.linker import Linker
 from millstream_dispatcher.messenger import Messenger
 from millstream_runtime import DutyRunner
-from millstream_streams import Blocked, Broker, JobStore, Parents, StoreError
+from millstream_streams import Blocked, Broker, DependencyStore, Parents, StoreError
 from millstream_submission import Dependencies
 from millstream_telemetry import DispatcherMetrics, DutyMetrics, MetricRegistry
 
@@ -32,14 +33,14 @@ def shown(metrics: MetricRegistry) -> DispatcherMetrics:
 @pytest.fixture
 def messenger(broker: Broker, schedule: CheckSchedule, shown: DispatcherMetrics) -> Messenger:
     """Return a messenger with this schedule."""
-    return Messenger(broker.store, schedule, shown, interval_s=INTERVAL_S)
+    return Messenger(broker.dependencies, FlowTeller(broker), schedule, shown, interval_s=INTERVAL_S)
 
 
 @pytest.fixture
 def linker(broker: Broker, shown: DispatcherMetrics) -> Linker:
     """Return a linker that looks at every queue in each pass."""
-    dependencies = Dependencies(broker.store, broker.views)
-    return Linker(broker.store, dependencies, CheckSchedule(broker.registry, 0.0), shown, interval_s=0.0)
+    dependencies = Dependencies(broker.dependencies, broker.views)
+    return Linker(broker.dependencies, dependencies, CheckSchedule(broker.registry, 0.0), shown, interval_s=0.0)
 
 
 async def seed_child(broker: Broker, queue: Queue, *parents: JobId, linked: bool = True) -> JobId:
@@ -47,7 +48,7 @@ async def seed_child(broker: Broker, queue: Queue, *parents: JobId, linked: bool
     job = new_job(queue, parents=Parents(parents, parents))
     await broker.store.enqueue(queue, [job])
     if linked:
-        await Dependencies(broker.store, broker.views).link(queue, [Blocked(job.id, list(parents))])
+        await Dependencies(broker.dependencies, broker.views).link(queue, [Blocked(job.id, list(parents))])
     else:
         await broker.client.zadd(broker.keys.of(queue).blocked, {job.id: 1})
     return job.id
@@ -112,7 +113,7 @@ async def test_what_a_killed_messenger_leaves_is_told_after_its_lease(
     parent = await seed_running(broker, queues[0])
     child = await seed_child(broker, queues[2], parent.id)
     await commit(broker, parent)
-    news, _ = await broker.store.take_news(queues[0], lease_s=0.05)
+    news, _ = await broker.dependencies.take_news(queues[0], lease_s=0.05)
     assert [one.children for one in news] == [[child]]
     await until_quiet(broker, messenger, queues)
     assert (await job_of(broker, queues[2], child)).state is JobState.QUEUED
@@ -125,15 +126,15 @@ async def test_a_queue_that_fails_keeps_no_other_child_waiting(
     parent = await seed_running(broker, queues[0])
     there, away = await seed_child(broker, queues[2], parent.id), await seed_child(broker, queues[1], parent.id)
     await commit(broker, parent)
-    resolve = JobStore.resolve
+    resolve = DependencyStore.resolve
 
-    async def fail(store: JobStore, queue: Queue, edges: object) -> object:
+    async def fail(store: DependencyStore, queue: Queue, edges: object) -> object:
         if queue == queues[1]:
             raise StoreError("a broken key")
         return await resolve(store, queue, edges)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(JobStore, "resolve", fail)
+        patch.setattr(DependencyStore, "resolve", fail)
         with pytest.raises(StoreError):
             await messenger.run_once()
     assert (await job_of(broker, queues[2], there)).state is JobState.QUEUED
@@ -167,13 +168,32 @@ async def test_a_child_whose_parent_ended_before_it_was_linked_starts_by_the_lin
 
 
 async def test_a_child_of_a_forgotten_parent_is_a_dead_letter(
-    broker: Broker, linker: Linker, queues: list[Queue]
+    broker: Broker, linker: Linker, queues: list[Queue], metrics: MetricRegistry
 ) -> None:
-    """A parent that was forgotten before its child was linked makes it a dead letter, which names the parent."""
+    """A parent that was forgotten before its child was linked makes it a dead letter, which names it and is counted."""
     child = await seed_child(broker, queues[2], missing := new_job_id(queues[0]), linked=False)
     await linker.run_once()
     job = await job_of(broker, queues[2], child)
     assert (job.state, job.reason, job.because_of) == (JobState.DEAD, "parent_unknown", missing)
+    ends = {state: finished(metrics, queues[2], state) for state in (JobState.DEAD, JobState.CANCELLED)}
+    assert ends == {JobState.DEAD: 1, JobState.CANCELLED: 0}
+
+
+async def test_a_child_of_a_cancelled_parent_is_counted_as_cancelled(
+    broker: Broker, linker: Linker, queues: list[Queue], metrics: MetricRegistry
+) -> None:
+    """A parent that was cancelled cancels its child, and metrics count it so."""
+    parent = await seed_running(broker, queues[0])
+    await seed_child(broker, queues[2], parent.id, linked=False)
+    await commit(broker, parent, Cancelled("not wanted"))
+    await linker.run_once()
+    ends = {state: finished(metrics, queues[2], state) for state in (JobState.DEAD, JobState.CANCELLED)}
+    assert ends == {JobState.DEAD: 0, JobState.CANCELLED: 1}
+
+
+def finished(metrics: MetricRegistry, queue: Queue, state: JobState) -> float:
+    """Return how many jobs of a queue were counted as ended in a state."""
+    return metrics.get_sample_value("millstream_jobs_finished_total", {"type": queue.type, "state": state}) or 0.0
 
 
 async def test_a_dead_parent_is_told_once(broker: Broker, messenger: Messenger, queues: list[Queue]) -> None:
@@ -197,7 +217,7 @@ async def test_a_full_outbox_is_told_by_rounds(broker: Broker, messenger: Messen
     for start in range(0, 250, 50):
         some = jobs[start : start + 50]
         await broker.store.enqueue(queues[2], some)
-        await broker.store.listen(queues[0], [(parent.id, job.id) for job in some])
+        await broker.dependencies.listen(queues[0], [(parent.id, job.id) for job in some])
     await commit(broker, parent)
     await until_quiet(broker, messenger, queues)
     assert sum((await broker.store.measure(queues[2])).queued) == 250

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,7 @@ from millstream_contracts import (
     Tenant,
     TypePolicy,
     TypeRegistration,
+    WorkerInfo,
     new_job_id,
 )
 from millstream_dispatcher import event_reader
@@ -36,9 +38,10 @@ from millstream_dispatcher.assembly import open_projector
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.projector import GROUP, Projector
 from millstream_dispatcher.promoter import Promoter
-from millstream_history import HistorySchemaError, HistoryUnavailableError, migrate, open_history
+from millstream_history import HistoryError, HistorySchemaError, HistoryUnavailableError, migrate, open_history
 from millstream_runtime import Duty, DutyRunner
 from millstream_streams import Broker, EventFeed, StoreUnavailableError, consumer_name
+from millstream_streams.reading.snapshots import Snapshots
 from millstream_telemetry import DispatcherMetrics, DutyMetrics, HistoryMetrics, MetricRegistry
 
 STATES = "SELECT id, state, version FROM jobs ORDER BY id"
@@ -87,6 +90,22 @@ async def test_all_that_happened_to_a_job_is_stored(
     assert await query(history_url, STATES) == [(done.id, "succeeded", 3)]
     assert [kind for _, kind in await query(history_url, KINDS)] == ["submitted", "started", "succeeded"]
     assert await held(broker, queues[0]) == 0
+
+
+async def test_the_release_of_a_worker_is_stored_with_it(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """A worker is stored with the release of its heartbeat; one that has none, without."""
+    now = datetime.now(UTC)
+    await broker.registry.beat(
+        WorkerInfo(name="w1", types=["a"], concurrency=1, started_at=now, seen_at=now, version="1.4.0")
+    )
+    for worker in ("w1", "w2"):
+        await seed_running(broker, queues[0], worker)
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 4)
+    stored = await query(history_url, "SELECT worker, release FROM worker_spans ORDER BY worker")
+    assert stored == [("w1", "1.4.0"), ("w2", None)]
 
 
 async def test_jobs_of_every_queue_are_stored(
@@ -177,6 +196,45 @@ async def read_by_another(broker: Broker, queues: list[Queue]) -> None:
     async with aclosing(broker.feed(group=GROUP, consumer="another")) as another:
         for queue in queues:
             await wait_until(partial(another.read, [queue], entries=10), "the other one has read it")
+
+
+async def test_a_job_is_read_once_for_events_that_tell_nothing_newer(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job whose last state was stored with its first event is not read again for the others, which are stored too."""
+    monkeypatch.setattr(module, "FEWEST_MOVES_AT_ONCE", 1)
+    monkeypatch.setattr(module, "MOST_MOVES_AT_ONCE", 1)
+    done, runs = await seed_running(broker, queues[0]), await seed_running(broker, queues[1])
+    await commit(broker, done, Succeeded())
+    async with watched(history_url, broker, metrics) as (projector, feed):
+        await until_stored(projector, 5)
+        assert sorted(feed.jobs) == sorted([done.id, runs.id])
+        # What is newer than that is read.
+        await commit(broker, runs, Succeeded())
+        await until_stored(projector, 1)
+        assert feed.jobs[2:] == [runs.id]
+    assert await query(history_url, STATES) == sorted([(one.id, "succeeded", 3) for one in (done, runs)])
+    assert Counter(kind for _, kind in await query(history_url, KINDS)) == {
+        "submitted": 2, "started": 2, "succeeded": 2
+    }  # fmt: skip
+
+
+async def test_a_database_that_failed_may_lack_what_was_stored(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failure the state of a job is stored again with its next event: the database may be one of last week."""
+    monkeypatch.setattr(module, "FEWEST_MOVES_AT_ONCE", 1)
+    monkeypatch.setattr(module, "MOST_MOVES_AT_ONCE", 1)
+    done = await seed_running(broker, queues[0])
+    await commit(broker, done, Succeeded())
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 1)
+        await execute(history_url, "TRUNCATE jobs, transitions; ALTER TABLE transitions RENAME TO lost")
+        with pytest.raises(HistoryError):
+            await projector.run_once()
+        await execute(history_url, "ALTER TABLE lost RENAME TO transitions")
+        await until_stored(projector, 2)
+    assert await query(history_url, STATES) == [(done.id, "succeeded", 3)]
 
 
 async def test_what_another_dispatcher_holds_is_left_to_it_while_it_may_be_storing(
@@ -291,6 +349,8 @@ class WatchedFeed:
         self._fails_at = fails_at
         self._events = events
         self.calls: Counter[str] = Counter()
+        self.jobs: list[str] = []
+        """The jobs that were read."""
         self.entries = 0
         """The number of entries that the last read asked for."""
 
@@ -307,6 +367,12 @@ class WatchedFeed:
             return await self._feed.read(queues, entries=entries)
         events, self._events = self._events, []
         return events
+
+    async def jobs_of(self, batch: QueueEvents, **options: Any) -> Snapshots:
+        """Return what the real feed reads."""
+        found = await self._feed.jobs_of(batch, **options)
+        self.jobs += found.jobs
+        return found
 
     async def _fail(self, *_: Any, **__: Any) -> None:
         raise StoreUnavailableError("away")

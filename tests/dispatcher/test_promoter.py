@@ -10,7 +10,7 @@ from millstream_contracts import DEFAULT_TENANT, EventKind, JobState, JobType, Q
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.promoter import Promoter, Promotion
 from millstream_runtime import DutyRunner
-from millstream_streams import Broker, JobStore, Release, StoreUnavailableError, open_broker
+from millstream_streams import Broker, JobStore, QueueScripts, Release, StoreUnavailableError, open_broker
 from millstream_telemetry import DispatcherMetrics, DutyMetrics, MetricRegistry
 
 INTERVAL_S = 600.0
@@ -210,7 +210,7 @@ async def test_a_hint_that_comes_while_its_queue_is_looked_at_is_not_lost(
 
     overtaking: list[str] = []
     await seed(broker, queue, delay_ms=FAR_MS)
-    promoter = Promoter(Overtaken(broker.client, broker.keys), schedule, shown, interval_s=INTERVAL_S)
+    promoter = Promoter(Overtaken(QueueScripts(broker.client, broker.keys)), schedule, shown, interval_s=INTERVAL_S)
     found = await promoter.run_once()
     assert overtaking
     assert found.next_in_s == 0.0
@@ -247,7 +247,7 @@ async def test_a_pass_without_redis_fails_and_the_next_one_does_all_of_it(
                 raise StoreUnavailableError("away")
             return await super().release_due(queue, limit=limit)
 
-    store = Away(broker.client, broker.keys)
+    store = Away(QueueScripts(broker.client, broker.keys))
     promoter = Promoter(store, schedule, shown, interval_s=INTERVAL_S)
     ids = {queue: (await seed_due(broker, queue))[0] for queue in queues}
     store.is_away = True

@@ -4,14 +4,24 @@ from datetime import UTC, datetime
 
 import pytest
 from scripts_seen import ScriptsSeen
-from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, make_due, seed, seed_dead, seed_running, seed_worker
+from streams.seeds import FAR_MS, LONG_AGO_MS, job_of, make_due, seed, seed_dead, seed_running, seed_worker, take
 
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Priority, Queue, Tenant, WorkerInfo
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    JobState,
+    JobType,
+    KeyLimits,
+    Priority,
+    Queue,
+    QueueLimits,
+    Tenant,
+    WorkerInfo,
+)
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.expirer import Expirer
 from millstream_dispatcher.promoter import Promoter
 from millstream_dispatcher.queue_metrics import QueueMetrics
-from millstream_streams import Broker, Depths, JobStore, StoreUnavailableError
+from millstream_streams import Broker, Depths, JobStore, QueueScripts, StoreUnavailableError
 from millstream_telemetry import DispatcherMetrics, MetricRegistry
 
 INTERVAL_S = 600.0
@@ -94,6 +104,40 @@ async def test_run_once_shows_a_pause(
     await broker.client.hset(broker.keys.of(queues[1]).settings, "paused", 1)
     await queue_metrics.run_once()
     assert shown(metrics, "millstream_queue_paused")["email.send",] == 1
+
+
+async def test_run_once_shows_what_limits_hold_back(
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Jobs that a limit holds back are queued, and counted beside that."""
+    await broker.settings.limit(queues[2], QueueLimits(concurrency=1))
+    await seed(broker, queues[2], 3)
+    await queue_metrics.run_once()
+    assert shown(metrics, "millstream_queue_parked_jobs") == {("email.send",): 0, ("report",): 2}
+    assert shown(metrics, "millstream_queue_jobs")["report", "queued", "normal"] == 3
+
+
+async def test_run_once_shows_how_the_keys_of_a_limited_queue_stand(
+    broker: Broker, queue_metrics: QueueMetrics, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Lanes, full keys and rate-limited keys are counted for types with limits, and no key is a label."""
+    first, second, report = queues
+    names = ("lanes", "keys_full", "keys_rate_limited")
+    await queue_metrics.run_once()
+    assert [shown(metrics, f"millstream_queue_{name}") for name in names] == [{}, {}, {}]
+    await broker.settings.limit(first, QueueLimits(per_key=KeyLimits(rate="1/h")))
+    await broker.settings.limit(second, QueueLimits(concurrency=1))
+    await broker.settings.limit(report, QueueLimits(per_key=KeyLimits(concurrency=1)))
+    for queue in (first, second, report):
+        for key in ("acme", "acme", "other"):
+            await seed(broker, queue, key=key)
+    assert [len(await take(broker, queue)) for queue in queues] == [2, 1, 2]
+    await queue_metrics.run_once()
+    assert [shown(metrics, f"millstream_queue_{name}") for name in names] == [
+        {("email.send",): 2, ("report",): 0},
+        {("email.send",): 0, ("report",): 2},
+        {("email.send",): 2, ("report",): 0},
+    ]
 
 
 async def test_run_once_drops_a_queue_that_is_gone(
@@ -192,7 +236,7 @@ async def test_a_queue_that_was_measured_costs_no_other_look(
 ) -> None:
     """A queue that was just measured is checked by neither the promoter nor the expirer, unless a gap came since."""
     seen = ScriptsSeen()
-    store = JobStore(broker.client, broker.keys, observer=seen)
+    store = JobStore(QueueScripts(broker.client, broker.keys, observer=seen))
     promoter = Promoter(store, due, shown_by, interval_s=INTERVAL_S)
     expirer = Expirer(store, expiring, shown_by, interval_s=INTERVAL_S)
     await seed(broker, queues[0], delay_ms=FAR_MS, expires_in_ms=2 * FAR_MS)

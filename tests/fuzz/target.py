@@ -58,9 +58,12 @@ class Target:
         return self.peak_bytes
 
     def stored_keys(self) -> list[bytes]:
-        """Return every key that its requests have stored: the heartbeat of the process is none of them."""
-        own = f"{self.namespace}:{{fleet}}:services".encode()
-        return [key for key in self.store.scan_iter(match=f"{self.namespace}:*", count=1000) if key != own]
+        """Return every key that its requests have stored, but for the heartbeat of the process and its audit trail.
+
+        A refused change of dead jobs has its record there: it is what a refusal is meant to leave.
+        """
+        own = {f"{self.namespace}:{{fleet}}:services".encode(), f"{self.namespace}:{{audit}}:trail".encode()}
+        return [key for key in self.store.scan_iter(match=f"{self.namespace}:*", count=1000) if key not in own]
 
     def stored_spec(self, job_id: str) -> bytes:
         """Return the stored spec of a job."""
@@ -95,14 +98,15 @@ class Target:
 
 
 @contextmanager
-def running_target(redis_url: str, namespace: str, folder: Path) -> Iterator[Target]:
-    """Run an ingest that accepts jobs of any type, while the block lasts."""
+def running_target(redis_url: str, namespace: str, folder: Path, **more: str) -> Iterator[Target]:
+    """Run an ingest that accepts jobs of any type, while the block lasts; `more` are settings beside."""
     settings = {
         "MILLSTREAM_REDIS_URL": redis_url,
         "MILLSTREAM_NAMESPACE": namespace,
         "MILLSTREAM_PORT": "0",
         "MILLSTREAM_UNKNOWN_TYPES": "accept",
         "MILLSTREAM_DRAIN_S": "0",
+        **more,
     }
     log = folder / "ingest.log"
     with (

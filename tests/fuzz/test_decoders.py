@@ -25,11 +25,12 @@ from millstream import SyncClient
 from millstream.client.flow import Response
 from millstream.client.response_reader import explain, read_response, retry_after_s
 from millstream.errors import ApiError
-from millstream_contracts import Job, JobSpec, queue_of
+from millstream_codec import PAYLOAD, Codec, Place
+from millstream_contracts import Coding, Job, JobSpec, queue_of
 from millstream_contracts.ids import DEFAULT_TENANT
 from millstream_streams import CursorError
 from millstream_streams.reading.listing import Cursor
-from millstream_streams.store.specs import UNREADABLE, read_spec, read_value
+from millstream_streams.store.specs import UNREADABLE, coded_spec, read_spec, read_value
 from millstream_workers.errors import ProcessDiedError
 from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.frames import (
@@ -43,6 +44,7 @@ from millstream_workers.isolation.frames import (
 )
 from millstream_workers.isolation.guard import KILL
 from millstream_workers.isolation.launcher import Launcher
+from millstream_workers.isolation.line_file import LineFile
 from millstream_workers.isolation.pooled_process import PooledProcess
 
 TESTS = Path(__file__).parents[1]
@@ -52,6 +54,10 @@ JOB_ID = "email.send_0001JD3YQ8Z7M4T6V0RXKBN5C2WA"
 SPEC = msgspec.msgpack.encode(
     JobSpec(payload=msgspec.Raw(b"\x81\xa1a\x01"), created_at_ms=1, timeout_s=1.0, tags={"a": "b"})
 )
+LARGE_SPEC = msgspec.msgpack.encode(
+    JobSpec(payload=msgspec.Raw(msgspec.msgpack.encode({"text": "aye " * 500})), created_at_ms=1)
+)
+PLACE = Place("default", JOB_ID, PAYLOAD)
 ORDER = Order(1, "any", JOB_ID, 1, 7, SPEC, None)
 URL = "http://127.0.0.1:1/v1/jobs"
 
@@ -59,6 +65,15 @@ URL = "http://127.0.0.1:1/v1/jobs"
 def text_of(blob: bytes) -> str:
     """Return bytes as the text of a cursor."""
     return base64.urlsafe_b64encode(blob).rstrip(b"=").decode()
+
+
+@fuzzed
+@given(mutations(coded_spec(LARGE_SPEC, lambda payload: Codec().write(payload, Coding(), PLACE))))
+def test_compressed_spec_is_read_or_unreadable(blob):
+    """A compressed spec of any bytes is decoded or unreadable, its payload shown or not, and no other error escapes."""
+    spec = read_spec(blob)
+    assert spec is UNREADABLE or isinstance(spec, JobSpec)
+    read_value(spec.payload)
 
 
 @fuzzed
@@ -170,10 +185,10 @@ def started_process() -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]))
         launcher = Launcher(["fuzz.processes:app"])
-    guard, channel, crashes = launcher.launch()
+    guard, channel, crashes, lines = launcher.launch()
     launcher.close()
     channel.settimeout(60)
-    with guard, channel, closing(crashes):
+    with guard, channel, closing(crashes), closing(lines):
         try:
             assert next(received(channel)).number == 0
             yield guard, channel
@@ -219,7 +234,7 @@ class LyingLauncher:
     def __init__(self, data: Path, stays_s: float) -> None:
         self._words = (str(data), str(stays_s))
 
-    def launch(self) -> tuple["subprocess.Popen[bytes]", socket.socket, CrashFile]:
+    def launch(self) -> tuple["subprocess.Popen[bytes]", socket.socket, CrashFile, LineFile]:
         """Start the program."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -227,7 +242,7 @@ class LyingLauncher:
             command = [sys.executable, "-c", LIAR, str(number), *self._words]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(number,), bufsize=0)
         ours.setblocking(False)
-        return process, ours, CrashFile()
+        return process, ours, CrashFile(), LineFile(0)
 
 
 async def gives_up(folder: Path, data: bytes, *, stays: bool = False) -> None:

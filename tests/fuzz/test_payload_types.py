@@ -122,6 +122,8 @@ def shown(payload: Any) -> Any:
     """Return a decoded payload in JSON; binary data stays where any type is declared."""
 
     def hook(other: Any) -> Any:
+        if other is msgspec.UNSET:  # in an array, which has no form for it
+            return "unset"
         return shown(msgspec.msgpack.decode(other)) if isinstance(other, msgspec.Raw) else plain_result(other)
 
     return msgspec.to_builtins(payload, str_keys=True, enc_hook=hook)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from fuzz.garbage import HOSTILE_MSGPACK
-from ingest.serving import running_ingest
+from ingest.serving import patient, running_ingest
 from leftovers import delete_namespace
 from streams.seeds import seed
 from waiting import wait_until
@@ -190,7 +190,7 @@ async def test_registry_entry_that_is_garbage_hides_only_itself(broker, redis_ur
     await broker.client.hset(broker.keys.types, "default/broken", blob)
     await broker.client.hset(broker.keys.workers, "broken", blob)
     await broker.client.sadd(broker.keys.queues, blob, b"a/b", b"a/b/zz/d", b"\xff/\xff/00")
-    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as ingest:
+    async with running_ingest(patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0))) as ingest:
         await ingest.submit("any")
         for path in ("/v1/types", "/v1/workers", "/v1/queues", "/v1/jobs", "/v1/dead"):
             assert (await ingest.http.get(path)).status_code == 200, path

@@ -10,7 +10,7 @@ import pytest
 from fuzz.garbage import HOSTILE_MSGPACK, mutations, packed_payloads
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ingest.serving import JSON, MSGPACK, Ingest, running_ingest
+from ingest.serving import JSON, MSGPACK, Ingest, patient, running_ingest
 from leftovers import delete_namespace
 from msgspec.msgpack import Ext
 from streams.seeds import ERROR, commit, seed, seed_dead, seed_running
@@ -88,7 +88,9 @@ TEXT_FIELDS = ("state", "priority", "worker", "reason", "cancel", "entry", "toke
 @pytest.fixture
 async def ingest(broker: Broker, redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest, and delete its keys at the end."""
-    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0)) as running:
+    async with running_ingest(
+        patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0))
+    ) as running:
         yield running
     await delete_namespace(broker.client, namespace)
 

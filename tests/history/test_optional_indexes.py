@@ -6,13 +6,18 @@ from sqlalchemy.engine import make_url
 
 from millstream_history import migrate
 from millstream_history.connection.database import open_engine
-from millstream_history.optional_indexes import PAYLOAD_INDEX, TEXT_INDEX, OptionalIndexes, optional_indexes
+from millstream_history.optional_indexes import PAYLOAD_INDEX, TEXT_INDEX, WITH_TYPE, OptionalIndexes, optional_indexes
 
 
 async def found_in(url: str) -> OptionalIndexes:
     """Return the optional indexes of a database."""
     async with open_engine(url) as engine, engine.connect() as connection:
         return await connection.run_sync(optional_indexes)
+
+
+async def ending(url: str) -> str:
+    """Return how the names of indexes end on this server."""
+    return WITH_TYPE if await query(url, "SELECT 1 FROM pg_extension WHERE extname = 'btree_gin'") else ""
 
 
 async def is_indexed(url: str, index: str) -> bool:
@@ -26,7 +31,21 @@ async def test_a_migration_makes_the_index_of_payloads_and_drops_it_again(empty_
     for wish in ({}, {"index_payload": False}, {"index_payload": True}):
         await migrate(empty_history_url, **wish)
         assert (await found_in(empty_history_url)).payload is wish.get("index_payload", True)
-    assert await is_indexed(empty_history_url, PAYLOAD_INDEX)
+    assert await is_indexed(empty_history_url, PAYLOAD_INDEX + await ending(empty_history_url))
+
+
+async def test_indexes_of_an_earlier_release_are_made_anew_with_the_type(empty_history_url: str) -> None:
+    """Where the extension is installed, indexes without the type are replaced, so that no job pays for two."""
+    await migrate(empty_history_url)
+    if not await ending(empty_history_url):
+        pytest.skip("this server has no btree_gin")
+    await execute(
+        empty_history_url,
+        f"DROP INDEX {PAYLOAD_INDEX}{WITH_TYPE}; CREATE INDEX {PAYLOAD_INDEX} ON jobs USING gin (payload)",
+    )
+    await migrate(empty_history_url)
+    names = await query(empty_history_url, f"SELECT indexname FROM pg_indexes WHERE indexname LIKE '{PAYLOAD_INDEX}%'")
+    assert names == [(f"{PAYLOAD_INDEX}{WITH_TYPE}",)]
 
 
 async def test_errors_are_indexed_where_the_extension_can_be_made(history_url: str) -> None:

@@ -12,14 +12,18 @@ from msgspec.structs import replace
 from millstream_contracts import (
     DEFAULT_TENANT,
     NO_TIME,
+    BatchEvent,
+    BatchId,
     Event,
     EventKind,
+    FiredBatch,
     Job,
     JobError,
     JobId,
     JobState,
     JobTransition,
     JobType,
+    MemberState,
     Priority,
     Queue,
     QueueEvents,
@@ -43,6 +47,7 @@ NOW = datetime(2026, 11, 26, 12, 0, 0, 123_000, UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
 MINUTE = timedelta(minutes=1)
 ERROR = JobError(type="ValueError", message="no such address", fingerprint="f00d", attempt=1)
+PARENT = JobId("a_000001KBCSZ4000ABCDEFGHJKM")
 JOB = Job(
     id=ID,
     type=QUEUE.type,
@@ -87,6 +92,7 @@ async def test_a_job_is_stored_whole(history: History, history_url: str) -> None
     whole = replace(
         JOB, state=JobState.DEAD, version=9, attempts=3, max_attempts=3, deliveries=4, crashes=1, handbacks=2,
         run_at=NOW, expires_at=NOW, finished_at=NOW, result=[1, None], error=ERROR, reason="attempts",
+        after=[PARENT], after_failure="cancel", because_of=PARENT, workflow="WF_1",
     )  # fmt: skip
     await history.store(batch(job=whole))
     [row] = await query(history_url, "SELECT to_jsonb(jobs) FROM jobs")
@@ -98,10 +104,22 @@ async def test_a_job_is_stored_whole(history: History, history_url: str) -> None
         "error": {"type": "ValueError", "message": "no such address", "fingerprint": "f00d", "attempt": 1},
         "tags": {"customer": "42"}, "timeout_s": 1.5, "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "outcome": "dead", "fingerprint": "f00d", "error_text": "ValueError: no such address", "payload_bytes": 20,
-        "waited_ms": None, "ran_ms": 0, "workflow_id": None, "rerun_of": None,
+        "waited_ms": None, "ran_ms": 0, "workflow_id": "WF_1", "rerun_of": None,
+        "after": [PARENT], "after_failure": "cancel", "because_of": PARENT,
     }  # fmt: skip
     times = await columns(history_url, "created_at", "run_at", "expires_at", "started_at", "finished_at")
     assert times == [(moment(made_at_ms(ID)), *[NOW] * 4)]
+
+
+@pytest.mark.parametrize("event_of", [None, BatchEvent.COMPLETE], ids=["member", "callback"])
+async def test_a_job_of_a_batch_is_read_as_one(history: History, event_of: BatchEvent | None) -> None:
+    """The history says of which batch a job is a member, or for which event of it a callback ran."""
+    fired = FiredBatch(id=BatchId("BA_1"), name="import", event=BatchEvent.COMPLETE, counts={MemberState.DEAD: 1})
+    of_batch = replace(JOB, batch="BA_1", batch_event=event_of, tags=fired.tags if event_of else JOB.tags)
+    await history.store(batch(job=of_batch))
+    found = await history.job(DEFAULT_TENANT, ID)
+    assert found is not None
+    assert (found.job.workflow, found.job.batch, found.job.batch_event) == (None, "BA_1", event_of)
 
 
 async def test_an_event_is_stored_for_each_of_its_jobs(history: History, history_url: str) -> None:

@@ -34,9 +34,8 @@ def door() -> str:
 @pytest.fixture
 async def ingest(broker: Broker, settings: IngestSettings, door: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest, whose jobs `broker` sees."""
-    with patient():
-        async with running_ingest(settings, door=door) as running:
-            yield running
+    async with running_ingest(patient(settings), door=door) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Runs an ingest on a loopback port in the event loop of the test, and sends requests to it."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import anyio
 import httpx2
@@ -18,11 +17,9 @@ from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobId
 from millstream_history import HistoryUnavailableError
-from millstream_ingest import assembly
 from millstream_ingest.assembly import Services
 from millstream_ingest.service import open_services, serve
 from millstream_ingest.settings import IngestSettings
-from millstream_submission import group_commit
 from millstream_telemetry import JobTracer
 
 MSGPACK = "application/vnd.msgpack"
@@ -69,17 +66,12 @@ async def _through_the_router(request: httpx2.Request) -> None:
 PATIENCE_S = 30.0
 
 
-@contextmanager
-def patient() -> Iterator[None]:
-    """Have ingest wait longer for Redis, while the block lasts, than a busy machine makes it wait.
+def patient(settings: IngestSettings) -> IngestSettings:
+    """Return settings to wait longer for Redis and the history than a busy machine makes ingest wait.
 
     Not for tests of how long it waits.
     """
-    with (
-        patch.object(assembly, "ANSWER_WITHIN_S", PATIENCE_S),
-        patch.object(group_commit, "ANSWER_WITHIN_S", PATIENCE_S),
-    ):
-        yield
+    return replace(settings, redis_timeout_s=PATIENCE_S, history_timeout_s=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -123,14 +115,7 @@ async def remembering_ingest(
 
     On a busy machine the first connection takes longer than a request waits for the history.
     """
-    with patient():
-        async with _remembering(replace(settings, history_url=history_url), tracer) as running:
-            yield running
-
-
-@asynccontextmanager
-async def _remembering(settings: IngestSettings, tracer: JobTracer | None) -> AsyncIterator[Ingest]:
-    async with running_ingest(settings, tracer) as running:
+    async with running_ingest(patient(replace(settings, history_url=history_url)), tracer) as running:
         history = running.services.history
         assert history is not None
 

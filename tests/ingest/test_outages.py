@@ -112,7 +112,7 @@ async def test_ingest_is_ready_while_redis_is_full(ingest: Ingest, primary: Brok
     job = await ingest.submit()
     await primary.client.config_set("maxmemory", "1")
     problem(await ingest.http.post("/v1/jobs", json={"type": "email.send"}), 503, "store-full")
-    await ingest.services.watch.look()
+    await ingest.services.watch.look(60.0)
     assert await readiness(ingest) == {"serving": True, "redis": True}
     assert (await ingest.http.post(f"/v1/jobs/{job['id']}/cancel")).status_code == 202
     await primary.client.config_set("maxmemory", "0")

@@ -16,7 +16,7 @@ from millstream_reaper.event_trimmer import EventTrimmer
 from millstream_reaper.service import duties_of
 from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, JobStore
+from millstream_streams import Broker, JobStore, QueueScripts
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 
@@ -95,7 +95,7 @@ async def test_trimmer_leaves_a_stream_alone_for_a_number_of_its_own_intervals(
 ) -> None:
     """With an interval of 0 no stream is skipped."""
     seen = ScriptsSeen()
-    store = JobStore(broker.client, broker.keys, observer=seen)
+    store = JobStore(QueueScripts(broker.client, broker.keys, observer=seen))
     duty = EventTrimmer(store, broker.registry, ReaperMetrics(metrics), keep=100, cap=300, interval_s=0.0)
     for _ in range(2):
         await duty.run_once()
@@ -128,7 +128,7 @@ async def test_trimmer_leaves_a_stream_alone_that_had_nothing_to_trim(
 ) -> None:
     """A stream that had nothing to trim is skipped for some passes, and one that grows is trimmed in each."""
     seen = ScriptsSeen()
-    store = JobStore(broker.client, broker.keys, observer=seen)
+    store = JobStore(QueueScripts(broker.client, broker.keys, observer=seen))
     duty = EventTrimmer(store, broker.registry, ReaperMetrics(metrics), keep=100, cap=300, interval_s=10.0)
     await fill_events(broker, queues[0], 500)
     await fill_events(broker, queues[1], 1000)

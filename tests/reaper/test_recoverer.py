@@ -17,7 +17,7 @@ from waiting import wait_until
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, JobSpec, JobState, JobType, Priority, Queue
 from millstream_reaper.recoverer import Recoverer, Recoveries
-from millstream_streams import Broker, CommitCode, Delivery, JobStore, StoreUnavailableError, open_broker
+from millstream_streams import Broker, CommitCode, Delivery, JobStore, QueueScripts, StoreUnavailableError, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics, TraceContext
 from millstream_telemetry.tracing.delivery_spans import delivery_span
 
@@ -33,7 +33,7 @@ def make(
 ) -> Recoverer:
     """Return a recoverer, by default one whose leases run out at once."""
     return Recoverer(
-        JobStore(broker.client, broker.keys, observer=seen) if seen else broker.store,
+        JobStore(QueueScripts(broker.client, broker.keys, observer=seen)) if seen else broker.store,
         broker.registry,
         ReaperMetrics(metrics),
         tracer or JobTracer(None),

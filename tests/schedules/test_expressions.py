@@ -1,7 +1,7 @@
 """Which rules of a schedule are accepted, and what is said of others."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -28,10 +28,13 @@ REFUSED = [
     (ScheduleRules(cron="R * * * *"), "cron", "minute"),
     (ScheduleRules(every_s=5.0, seconds=True), "seconds", "belongs to `cron`"),
     (ScheduleRules(cron="@daily", anchor=NOON), "anchor", "belongs to `every_s`"),
+    (ScheduleRules(at=datetime(9999, 12, 31, 23, tzinfo=UTC)), "at", "is not in the years 1970 to 8999"),
+    (ScheduleRules(at=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=12)))), "at", "is not in the years 1970"),
+    (ScheduleRules(every_s=60.0, anchor=datetime(9000, 1, 1, tzinfo=UTC)), "anchor", "to 8999"),
 ]
 
 
-@pytest.mark.parametrize(("rules", "field", "words"), REFUSED, ids=[words for _, _, words in REFUSED])
+@pytest.mark.parametrize(("rules", "field", "words"), REFUSED, ids=[f"{field} {words}" for _, field, words in REFUSED])
 def test_timing_of_names_the_field_that_is_wrong(rules: ScheduleRules, field: str, words: str) -> None:
     """Rules that say no time are refused with the name of the field and a sentence."""
     with pytest.raises(ScheduleError) as refused:

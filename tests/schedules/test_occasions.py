@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream_contracts import ScheduleRules
+from millstream_contracts import ScheduleRules, ms_of
+from millstream_contracts import moment as moment_of_ms
 from millstream_schedules import MAX_COUNTED, MAX_FIRED, missed, offset_of, timing_of
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -41,6 +42,27 @@ def test_a_single_moment_has_no_occasion_after_it() -> None:
     rules = ScheduleRules(at=NOON)
     assert times(rules, NOON - MINUTE) == [NOON]
     assert times(rules, NOON) == []
+
+
+MICROSECONDS = [123_400, 123_600]
+
+
+@pytest.mark.parametrize("microseconds", MICROSECONDS)
+@pytest.mark.parametrize("field", ["at", "anchor"])
+def test_an_occasion_is_found_again_by_its_milliseconds(field: str, microseconds: int) -> None:
+    """What is stored of an occasion is its Unix ms, by which it is caught up on once, not passed over or repeated."""
+    moment = NOON + timedelta(microseconds=microseconds)
+    rules = ScheduleRules(**{field: moment, **({"every_s": 86_400.0} if field == "anchor" else {})})
+    timing = timing_of(rules, "name")
+    first = timing.next_after(NOON)
+    assert first is not None
+    assert abs(first.nominal - moment) < timedelta(milliseconds=1)
+    due = moment_of_ms(ms_of(first.nominal))
+    assert due == first.nominal
+    caught = missed(timing, due, NOON + HOUR, rules)
+    assert ([one.nominal for one in caught.fire], caught.dropped) == ([first.nominal], 0)
+    following = timing.next_after(due)
+    assert following is None if field == "at" else following and following.nominal == due + DAY
 
 
 def test_between_takes_its_start_and_leaves_its_end() -> None:

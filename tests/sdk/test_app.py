@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 from sdk.contexts import make_context
 
-from millstream import App, Context, HandlerError, JobRef, LifespanError, NotBoundError, Retry, SyncClient, SyncContext
+from millstream import (
+    App,
+    Context,
+    HandlerError,
+    JobRef,
+    KeyLimits,
+    LifespanError,
+    NotBoundError,
+    QueueLimits,
+    Retry,
+    SyncClient,
+    SyncContext,
+)
 from millstream.jobs.submitter import current_submitter
 from millstream_contracts import TypePolicy
 
@@ -355,3 +367,39 @@ def test_bind_raises_when_the_client_is_a_sync_one() -> None:
     ):
         app.bind(client)
     assert app.submitter is None
+
+
+def test_limits_are_declared_with_the_handler() -> None:
+    """A handler keeps the limits that it declares, for workers to set them; one without has none."""
+    app = App("shop")
+    limits = QueueLimits(concurrency=20, per_key=KeyLimits(concurrency=2))
+
+    @app.job("mail.send", key="customer_id", limits=limits)
+    async def send(payload: dict[str, str]) -> None: ...
+
+    @app.job("mail.count")
+    async def count() -> int:
+        return 1
+
+    assert (app.handlers["mail.send"].limits, app.handlers["mail.count"].limits) == (limits, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"limits": 20}, "`limits` is a QueueLimits, such as QueueLimits"),
+        ({"limits": QueueLimits(concurrency=-1)}, "Expected `int` >= 1"),
+        ({"limits": QueueLimits(rate="100")}, "Expected `str` matching regex"),
+        ({"limits": QueueLimits(concurrency=3), "partitions": 4}, "`concurrency` of `limits` is split between the 4"),
+        ({"limits": QueueLimits(rate="3/s"), "partitions": 4}, "it lets 3 start at once"),
+        ({"limits": QueueLimits(cap=9), "partitions": 4}, "`cap` of `limits` holds in one partition alone"),
+    ],
+)
+def test_limits_that_cannot_hold_are_refused_at_import(options: dict[str, Any], says: str) -> None:
+    """A wrong limit is an error where it is written, with the type and what is wrong."""
+    with pytest.raises(HandlerError, match=r"`mail\.send`") as refused:
+
+        @App("shop").job("mail.send", **options)
+        async def send() -> None: ...
+
+    assert says in str(refused.value)

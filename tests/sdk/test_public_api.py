@@ -68,7 +68,8 @@ def test_the_clients_offer_the_same_calls() -> None:
     """`SyncClient` has the calls of `Client` with the same parameters; only the closing and iterators are others."""
 
     def named(member: Any) -> str:
-        return signature("", "", member).replace("SyncJobHandle", "JobHandle").replace("AsyncIterator", "Iterator")
+        text = signature("", "", member).replace("AsyncIterator", "Iterator")
+        return re.sub(r"\bSync(JobHandle|WorkflowRun|BatchHandle|BatchBlock)\b", r"\1", text)
 
     def calls(cls: type) -> dict[str, str]:
         return {
@@ -79,6 +80,8 @@ def test_the_clients_offer_the_same_calls() -> None:
 
     assert calls(millstream.SyncClient) == calls(millstream.Client)
     assert calls(millstream.SyncJobHandle) == calls(millstream.JobHandle)
+    assert calls(millstream.SyncWorkflowRun) == calls(millstream.WorkflowRun)
+    assert calls(millstream.SyncBatchHandle) == calls(millstream.BatchHandle)
 
 
 def test_errors_are_named_as_users_import_them() -> None:

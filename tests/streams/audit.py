@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Struct
 
-from millstream_contracts import JobId, JobState, Queue
+from millstream_contracts import JobId, JobState, Priority, Queue
 from millstream_streams import Broker
 from millstream_streams.store.keys import GROUP, PRIORITIES
 from millstream_streams.store.plain import deliveries_of, version_of
@@ -16,6 +16,8 @@ class Snapshot(Struct, frozen=True):
 
     jobs: dict[str, Hash]
     ttl_ms: dict[str, int]
+    lanes: dict[str, list[str]]
+    """The jobs that limits hold back, by `<priority index>:<key>`."""
     ready: list[dict[str, str]]
     """Per priority: entry to job id."""
     pending: list[set[str]]
@@ -41,6 +43,7 @@ class Snapshot(Struct, frozen=True):
         ]
         found += [("due", str(self.due[job_id]))] if job_id in self.due else []
         found += [("blocked", "")] if job_id in self.blocked else []
+        found += [(f"backlog:{name}", "") for name, ids in self.lanes.items() for one in ids if one == job_id]
         return found + [("dlq", entry) for entry, named in self.dead.items() if named == job_id]
 
 
@@ -99,9 +102,16 @@ def _misplaced(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     return [] if found == wanted else [f"{job_id} is {state}: it belongs at {wanted} and stands at {found}"]
 
 
+def priority_place(fields: Hash) -> int:
+    """Return the place of a job's stream among the three: their entries may have the same ids."""
+    return PRIORITIES.index(Priority(fields.get("priority", b"normal").decode()))
+
+
 def _home(fields: Hash) -> list[tuple[str, str]]:
     """Return the only places in which a job with this hash may be."""
     match JobState(fields["state"].decode()):
+        case JobState.QUEUED if "entry" not in fields:
+            return [(f"backlog:{priority_place(fields) + 1}:{fields.get('lane', b'').decode()}", "")]
         case JobState.QUEUED | JobState.RUNNING:
             return [(f"ready:{fields.get('priority', b'normal').decode()}", fields["entry"].decode())]
         case JobState.SCHEDULED:
@@ -121,7 +131,7 @@ def _misheld(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
     """
     is_running, has_succeeded = fields["state"] == b"running", fields["state"] == b"succeeded"
     complaints = []
-    if is_running and not any(fields["entry"].decode() in entries for entries in snapshot.pending):
+    if is_running and fields["entry"].decode() not in snapshot.pending[priority_place(fields)]:
         complaints.append(f"{job_id} is running, and pending with no worker")
     if is_running != bool(fields.get("token")) and not has_succeeded:
         complaints.append(f"{job_id} is {fields['state'].decode()} with the token {fields.get('token')!r}")
@@ -159,6 +169,7 @@ def _deathless(snapshot: Snapshot, job_id: str, fields: Hash) -> list[str]:
 def _strays(snapshot: Snapshot) -> list[str]:
     named = [(f"ready {entry}", job_id) for entries in snapshot.ready for entry, job_id in entries.items()]
     named += [("due", job_id) for job_id in snapshot.due]
+    named += [(f"backlog {name}", job_id) for name, ids in snapshot.lanes.items() for job_id in ids]
     named += [("blocked", job_id) for job_id in snapshot.blocked]
     named += [(f"dlq {entry}", job_id) for entry, job_id in snapshot.dead.items()]
     complaints = [f"{place} names {job_id}, which is no job" for place, job_id in named if job_id not in snapshot.jobs]
@@ -187,17 +198,41 @@ async def _read(broker: Broker, queue: Queue) -> Snapshot:
     ids = [JobId(key.decode().removeprefix(keys.job_prefix)) for key in job_keys]
     alive = [(job_id, at) for at, job_id in enumerate(ids) if found[2 * at]]
     return Snapshot(
+        lanes=await _lanes(broker, queue),
         jobs={job_id: {name.decode(): value for name, value in found[2 * at].items()} for job_id, at in alive},
         ttl_ms={job_id: found[2 * at + 1] for job_id, at in alive},
         ready=[_ids_by_entry(stream) for stream in (high, normal, low)],
         pending=[_entries(rows) for rows in pending],
-        due={member.decode(): int(score) for member, score in due},
+        due={member.decode(): int(score) for member, score in due if not member.startswith(b"~")},
         dead=_ids_by_entry(dlq),
         blocked={member.decode(): int(score) for member, score in blocked},
         outbox={member.decode(): int(score) for member, score in outbox},
         open_parents=await _open_parents(broker, queue),
         expiring={member.decode(): int(score) for member, score in expiring},
     )
+
+
+async def _lanes(broker: Broker, queue: Queue) -> dict[str, list[str]]:
+    prefix = f"{broker.keys.namespace}:{{{queue.tag}}}:backlog:"
+    keys = [key async for key in broker.client.scan_iter(match=f"{prefix}*", count=1000)]
+    lanes = {
+        key.decode().removeprefix(prefix): [one.decode() for one in await broker.client.lrange(key, 0, -1)]
+        for key in keys
+    }
+    for index, singles in enumerate(await singles_of(broker, queue), start=1):
+        for job_id, key in singles:
+            lanes.setdefault(f"{index}:{key}", []).insert(0, job_id)
+    return lanes
+
+
+async def singles_of(broker: Broker, queue: Queue) -> list[list[tuple[str, str]]]:
+    """Return the jobs that share a list because each is alone of its key, with that, by priority."""
+    keys, reading = broker.keys.of(queue), broker.client.pipeline(transaction=False)
+    for priority in PRIORITIES:
+        reading.lrange(keys.singles_of(priority), 0, -1)
+    found = await reading.execute()
+    pairs = [[raw.decode().partition(" ") for raw in one] for one in found]
+    return [[(job_id, key) for job_id, _, key in one] for one in pairs]
 
 
 async def _open_parents(broker: Broker, queue: Queue) -> dict[str, set[str]]:

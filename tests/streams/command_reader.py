@@ -8,7 +8,7 @@ from pathlib import Path
 import redis.asyncio
 from streams.script_reader import commands_of, hints_of
 
-from millstream_streams.store.scripting import FLEET, SCHEDULES, script_names
+from millstream_streams.store.scripting import ACCESS, AUDIT, BATCHES, FLEET, SCHEDULES, WORKFLOWS, script_names
 
 _READING = Path(str(files("millstream_streams"))) / "reading"
 _RECEIVERS = {
@@ -34,9 +34,17 @@ _SUBCOMMANDS = {
 _PARTS = {
     "registry": "registry",
     "schedules": "schedules",
+    "workflows": "../workflows/workflows",
+    "batches": "../batches/batches",
     "views": "views",
     "listing": "listing",
     "stack_answers": "stack_answers",
+    "api_keys": "api_keys",
+    "tenants": "tenants",
+    "tenant_remains": "tenant_remains",
+    "audit_trail": "audit_trail",
+    "rate_tokens": "rate_tokens",
+    "sessions": "api_keys",
     "callbacks": "callbacks",
     "stored_jobs": "stored_jobs",
     "event_lag": "event_lag",
@@ -46,6 +54,25 @@ _PARTS = {
     "store": "job_store",
 }
 """The names of the parts of the store in services, and the module of each."""
+
+_FLOW_READERS = {
+    "_nodes": "../workflows/node_reader",
+    "_inputs": "../workflows/input_reader",
+    "_rerunner": "../workflows/rerunner",
+    "_members": "../batches/member_reader",
+    "_shards": "../store/flow_shards",
+}
+"""Parts of `workflows` and `batches` that read, by the names under which they have them."""
+
+_FOLDER_OF = {
+    "api_keys": ACCESS,
+    "tenants": ACCESS,
+    "audit_trail": AUDIT,
+    "rate_tokens": ACCESS,
+    "schedules": SCHEDULES,
+    "../workflows/workflows": WORKFLOWS,
+    "../batches/batches": BATCHES,
+}
 
 _CALLS_OTHERS = {"ready_reader": ["consumers"], "event_feed": ["consumers", "views"], "listing": ["views"]}
 
@@ -57,7 +84,7 @@ def uses_of(folder: Path) -> set[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
                 part = _name(node.value).removeprefix("_")
-                if part in {*_PARTS, "broker"}:
+                if part in {*_PARTS, "dependencies", "queue_settings", "budgets", "broker"}:
                     found.add((part, node.attr))
     return found
 
@@ -68,8 +95,12 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
     for part, method in uses:
         if part == "broker" and method in {"reader", "feed", "live_feed"}:
             found |= _commands_of_module(_PARTS[method])
-        elif part == "store" and method in script_names():
+        elif part in {"store", "dependencies"} and method in script_names():
             found |= commands_of(method)
+        elif part == "queue_settings":
+            found |= {"hgetall", *commands_of("tune"), *commands_of("pause")}
+        elif part == "budgets":
+            found |= {*commands_of("begin_deal"), *commands_of("deal")}
         elif part in _PARTS.keys() - {"store", "reader", "feed", "live_feed"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found
@@ -77,14 +108,32 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
 
 def topics_told(uses: set[tuple[str, str]]) -> set[str]:
     """Return the topics of the hints that the scripts behind these uses publish."""
-    scripts = [method for part, method in uses if part == "store" and method in script_names()]
-    scripts += [f"{SCHEDULES}{method}" for part, method in uses if f"{SCHEDULES}{method}" in script_names(SCHEDULES)]
-    return set().union(*(hints_of(name) for name in scripts))
+    scripts = [method for part, method in uses if part in {"store", "dependencies"} and method in script_names()]
+    for folder in (SCHEDULES, WORKFLOWS, BATCHES):
+        scripts += [
+            f"{folder}{method}"
+            for part, method in uses
+            if f"{part}/" == folder and f"{folder}{method}" in script_names(folder)
+        ]
+    scripts += [
+        f"{ACCESS}{method}"
+        for part, method in uses
+        if part in {"api_keys", "tenants"} and f"{ACCESS}{method}" in script_names(ACCESS)
+    ]
+    told = {"queues"} if ("registry", "add_queues") in uses else set[str]()
+    return told.union(*(hints_of(name) for name in scripts))
 
 
 def topics_heard(uses: set[tuple[str, str]]) -> set[str]:
     """Return the topics that these uses subscribe to."""
-    topics = {"listen_due": "due", "listen_outbox": "outbox", "listen_settled": "settled", "listen_cancel": "cancel:"}
+    topics = {
+        "listen_due": "due",
+        "listen_outbox": "outbox",
+        "listen_settled": "settled",
+        "listen_cancel": "cancel:",
+        "listen_keys": "keys",
+        "listen_queues": "queues",
+    }
     return {topics[method] for part, method in uses if part == "broker" and method in topics}
 
 
@@ -104,7 +153,7 @@ def _commands_of_method(module: str, method: str) -> set[str]:
             continue
         found |= _commands_in(code)
         for node in ast.walk(code):
-            found |= _commands_of_script(node, SCHEDULES if module == "schedules" else FLEET)
+            found |= _commands_of_script(node, _FOLDER_OF.get(module, FLEET))
             own = methods if isinstance(node, ast.Attribute) and _name(node.value) == "self" else functions
             name = _name(node)
             if name in own and name not in seen:
@@ -112,6 +161,8 @@ def _commands_of_method(module: str, method: str) -> set[str]:
                 pending.append(own[name])
             if name == "_views":
                 found |= _commands_of_module("views")
+            if name in _FLOW_READERS and module in _FOLDER_OF:
+                found |= _commands_of_module(_FLOW_READERS[name])
             if name == "read_snapshots":
                 found |= _commands_of_module("views")
     return found
@@ -120,7 +171,7 @@ def _commands_of_method(module: str, method: str) -> set[str]:
 def _commands_of_script(node: ast.AST, folder: str) -> set[str]:
     """Return the commands of the script of a folder that is run here, if one is."""
     match node:
-        case ast.Call(func=ast.Attribute(attr="_run"), args=[ast.Constant(value=str(name)), *_]):
+        case ast.Call(func=ast.Attribute(attr="_run" | "run"), args=[ast.Constant(value=str(name)), *_]):
             return commands_of(folder + name)
     return set()
 

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from redis_servers import SERVERS, ServerPool, Servers
 from streams.audit import audit, recount
+from streams.gate_audit import audit_gate
 from streams.server_choice import is_for_every_program, servers_of
+from streams.unique_audit import audit_unique
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import Broker
@@ -32,7 +34,10 @@ async def queue(broker: Broker) -> AsyncIterator[Queue]:
     """Yield a queue, and check at the end that each job is in one place and has an event for each transition."""
     queue = Queue(DEFAULT_TENANT, JobType("email.send"))
     yield queue
-    await recount(broker, await audit(broker, queue), queue)
+    snapshot = await audit(broker, queue)
+    await audit_gate(broker, queue, snapshot)
+    await audit_unique(broker, queue, snapshot)
+    await recount(broker, snapshot, queue)
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 """Runs random transitions on one queue in Redis and on a model beside it, and compares both."""
 
-import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
-from hypothesis.stateful import RuleBasedStateMachine, invariant
+from hypothesis.stateful import invariant
 from streams.audit import audit, counts_of
+from streams.machine_on_redis import MachineOnRedis
 from streams.model import FOLLOWS, Expected, follow, must_be_told, resolve
-from streams.seeds import LONG_AGO_MS, TTL_MS, commit, events, new_job, nonce
+from streams.seeds import LONG_AGO_MS, TTL_MS, commit, events, new_job
 
 from millstream_contracts import DEFAULT_TENANT, AfterFailure, JobId, JobType, Outcome, Priority, Queue
 from millstream_streams import (
-    Broker,
     CommitCode,
     Delivery,
     Edge,
@@ -22,21 +20,23 @@ from millstream_streams import (
     ReadEntry,
     ResolveCode,
     Told,
-    open_broker,
 )
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
 
-class Ground(RuleBasedStateMachine):
+class Ground(MachineOnRedis):
     """Calls that change Redis and the model alike, and the checks that follow each."""
 
-    redis_url = ""
+    key_of_new = ""
+    """The key of the jobs that are stored next."""
 
     def __init__(self) -> None:
         super().__init__()
         self.model: dict[JobId, Expected] = {}
         self.specs: dict[JobId, NewJob] = {}
+        self.gone: dict[JobId, str] = {}
+        """The last state of jobs that were erased."""
         self.keyed: dict[bytes, tuple[str, JobId]] = {}
         self.deliveries: list[tuple[str, Delivery]] = []
         """Every delivery so far, with its worker."""
@@ -44,30 +44,16 @@ class Ground(RuleBasedStateMachine):
         """Entries that blocking reads returned and that no claim has taken, with their worker."""
         self.late: list[list[Told]] = []
         """What dispatchers that sleep have told, and will note later."""
-        self.loop = asyncio.Runner()
-        self.opened = open_broker(self.redis_url, namespace=f"t{nonce()}{nonce()}")
-        self.broker: Broker = self.do(self.opened.__aenter__())
         self.reader = self.broker.reader()
 
-    def do(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """Run one call to its end."""
-        return self.loop.run(call)
-
-    def teardown(self) -> None:
-        """Check the events against the jobs, and delete all keys."""
-        try:
-            self.do(self.check_events())
-        finally:
-            self.do(self.clean())
-            self.loop.close()
+    async def at_the_end(self) -> None:
+        """Check the events against the jobs."""
+        await self.check_events()
 
     async def clean(self) -> None:
         """Delete all keys of this run."""
         await self.reader.close()
-        keys = [key async for key in self.broker.client.scan_iter(match=f"{self.broker.keys.namespace}:*", count=1000)]
-        if keys:
-            await self.broker.client.delete(*keys)
-        await self.opened.__aexit__(None, None, None)
+        await super().clean()
 
     async def check_events(self) -> None:
         """Check that the events of each job have no gap and no impossible transition."""
@@ -78,7 +64,7 @@ class Ground(RuleBasedStateMachine):
                 assert one.version == versions.get(one.id, 0) + 1, one
                 assert one.state in FOLLOWS[states.get(one.id, "")], (states.get(one.id), one)
                 versions[one.id], states[one.id] = one.version, one.state
-        assert states == {job_id: job.state for job_id, job in self.model.items()}
+        assert states == self.gone | {job_id: job.state for job_id, job in self.model.items()}
 
     @invariant()
     def every_job_is_where_the_model_says(self) -> None:
@@ -91,6 +77,7 @@ class Ground(RuleBasedStateMachine):
             fields = snapshot.jobs[job_id]
             counts = counts_of(fields)
             assert counts == {name: getattr(job, name) for name in counts}, job_id
+            self.check_kept(job_id, job)
             kept = job.done_token if job.state == "succeeded" else job.token
             assert fields.get("token", b"").decode() == kept
             if job.is_linked and job.state == "blocked":
@@ -101,12 +88,27 @@ class Ground(RuleBasedStateMachine):
         assert depths.running == held
         assert sum(depths.queued) == sum(job.state == "queued" and not job.reader for job in self.model.values())
 
+    def check_kept(self, job_id: JobId, job: Expected) -> None:
+        """Compare what is kept of a job for its handler with the model: nothing, once it has ended."""
+        has_ended = job.state in {"succeeded", "cancelled", "expired"}
+        steps = self.do(self.broker.views.steps(QUEUE, job_id))
+        done = {name: step.content for name, step in steps.items() if step.kind != "wait"}
+        assert done == ({} if has_ended else job.steps), job_id
+        assert self.do(self.broker.views.kept_signals(QUEUE, job_id)) == ([] if has_ended else job.signals)
+
     def store(
         self, priority: Priority, delay_ms: int | None, *, is_late: bool, known: Idempotency | None = None
     ) -> None:
         """Enqueue, and apply it to the model."""
         expires_at_ms = LONG_AGO_MS if is_late else None
-        job = new_job(QUEUE, priority=priority, delay_ms=delay_ms, expires_at_ms=expires_at_ms, idempotency=known)
+        job = new_job(
+            QUEUE,
+            priority=priority,
+            delay_ms=delay_ms,
+            expires_at_ms=expires_at_ms,
+            idempotency=known,
+            key=self.key_of_new,
+        )
         (answer,) = self.do(self.broker.store.enqueue(QUEUE, [job]))
         if known and known.key in self.keyed:
             fingerprint, earlier = self.keyed[known.key]
@@ -134,15 +136,15 @@ class Ground(RuleBasedStateMachine):
         parents = list(job.open)
         if not parents:
             return
-        states = self.do(self.broker.store.listen(QUEUE, [(parent, job_id) for parent in parents]))
+        states = self.do(self.broker.dependencies.listen(QUEUE, [(parent, job_id) for parent in parents]))
         assert states == [self.model[parent].state for parent in parents]
         self.tell_children([Edge(job_id, parent, state) for parent, state in zip(parents, states, strict=True)])
-        self.do(self.broker.store.linked(QUEUE, [job_id]))
+        self.do(self.broker.dependencies.linked(QUEUE, [job_id]))
         job.is_linked = True
 
     def tell_children(self, edges: list[Edge]) -> list[ResolveCode]:
         """Resolve, and apply it to the model."""
-        codes = self.do(self.broker.store.resolve(QUEUE, edges)) if edges else []
+        codes = self.do(self.broker.dependencies.resolve(QUEUE, edges)) if edges else []
         for edge, code in zip(edges, codes, strict=True):
             assert code is resolve(self.model[edge.child], edge.parent, edge.state), edge
         return list(codes)

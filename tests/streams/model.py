@@ -3,7 +3,18 @@
 from msgspec import Struct
 from streams.seeds import ERROR, FAR_MS
 
-from millstream_contracts import AfterFailure, Cancelled, Dead, JobId, Outcome, RetryAt, Snoozed, Succeeded
+from millstream_contracts import (
+    AfterFailure,
+    Calling,
+    Cancelled,
+    Dead,
+    JobId,
+    Outcome,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+    Waiting,
+)
 from millstream_streams import ResolveCode
 
 OUTCOMES: list[Outcome] = [
@@ -12,6 +23,7 @@ OUTCOMES: list[Outcome] = [
     RetryAt(0, ERROR),
     Snoozed(FAR_MS),
     Snoozed(0),
+    Waiting("s1", FAR_MS),
     Dead("attempts", ERROR),
     Cancelled("handler"),
 ]
@@ -41,15 +53,22 @@ class Expected(Struct):
     crashes: int = 0
     deliveries: int = 0
     handbacks: int = 0
+    steps: dict[str, bytes] = {}
+    """What its handler has stored."""
+    signals: list[str] = []
+    """Those that no wait has taken yet."""
+    waiting_for: str = ""
+    calls: bool = False
+    """Whether its handler has called the jobs by which it is blocked."""
 
 
 # What may follow on what, in the order of a job's versions.
 FOLLOWS = {
     "": {"queued", "scheduled", "blocked"},
-    "blocked": {"queued", "scheduled", "cancelled", "expired", "dead"},
+    "blocked": {"queued", "scheduled", "cancelled", "expired", "dead", "blocked"},
     "queued": {"running", "cancelled", "expired", "queued"},
-    "scheduled": {"queued", "cancelled", "expired"},
-    "running": {"running", "queued", "scheduled", "succeeded", "dead", "cancelled"},
+    "scheduled": {"queued", "cancelled", "expired", "scheduled"},
+    "running": {"running", "queued", "scheduled", "blocked", "succeeded", "dead", "cancelled"},
     "dead": {"queued", "cancelled"},
 }
 
@@ -58,21 +77,23 @@ def resolve(job: Expected, parent: JobId, state: str) -> ResolveCode:
     """Apply what a job is told of one that it waits for. Returns: what the script answers."""
     if job.state != "blocked" or parent not in job.open:
         return ResolveCode.NOTED
-    if state not in SETTLED or (state == "dead" and job.after_failure == "wait"):
+    after_failure = "run" if job.calls else job.after_failure
+    if state not in SETTLED or (state == "dead" and after_failure == "wait"):
         return ResolveCode.KEPT
-    if state == "succeeded" or job.after_failure == "run":
+    if state == "succeeded" or after_failure == "run":
         job.open.remove(parent)
         if job.open:
             return ResolveCode.NOTED
-        job.state = "queued"
+        job.state, job.calls = "queued", False
         return ResolveCode.READY
     job.state, job.open = "cancelled", set()
-    return ResolveCode.ENDED
+    return ResolveCode.CANCELLED
 
 
 def must_be_told(job: Expected, state: str) -> bool:
     """Return whether a blocked job goes on, or ends, by a parent in this state."""
-    return job.state == "blocked" and (state in SETTLED - {"dead"} or (state == "dead" and job.after_failure != "wait"))
+    waits = job.after_failure == "wait" and not job.calls
+    return job.state == "blocked" and (state in SETTLED - {"dead"} or (state == "dead" and not waits))
 
 
 SETTLED = {"succeeded", "cancelled", "expired", "dead"}
@@ -92,6 +113,13 @@ def follow(job: Expected, outcome: Outcome) -> None:
             job.attempts += 1
         case Snoozed(delay_ms) if not job.cancel:
             job.state = "scheduled" if delay_ms else "queued"
+        case Waiting(signal, _) if not job.cancel:
+            has_come = signal in job.signals
+            job.state, job.waiting_for = "queued" if has_come else "scheduled", "" if has_come else signal
+        case Calling(jobs) if not job.cancel:
+            job.state, job.calls, job.open, job.is_linked = "blocked", True, set(jobs), False
         case _:
             job.state = "cancelled"
     job.is_due = False
+    if not isinstance(outcome, Waiting):
+        job.waiting_for = ""

@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from millstream_streams.store.scripting import FLEET, SCHEDULES, parts_of
+from millstream_streams.store.scripting import ACCESS, AUDIT, BATCHES, FLEET, SCHEDULES, WORKFLOWS, parts_of
 from millstream_streams.store.scripting import read_source as source
 
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
@@ -14,9 +14,38 @@ _PLACES = {
 _FLEET_PLACES = {"types": {1}, "starts": {2}, "workers": {3}, "services": {1}}
 _SCHEDULES_PLACES = {"ticks": {1}, "name_index": {2}, "outbox": {3}, "decisions": {4}}
 
-_PLACES_OF = {FLEET: _FLEET_PLACES, SCHEDULES: _SCHEDULES_PLACES}
+_FLOW_PLACES = {"flow_outbox": {1}, "flow_checks": {2}, "flow_index": {3}, "flow_totals": {4}, "flow_ended": {5}}
+_ACCESS_PLACES = {"keys": {1}, "uses": {2}, "rates": {1}, "tenants": {3}}
+_AUDIT_PLACES = {"open": {1}, "trail": {2}}
+_PLACES_OF = {
+    AUDIT: _AUDIT_PLACES,
+    ACCESS: _ACCESS_PLACES,
+    FLEET: _FLEET_PLACES,
+    SCHEDULES: _SCHEDULES_PLACES,
+    WORKFLOWS: _FLOW_PLACES,
+    BATCHES: _FLOW_PLACES,
+}
 
-PARTS = ("numbers", "queue", "past", "moves", "dependents", "callbacks", "heartbeats", "fleet", "schedules")
+PARTS = (
+    "numbers",
+    "queue",
+    "past",
+    "moves",
+    "gate",
+    "unique",
+    "release",
+    "steps",
+    "dependents",
+    "holding",
+    "callbacks",
+    "heartbeats",
+    "fleet",
+    "shards",
+    "schedules",
+    "flows",
+    "workflows",
+    "batches",
+)
 """The parts in the order of headers: each uses only those before it."""
 
 _WORD = r"(?<![\w.])[A-Za-z_]+\b"
@@ -60,7 +89,7 @@ def used_keys(name: str) -> set[int]:
     shared = _functions(_code(_prelude(name)))
     places = next((found for folder, found in _PLACES_OF.items() if name.startswith(folder)), _PLACES)
     seen: set[str] = set()
-    pending, found = [_code(source(name))], set()
+    pending, found = [_code(source(name)), _top_level(_code(_prelude(name)))], set()
     while pending:
         code = pending.pop()
         words = set(re.findall(_WORD, code))
@@ -78,7 +107,7 @@ def commands_of(name: str) -> set[str]:
 
 def hints_of(name: str) -> set[str]:
     """Return the topics of the hints that a script publishes."""
-    pattern = r"(?<!function )hint(?:_of_shard)?\('([a-z:]+)'"
+    pattern = r"(?:(?<!function )hint(?:_of_shard)?\(|':hints:)'?([a-z:]+)'"
     return {topic for code in _reached(name) for topic in re.findall(pattern, code)}
 
 
@@ -86,7 +115,7 @@ def _reached(name: str) -> list[str]:
     """Return the code of a script, and of every function of the prelude that it calls."""
     shared = _functions(_uncommented(_prelude(name)))
     seen: set[str] = set()
-    pending, found = [_uncommented(source(name))], []
+    pending, found = [_uncommented(source(name)), _top_level(_uncommented(_prelude(name)))], []
     while pending:
         code = pending.pop()
         found.append(code)
@@ -137,11 +166,19 @@ def _code(text: str) -> str:
     return re.sub(r"'[^'\n]*'", "''", _uncommented(text))
 
 
+# A function that stands in a single line must not swallow the next one's body.
+_IN_A_LINE = re.compile(r"^local function (\w+)\([^)\n]*\) (.*) end$", re.MULTILINE)
+_IN_LINES = re.compile(r"^local function (\w+)\([^)\n]*\)\n(.*?)^end", re.DOTALL | re.MULTILINE)
+
+
 def _functions(code: str) -> dict[str, str]:
-    # One that stands in a single line must not swallow the next one's body.
-    lines = re.findall(r"^local function (\w+)\([^)\n]*\) (.*) end$", code, re.MULTILINE)
-    bodies = re.findall(r"^local function (\w+)\([^)\n]*\)\n(.*?)^end", code, re.DOTALL | re.MULTILINE)
-    return dict(lines + bodies)
+    return dict(re.findall(_IN_A_LINE, code) + re.findall(_IN_LINES, code))
+
+
+def _top_level(code: str) -> str:
+    """Return what runs in each script that has a part, without its functions and its names for keys."""
+    outside = re.sub(_IN_LINES, "", re.sub(_IN_A_LINE, "", code))
+    return "\n".join(line for line in outside.splitlines() if "KEYS[" not in line)
 
 
 def _acl_name(command: str, next_word: str) -> str:

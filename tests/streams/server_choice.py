@@ -14,6 +14,7 @@ ONCE = {
     "test_hints_of_scripts": _OURS,
     "test_second_lives": _OURS,
     "test_mutations": _TESTS_OF_TESTS,
+    "test_unique_machine.test_random_transitions_find_what_breaks_unique_keys": _TESTS_OF_TESTS,
     "test_listing.test_a_forged_cursor_is_refused": _TEXT,
 }
 """Tests that run on the default server alone."""

@@ -122,6 +122,16 @@ async def test_claim_returns_the_same_jobs_when_its_answer_was_lost(broker: Brok
     assert await everything(broker, queue) == before
 
 
+async def test_a_claim_that_was_sent_again_began_with_its_first_try(broker: Broker, queue: Queue) -> None:
+    """What the first try took has been running since then: its wait for a worker ended there."""
+    (job_id,) = await seed(broker, queue)
+    call = {"consumer": "w1", "nonce": nonce(), "limit": 1}
+    (first,) = (await broker.store.claim(queue, **call)).deliveries
+    await broker.client.hset(broker.keys.of(queue).job(job_id), "started_at", first.claimed_at_ms - 5_000)
+    (again,) = (await broker.store.claim(queue, **call, resume=True)).deliveries
+    assert again.claimed_at_ms == first.claimed_at_ms - 5_000
+
+
 async def test_claim_fills_up_when_resuming_leaves_room(broker: Broker, queue: Queue) -> None:
     """Resuming counts against the limit; the rest of it is read as usual."""
     ids = await seed(broker, queue, 5)

@@ -1,6 +1,7 @@
 """On a Redis Cluster each queue lives in one slot, and the slots are on different servers."""
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import anyio
@@ -25,7 +26,7 @@ from topologies.cluster import SLOTS, slot_of
 from waiting import wait_until
 
 from millstream_cli.redis_finder import RedisBinary
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, RetryAt
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, RetryAt, Tenant
 from millstream_streams import NEEDS, ActionCode, Broker, CommitCode, ReadEntry, open_broker
 
 
@@ -182,3 +183,28 @@ async def test_many_calls_at_once_are_no_more_than_a_node_takes(broker: Broker, 
     for queue in queues:
         assert (await broker.store.measure(queue)).queued == (0, 50, 0)
     assert (await take_one(broker, queues[0])).queue == queues[0]
+
+
+async def test_the_keys_of_a_tenant_are_found_on_every_node(broker: Broker, queues: list[Queue]):
+    """A walk goes node by node, goes on where it was, and removes what lies in any slot, and nothing of another."""
+    acme = Tenant("acme")
+    theirs = [Queue(acme, JobType(f"t{number}")) for number in range(30)]
+    assert len({slot_of(queue.tag) * 3 // SLOTS for queue in theirs}) == 3
+    for queue in (*theirs, *queues):
+        await seed(broker, queue)
+        await broker.settings.suspend(queue)
+    await broker.registry.add_queues([*theirs, *queues])
+    assert await broker.tenant_remains.forget(acme) == len(theirs)
+    for keep_closed, most in ((True, len(theirs)), (False, 0)):
+        removed, cursor = Counter[str](), ""
+        while True:
+            # No time: one step of the walk for each call.
+            swept = await broker.tenant_remains.sweep(acme, cursor, keep_closed=keep_closed, within_s=0.0)
+            removed += swept.removed
+            cursor = swept.cursor
+            if not cursor:
+                break
+        assert removed["jobs"] == (len(theirs) if keep_closed else 0)
+        left = [key async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:{{{acme}/*")]
+        assert len(left) == most
+    assert [len(await take(broker, queue)) for queue in queues if await broker.settings.release(queue)] == [1, 1, 1]

@@ -32,6 +32,8 @@ from millstream_contracts import (
     HandedBack,
     JobError,
     JobState,
+    KeptLine,
+    KeptLines,
     Outcome,
     Priority,
     Progress,
@@ -40,7 +42,8 @@ from millstream_contracts import (
     Snoozed,
     Succeeded,
 )
-from millstream_streams import Broker, Commit, CommitCode, Delivery
+from millstream_streams import HISTORY_GROUP, Broker, Commit, CommitCode, Delivery
+from millstream_streams.reading.consumers import make_group
 
 RESULT = msgspec.Raw(msgspec.msgpack.encode({"sent": 3}))
 
@@ -426,3 +429,35 @@ async def test_commit_refuses_a_hand_back(broker: Broker, queue: Queue) -> None:
     running = await seed_running(broker, queue)
     with pytest.raises(TypeError, match="hand_back"):
         await commit(broker, running, HandedBack())
+
+
+@any_outcome
+@pytest.mark.parametrize("has_group", [True, False])
+async def test_log_lines_go_with_the_event_of_the_end(
+    broker: Broker, queue: Queue, outcome: Outcome, has_group: bool
+) -> None:
+    """Each job of a call has its own lines in its event, whatever its outcome; none has any if no group stores them."""
+    if has_group:
+        await make_group(broker.client, broker.keys.of(queue).events, HISTORY_GROUP)
+    first, second, third = await seed(broker, queue, 3)
+    kept = {
+        first: KeptLines(0, [KeptLine(1, "info", "a")]),
+        third: KeptLines(2, [KeptLine(2, "info", "b", {"c": "d"})]),
+    }
+    commits = [Commit(one, outcome, TTL_MS, None, kept.get(one.id)) for one in await take(broker, queue)]
+    await broker.store.commit(queue, worker="w1", commits=commits)
+    told = {job.id: job.log_lines for job in (await events(broker, queue))[-1].jobs}
+    assert told == {job_id: kept.get(job_id) if has_group else None for job_id in (first, second, third)}
+
+
+async def test_lines_of_a_stale_outcome_are_not_those_of_its_job(broker: Broker, queue: Queue) -> None:
+    """Lines go by job and token: another delivery of the job in the same call adds none."""
+    await make_group(broker.client, broker.keys.of(queue).events, HISTORY_GROUP)
+    stale = await seed_running(broker, queue)
+    await recover_all(broker, queue)
+    owner = await take_one(broker, queue)
+    lost, won = (KeptLines(0, [KeptLine(1, "info", word)]) for word in ("lost", "won"))
+    commits = [Commit(owner, Succeeded(), TTL_MS, None, won), Commit(stale, Succeeded(), TTL_MS, Progress(1.0), lost)]
+    await broker.store.commit(queue, worker="w1", commits=commits)
+    [job] = (await events(broker, queue))[-1].jobs
+    assert job.log_lines == won

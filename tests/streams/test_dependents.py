@@ -29,7 +29,7 @@ async def seed_blocked(
     """Store a job that waits for these, and note it at them."""
     job = new_job(queue, parents=Parents(tuple(parents), tuple(parents), after_failure), **options)
     await broker.store.enqueue(queue, [job])
-    await broker.store.listen(queue, [(parent, job.id) for parent in parents])
+    await broker.dependencies.listen(queue, [(parent, job.id) for parent in parents])
     return job.id
 
 
@@ -37,16 +37,16 @@ async def tell(broker: Broker, queue: Queue) -> list[ResolveCode]:
     """Tell the children of all jobs that have settled, as the messenger does."""
     codes: list[ResolveCode] = []
     while True:
-        news, _ = await broker.store.take_news(queue, lease_s=0.0)
+        news, _ = await broker.dependencies.take_news(queue, lease_s=0.0)
         edges = [(one, child) for one in news for child in one.children]
         if not edges:
             return codes
-        found = await broker.store.resolve(queue, [Edge(child, one.id, one.state) for one, child in edges])
+        found = await broker.dependencies.resolve(queue, [Edge(child, one.id, one.state) for one, child in edges])
         told = [
             Told(one.id, one.version, child, code is ResolveCode.KEPT)
             for (one, child), code in zip(edges, found, strict=True)
         ]
-        await broker.store.end_news(queue, told)
+        await broker.dependencies.end_news(queue, told)
         codes += found
 
 
@@ -105,8 +105,8 @@ async def test_an_edge_counts_once_however_often_it_is_told(broker: Broker, queu
     child = await seed_blocked(broker, queue, [first.id, second.id], "run")
     await commit(broker, first, outcome)
     edges = [Edge(child, first.id, "succeeded")] * 2
-    assert await broker.store.resolve(queue, edges) == [ResolveCode.NOTED, ResolveCode.NOTED]
-    assert await broker.store.resolve(queue, edges) == [ResolveCode.NOTED, ResolveCode.NOTED]
+    assert await broker.dependencies.resolve(queue, edges) == [ResolveCode.NOTED, ResolveCode.NOTED]
+    assert await broker.dependencies.resolve(queue, edges) == [ResolveCode.NOTED, ResolveCode.NOTED]
     assert await state_of(broker, queue, child) is JobState.BLOCKED
 
 
@@ -117,7 +117,7 @@ async def test_a_job_that_runs_is_not_started_again_by_a_late_message(broker: Br
     await commit(broker, parent)
     await tell(broker, queue)
     await take_one(broker, queue)
-    assert await broker.store.resolve(queue, [Edge(child, parent.id, "succeeded")]) == [ResolveCode.NOTED]
+    assert await broker.dependencies.resolve(queue, [Edge(child, parent.id, "succeeded")]) == [ResolveCode.NOTED]
     assert await state_of(broker, queue, child) is JobState.RUNNING
 
 
@@ -170,10 +170,10 @@ async def test_what_happens_between_take_and_end_is_told_too(broker: Broker, que
     parent = await seed_running(broker, queue)
     child = await seed_blocked(broker, queue, [parent.id])
     await commit(broker, parent, Dead("attempts", ERROR))
-    ((news,), _) = await broker.store.take_news(queue)
+    ((news,), _) = await broker.dependencies.take_news(queue)
     await broker.store.redrive(queue, [parent.id])
     await commit(broker, await take_one(broker, queue))
-    assert await broker.store.end_news(queue, [Told(parent.id, news.version, child, is_kept=True)]) == 0
+    assert await broker.dependencies.end_news(queue, [Told(parent.id, news.version, child, is_kept=True)]) == 0
     assert await tell(broker, queue) == [ResolveCode.READY]
 
 
@@ -213,7 +213,10 @@ async def test_listen_answers_with_the_state_of_a_parent_that_has_ended(broker: 
     parent = await seed_running(broker, queue)
     await commit(broker, parent)
     child = new_job(queue)
-    assert await broker.store.listen(queue, [(parent.id, child.id), (child.id, parent.id)]) == ["succeeded", "unknown"]
+    assert await broker.dependencies.listen(queue, [(parent.id, child.id), (child.id, parent.id)]) == [
+        "succeeded",
+        "unknown",
+    ]
     assert await broker.client.exists(broker.keys.of(queue).children_prefix + parent.id) == 0
 
 
@@ -249,7 +252,7 @@ async def test_rounds_tell_all_children(broker: Broker, queue: Queue) -> None:
     for _ in range(3):
         jobs = [new_job(queue, parents=Parents((parent.id,), (parent.id,))) for _ in range(100)]
         await broker.store.enqueue(queue, jobs)
-        await broker.store.listen(queue, [(parent.id, job.id) for job in jobs])
+        await broker.dependencies.listen(queue, [(parent.id, job.id) for job in jobs])
     await commit(broker, parent)
     assert await tell(broker, queue) == [ResolveCode.READY] * 300
     assert (await broker.store.measure(queue)).outbox == 0
@@ -260,10 +263,10 @@ async def test_take_blocked_leases_what_is_not_linked(broker: Broker, queue: Que
     (parent,) = await seed(broker, queue)
     child = await seed_blocked(broker, queue, [parent])
     await broker.client.zadd(broker.keys.of(queue).blocked, {child: 1})
-    (blocked,), _ = await broker.store.take_blocked(queue)
+    (blocked,), _ = await broker.dependencies.take_blocked(queue)
     assert (blocked.id, blocked.parents) == (child, [parent])
-    assert await broker.store.linked(queue, [child]) == 1
-    found, next_in_ms = await broker.store.take_blocked(queue)
+    assert await broker.dependencies.linked(queue, [child]) == 1
+    found, next_in_ms = await broker.dependencies.take_blocked(queue)
     assert found == []
     assert next_in_ms is not None
     assert next_in_ms > 50_000
@@ -281,7 +284,7 @@ async def test_garbage_in_a_key_stops_no_other_job(broker: Broker, torn_queue: Q
     await commit(broker, second)
     if key == "outbox":
         await broker.client.delete(torn)
-        assert await broker.store.resolve(queue, [Edge(whole, second.id, "succeeded")]) == [ResolveCode.READY]
+        assert await broker.dependencies.resolve(queue, [Edge(whole, second.id, "succeeded")]) == [ResolveCode.READY]
     await tell(broker, queue)
     await broker.client.delete(torn)
     assert await state_of(broker, queue, whole) is JobState.QUEUED

@@ -21,8 +21,8 @@ from streams.seeds import (
 )
 
 from millstream_contracts import JobState, Priority, Queue, limits
-from millstream_streams import Broker, EnqueueCode, Idempotency, JobStore, NewJob, RedisClock
-from millstream_streams.store import job_store
+from millstream_streams import Broker, EnqueueCode, Idempotency, JobStore, NewJob, QueueScripts, RedisClock
+from millstream_streams.store import script_runner
 from millstream_streams.store.scripting import run_script
 
 
@@ -221,8 +221,8 @@ async def test_enqueue_keeps_partitions_apart(broker: Broker, queue: Queue) -> N
 async def enqueue_by(broker: Broker, queue: Queue, job: NewJob, not_after_ms: int, options: str = "") -> Any:
     """Send one call as JobStore sends it, with a bound of this time; return the reply for the job."""
     keys = broker.keys.of(queue)
-    arguments = [keys.job_prefix, limits.IDEMPOTENCY_TTL_S * 1000, not_after_ms, job.id, job.spec, options]
-    script = job_store.load_script("enqueue")
+    arguments = [keys.job_prefix, limits.IDEMPOTENCY_TTL_S * 1000, not_after_ms, "", job.id, job.spec, options]
+    script = script_runner.load_script("enqueue")
     return (await run_script(broker.client, script, keys.script_keys, arguments))[1]
 
 
@@ -247,13 +247,24 @@ async def test_enqueue_meets_a_job_that_is_still_there_however_late(broker: Brok
 async def test_enqueue_stores_a_late_job_that_has_a_key(broker: Broker, queue: Queue) -> None:
     """An idempotency key is kept for longer than any call lasts, so a call with one is never too late."""
     key = broker.keys.of(queue).idempotency_prefix + "k"
-    options = f"2      f00d {key}"
+    options = f"2         f00d {key}"
     assert await enqueue_by(broker, queue, new_job(queue), LONG_AGO_MS, options) == EnqueueCode.STORED
+
+
+@pytest.mark.parametrize("more", [{}, {"delay_ms": 60_000}, {"key": "acme"}], ids=["plain", "later", "with a key"])
+async def test_enqueue_keeps_who_has_submitted_a_job(broker: Broker, queue: Queue, more: dict[str, Any]) -> None:
+    """A job says who has submitted it, whatever else there is to it, and one without an owner says nothing."""
+    own, other = new_job(queue, owner="7Kq2vXbA", **more), new_job(queue, **more)
+    await broker.store.enqueue(queue, [own, other])
+    assert [(await job_of(broker, queue, one.id)).submitted_by for one in (own, other)] == ["7Kq2vXbA", None]
+    assert [await broker.views.owner(queue, one.id) for one in (own, other)] == ["7Kq2vXbA", ""]
+    if not more:
+        assert (await take_one(broker, queue)).id == own.id
 
 
 def slow_store(broker: Broker, by_s: float) -> JobStore:
     """Return a store of a process whose clock is late by this much."""
-    return JobStore(broker.client, broker.keys, clock=RedisClock(wall=lambda: time.time() - by_s))
+    return JobStore(QueueScripts(broker.client, broker.keys), clock=RedisClock(wall=lambda: time.time() - by_s))
 
 
 async def test_enqueue_learns_the_time_from_a_refusal(broker: Broker, queue: Queue) -> None:

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from streams.audit import audit
+from streams.gate_audit import audit_gate
 from streams.seeds import (
     ERROR,
+    FAR_MS,
     commit,
     everything,
     job_of,
@@ -16,18 +18,42 @@ from streams.seeds import (
     new_job,
     seed,
     seed_dead,
+    seed_running,
     take,
+    take_one,
 )
+from streams.test_breaker import state_of
+from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
-from millstream_contracts import DEFAULT_TENANT, Dead, JobState, JobType, Progress, Queue, RetryAt, Snoozed, Succeeded
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    Breaker,
+    BreakerState,
+    Dead,
+    JobState,
+    JobType,
+    Priority,
+    Progress,
+    Queue,
+    QueueLimits,
+    RetryAt,
+    Snoozed,
+    Succeeded,
+    Waiting,
+)
 from millstream_streams import (
     ActionCode,
     Broker,
     CommitCode,
+    Edge,
     LeaseCode,
+    Parents,
+    ResolveCode,
     ScheduleChange,
     StoreFullError,
+    Told,
+    UniqueKey,
     next_turn,
     open_broker,
 )
@@ -151,6 +177,16 @@ async def test_cancel_and_discard_pass(roomy: Broker) -> None:
     assert await roomy.store.discard(QUEUE, [dead]) == [ActionCode.DONE]
 
 
+async def test_running_now_and_priorities_pass(roomy: Broker) -> None:
+    """A full Redis lets jobs be run before their time, and lets what is urgent go first."""
+    (late,) = await seed(roomy, QUEUE, delay_ms=60_000)
+    (waiting,) = await seed(roomy, QUEUE)
+    await fill(roomy)
+    assert await roomy.store.run_now(QUEUE, [late]) == [ActionCode.DONE]
+    assert await roomy.store.set_priority(QUEUE, [late, waiting], Priority.HIGH) == [ActionCode.DONE] * 2
+    assert [one.id for one in await take(roomy, QUEUE)] == [late, waiting]
+
+
 async def test_redrive_passes_or_is_refused_whole(roomy: Broker) -> None:
     """A full Redis redrives a job whole or not at all."""
     dead = await seed_dead(roomy, QUEUE)
@@ -189,3 +225,119 @@ async def test_a_full_redis_starts_no_job_of_a_schedule_and_leases_and_confirms(
     (start,) = (await roomy.schedules.take_starts(shard, 10)).starts
     assert start.id == "a_1"
     assert (await roomy.schedules.take_starts(shard, 10, [(start.id, "")])).next_in_ms is None
+
+
+async def test_a_full_redis_tells_and_starts_blocked_jobs(roomy: Broker) -> None:
+    """A full Redis takes the news of a parent, starts the job that waited for it, and goes on to look for others."""
+    (parent,) = await seed(roomy, QUEUE)
+    (delivery,) = await take(roomy, QUEUE)
+    jobs = [new_job(QUEUE, parents=Parents((parent,), (parent,))) for _ in range(2)]
+    await roomy.store.enqueue(QUEUE, jobs)
+    await roomy.dependencies.listen(QUEUE, [(parent, job.id) for job in jobs])
+    await roomy.client.zadd(roomy.keys.of(QUEUE).blocked, {job.id: 1 for job in jobs})
+    await fill(roomy)
+    assert len((await roomy.dependencies.take_blocked(QUEUE))[0]) == 2
+    assert await roomy.dependencies.linked(QUEUE, [job.id for job in jobs]) == 2
+    assert await commit(roomy, delivery) is CommitCode.COMMITTED
+    (news,), _ = await roomy.dependencies.take_news(QUEUE)
+    edges = [Edge(child, parent, news.state) for child in news.children]
+    assert await roomy.dependencies.resolve(QUEUE, edges) == [ResolveCode.READY] * 2
+    told = [Told(parent, news.version, child, is_kept=False) for child in news.children]
+    assert await roomy.dependencies.end_news(QUEUE, told) == 1
+    assert {one.id for one in await take(roomy, QUEUE)} == {job.id for job in jobs}
+
+
+async def test_a_full_redis_takes_no_step_and_no_signal_and_lets_jobs_wait(roomy: Broker) -> None:
+    """A step and a signal are refused whole; a job still waits for its signal, and ends without anything left."""
+    delivery = await seed_running(roomy, QUEUE)
+    await roomy.steps.save_step(delivery, "one", "", "step", b"\xc0")
+    await fill(roomy)
+    with pytest.raises(StoreFullError):
+        await roomy.steps.save_step(delivery, "two", "", "step", b"\xc0")
+    with pytest.raises(StoreFullError):
+        await roomy.steps.signal(QUEUE, delivery.id, "approved", b"\xc0")
+    assert list(await roomy.views.steps(QUEUE, delivery.id)) == ["one"]
+    await commit(roomy, delivery, Waiting("approved", 0))
+    await commit(roomy, await take_one(roomy, QUEUE))
+    assert await roomy.views.steps(QUEUE, delivery.id) == {}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [QueueLimits(concurrency=2), QueueLimits(rate="100/s", burst=2), QueueLimits(concurrency=3, rate="50/s", burst=3)],
+    ids=lambda limits: limits.in_words,
+)
+async def test_a_full_redis_works_a_limited_queue_off(roomy: Broker, limits: QueueLimits) -> None:
+    """Jobs that limits hold back are let in, run and end while Redis is full, and limits can be changed."""
+    await roomy.settings.limit(QUEUE, limits)
+    ids = await seed(roomy, QUEUE, 9)
+    await fill(roomy)
+    ended: list[str] = []
+
+    async def work() -> bool:
+        await roomy.store.release_due(QUEUE)
+        for delivery in await take(roomy, QUEUE):
+            await commit(roomy, delivery)
+            ended.append(delivery.id)
+        return len(ended) == len(ids)
+
+    await wait_until(work, "all jobs have run")
+    assert sorted(ended) == sorted(ids)
+    await roomy.settings.limit(QUEUE, QueueLimits(concurrency=1))
+    assert await roomy.settings.pause(QUEUE, reason="Redis is full")
+    assert (await roomy.settings.read(QUEUE)).paused
+
+
+async def test_a_breaker_opens_and_closes_while_redis_is_full(roomy: Broker) -> None:
+    """A breaker counts, opens, tries and closes while Redis is full, and no job that it held back is lost."""
+    breaker = {"ratio": 0.5, "window": FAR_MS, "min": 4, "cool": 1, "cap": 1, "probes": 2}
+    await roomy.settings.tune(QUEUE, {"b": breaker})
+    ids = await seed(roomy, QUEUE, 12)
+    await fill(roomy)
+    for delivery in await take(roomy, QUEUE, limit=4):
+        await commit(roomy, delivery, RetryAt(0, ERROR))
+    opened = await roomy.store.measure(QUEUE)
+    assert (opened.breaker_opened, sum(opened.queued)) == (1, len(ids))
+    assert opened.breaker is not BreakerState.CLOSED
+    ended: list[str] = []
+
+    async def work() -> bool:
+        await roomy.store.release_due(QUEUE)
+        for delivery in await take(roomy, QUEUE):
+            await commit(roomy, delivery)
+            ended.append(delivery.id)
+        return len(ended) == len(ids)
+
+    await wait_until(work, "all jobs have run")
+    assert sorted(ended) == sorted(ids)
+    assert await state_of(roomy, QUEUE) is BreakerState.CLOSED
+    await audit_gate(roomy, QUEUE, await audit(roomy, QUEUE))
+
+
+async def test_what_an_open_breaker_holds_is_there_when_memory_is_free(roomy: Broker) -> None:
+    """An operator opens and closes a breaker of a full Redis; what it held back runs, and new jobs are taken again."""
+    await roomy.settings.limit(QUEUE, QueueLimits(breaker=Breaker()))
+    ids = await seed(roomy, QUEUE, 5)
+    await fill(roomy)
+    assert await roomy.settings.open_breaker(QUEUE, reason="Redis is full")
+    assert await take(roomy, QUEUE) == []
+    assert (await roomy.store.measure(QUEUE)).parked == len(ids)
+    assert await roomy.settings.close_breaker(QUEUE)
+    await roomy.client.config_set("maxmemory", 0)
+    ids += await seed(roomy, QUEUE)
+    assert sorted(one.id for one in await take(roomy, QUEUE)) == sorted(ids)
+    await audit_gate(roomy, QUEUE, await audit(roomy, QUEUE))
+
+
+async def test_a_unique_job_is_refused_whole_and_its_end_frees_the_key(roomy: Broker) -> None:
+    """A full Redis takes no job in place of another with its key, which stays; the end of that one frees the key."""
+    unique = UniqueKey("running", "0f", "replace", None, "7")
+    first = new_job(QUEUE, unique=unique)
+    await roomy.store.enqueue(QUEUE, [first])
+    before = await everything(roomy, QUEUE)
+    await fill(roomy)
+    with pytest.raises(StoreFullError):
+        await roomy.store.enqueue(QUEUE, [new_job(QUEUE, unique=unique)])
+    assert await everything(roomy, QUEUE) == before
+    await commit(roomy, await take_one(roomy, QUEUE))
+    assert await roomy.client.exists(roomy.keys.of(QUEUE).unique_prefix + "0f") == 0

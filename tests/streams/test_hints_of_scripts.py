@@ -14,6 +14,7 @@ from streams.seeds import (
     TTL_MS,
     commit,
     make_due,
+    new_job,
     publish,
     recover_all,
     seed,
@@ -24,7 +25,7 @@ from streams.seeds import (
 from waiting import wait_until
 
 from millstream_contracts import Cancelled, Dead, JobId, Outcome, Queue, RetryAt, Snoozed, Succeeded
-from millstream_streams import Broker, Commit, Delivery, Edge, Parents
+from millstream_streams import Broker, Commit, Delivery, Edge, Parents, UniqueKey
 from millstream_streams.reading.hints import listen
 from millstream_streams.store.scripting import script_names
 
@@ -149,7 +150,7 @@ async def prepare_resolve(broker: Broker, queue: Queue) -> tuple[Sequence[JobId]
     (parent,) = await seed(broker, queue)
     parents = Parents((parent,), (parent,))
     ids = [job_id for waited in WATCHED for job_id in await seed(broker, queue, waited=waited, parents=parents)]
-    return ids, lambda: broker.store.resolve(queue, [Edge(job_id, parent, "cancelled") for job_id in ids])
+    return ids, lambda: broker.dependencies.resolve(queue, [Edge(job_id, parent, "cancelled") for job_id in ids])
 
 
 def cancel(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[object]:
@@ -172,6 +173,18 @@ def claim(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[objec
     return take(broker, queue)
 
 
+def run_now(broker: Broker, queue: Queue, ids: Sequence[JobId]) -> Awaitable[object]:
+    """Run jobs before their time."""
+    return broker.store.run_now(queue, ids)
+
+
+async def prepare_replacement(broker: Broker, queue: Queue) -> tuple[Sequence[JobId], Act]:
+    """Make jobs with unique keys, which others take."""
+    keys = [UniqueKey("running", f"{at:032x}", "replace", None, str(at)) for at in range(len(WATCHED))]
+    ids = [(await seed(broker, queue, unique=key, waited=waited))[0] for key, waited in zip(keys, WATCHED, strict=True)]
+    return ids, lambda: broker.store.enqueue(queue, [new_job(queue, unique=key) for key in keys])
+
+
 WAYS = {
     "success": Way("commit", commits(Succeeded())),
     "death": Way("commit", commits(Dead("attempts", ERROR))),
@@ -183,6 +196,8 @@ WAYS = {
     "expiry before its time": Way("expire", seeds(expire, delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS)),
     "expiry at a claim": Way("claim", seeds(claim, expires_at_ms=LONG_AGO_MS)),
     "expiry at a release": Way("release_due", prepare_release),
+    "expiry when it is run now": Way("run_now", seeds(run_now, delay_ms=FAR_MS, expires_at_ms=LONG_AGO_MS)),
+    "replacement by a unique job": Way("enqueue", prepare_replacement),
     "hand-back of what is to be cancelled": Way("hand_back", prepare_hand_back),
     "crashes": Way("recover", recovers(cancel=False)),
     "crash of what is to be cancelled": Way("recover", recovers(cancel=True)),

@@ -8,9 +8,21 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from streams.seeds import ERROR, FAR_MS, TTL_MS, fields_of, make_due, new_job, seed, seed_dead, seed_running, take
+from streams.seeds import (
+    ERROR,
+    FAR_MS,
+    TTL_MS,
+    commit,
+    fields_of,
+    make_due,
+    new_job,
+    seed,
+    seed_dead,
+    seed_running,
+    take,
+)
 
-from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobState, JobType, Priority, Queue
+from millstream_contracts import DEFAULT_TENANT, Dead, JobId, JobState, JobType, Priority, Queue, QueueLimits
 from millstream_streams import LISTABLE_STATES, Broker, Commit, CursorError, Parents
 from millstream_streams.reading.listing import Cursor
 
@@ -52,6 +64,22 @@ async def in_state(broker: Broker, queue: Queue, state: JobState, count: int, pr
         commits = [Commit(one, Dead("x", ERROR), TTL_MS) for one in deliveries]
         await broker.store.commit(queue, worker="w1", commits=commits)
     return ids
+
+
+async def test_jobs_that_a_limit_holds_back_are_listed_behind_those_that_are_ready(
+    broker: Broker, queue: Queue
+) -> None:
+    """Each job of a queue with limits is on one page, also when the one that ended a page is let in meanwhile."""
+    await broker.settings.limit(queue, QueueLimits(concurrency=1))
+    low = await seed(broker, queue, 4, priority=Priority.LOW)
+    high = await seed(broker, queue, 3, priority=Priority.HIGH)
+    assert await pages(broker, [queue], JobState.QUEUED, 2) == [[low[0], high[0]], high[1:], low[1:3], low[3:]]
+    first = await broker.listing.jobs([queue], JobState.QUEUED, cursor=None, limit=2)
+    for _ in range(2):
+        (delivery,) = await take(broker, queue, limit=1)
+        await commit(broker, delivery)
+    rest = await broker.listing.jobs([queue], JobState.QUEUED, cursor=first.next_cursor, limit=9)
+    assert [job.id for job in rest.items] == [*high[2:], *low[1:]]
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,6 +18,7 @@ from millstream_streams import (
     EnqueueCode,
     JobStore,
     LeaseCode,
+    QueueScripts,
     RedisClock,
     StoreUnavailableError,
     open_broker,
@@ -83,7 +84,9 @@ async def test_enqueue_gives_up_when_it_comes_too_late_after_a_lost_answer(
         late = RedisClock(wall=lambda: time.time() - 3600.0)
         proxy.lose_answer_to("EVALSHA")
         with pytest.raises(StoreUnavailableError, match="may have stored"):
-            await JobStore(opened.client, opened.keys, patience_s=20.0, clock=late).enqueue(queue, [new_job(queue)])
+            await JobStore(QueueScripts(opened.client, opened.keys, patience_s=20.0), clock=late).enqueue(
+                queue, [new_job(queue)]
+            )
 
 
 async def test_claim_takes_a_job_once_when_its_answer_is_lost(

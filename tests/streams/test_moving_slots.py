@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import anyio
 import anyio.to_thread
 import pytest
+from dispatcher.batches.conftest import COMPLETE, Depot
+from dispatcher.workflows.conftest import Mill, node
+from leftovers import delete_namespace
 from streams.audit import audit
 from streams.seeds import (
     FAR_MS,
@@ -21,8 +24,17 @@ from topologies.cluster import Cluster, SlotMove, three_primaries
 from waiting import wait_until
 
 from millstream_cli.redis_finder import RedisBinary
-from millstream_contracts import DEFAULT_TENANT, JobId, JobState, JobType, Priority, Queue
-from millstream_streams import Broker, CommitCode, StoreUnavailableError, open_broker
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    JobId,
+    JobState,
+    JobType,
+    MemberState,
+    Priority,
+    Queue,
+    WorkflowState,
+)
+from millstream_streams import WORKFLOW_KIND, Broker, CommitCode, StoreUnavailableError, open_broker
 
 QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
 
@@ -133,3 +145,54 @@ async def test_no_transition_is_made_by_halves(cluster: Cluster, namespace: str,
         move.move_keys()
         move.finish()
         assert await everything(broker, QUEUE) == before
+
+
+async def test_a_batch_is_told_when_its_shard_has_arrived(moving: Broker, cluster: Cluster) -> None:
+    """News for a batch whose shard moves wait until that has arrived, and then are noted whole."""
+    depot = Depot(moving)
+    batch = await depot.create((COMPLETE,), members=2)
+    await moving.batches.close(DEFAULT_TENANT, batch)
+    for one in await depot.claim():
+        await commit(moving, one)
+    key = depot.keys(batch).part(batch)
+    before, move = refusals(cluster), cluster.begin_move(key, cluster.others(cluster.node_of(key))[0])
+    move.move_these([key.encode()])
+
+    async def tell() -> None:
+        await depot.messenger().run_once()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tell)
+        await wait_until(lambda: refusals(cluster) > before, "the news were told to try again")
+        await anyio.to_thread.run_sync(move.move_keys)
+        await anyio.to_thread.run_sync(move.finish)
+    assert await depot.counts(batch) == {MemberState.SUCCEEDED: 2}
+    assert await depot.run_callbacks() == ["on_complete"]
+
+
+@pytest.mark.parametrize("moved", [0, 3, None], ids=["no key moved", "some keys moved", "all keys moved"])
+async def test_workflows_go_on_while_their_shard_moves(cluster: Cluster, namespace: str, moved: int | None) -> None:
+    """Each node of a workflow runs once, also when its shard moves to another node of the cluster meanwhile."""
+    async with open_broker(cluster.url, namespace=namespace, patience_s=20.0) as broker:
+        mill = Mill(broker)
+        workflow = await mill.create([node("a"), node("b", [0], at=1), node("c", [0], at=2), node("d", [1, 2])])
+        await mill.starter().run_once()
+        shard = WORKFLOW_KIND.shard_of(DEFAULT_TENANT, workflow)
+        assert shard is not None
+        key = broker.keys.of_workflows(shard).index
+        move = cluster.begin_move(key, cluster.others(cluster.node_of(key))[0])
+        move.move_keys(moved)
+        ran: list[str] = []
+
+        async def work() -> None:
+            ran.extend(await mill.work())
+
+        before = refusals(cluster)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+            await wait_until(lambda: refusals(cluster) > before, "a call was told to try again")
+            await anyio.to_thread.run_sync(move.move_keys)
+            await anyio.to_thread.run_sync(move.finish)
+        assert (ran[0], sorted(ran[1:3]), ran[3:]) == ("a", ["b", "c"], ["d"])
+        assert await mill.state(workflow) is WorkflowState.SUCCEEDED
+        await delete_namespace(broker.client, namespace)

@@ -34,6 +34,19 @@ async def test_queues_of_a_tenant_are_its_own(broker: Broker) -> None:
     assert await broker.registry.queues(Tenant("a")) == [mine]
 
 
+async def test_a_dormant_queue_is_listed_where_it_is_asked_for(broker: Broker) -> None:
+    """A dormant queue is in no list but that with the dormant ones, and once it is registered again, in each."""
+    first, second = (Queue(DEFAULT_TENANT, JobType(name)) for name in ("a", "b"))
+    await broker.registry.add_queues([first, second])
+    await broker.registry.rest_queues([first], 5)
+    assert await broker.registry.queues() == [second]
+    assert await broker.registry.queues(DEFAULT_TENANT, with_dormant=True) == [first, second]
+    assert [await broker.registry.dormant_queues(since) for since in (None, 5, 6)] == [[first], [first], []]
+    await broker.registry.add_queues([first])
+    assert await broker.registry.queues() == [first, second]
+    assert await broker.registry.dormant_queues() == []
+
+
 async def test_nothing_is_stored_when_there_is_nothing_to_store(broker: Broker) -> None:
     """An empty call stores nothing and raises no error."""
     await broker.registry.add_queues([])

@@ -7,6 +7,7 @@ from waiting import wait_until
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_streams import NEEDS, MissingRightError, Rights, StoreFullError, StoreUnavailableError, open_broker
+from millstream_streams.store.keys import Keys
 from millstream_streams.suitability.rights import tried_queue
 
 NAMESPACE = "ms"
@@ -50,8 +51,8 @@ async def test_a_missing_command_of_every_service_is_named(own_redis: EmbeddedRe
 
 def registry_patterns(service: str) -> list[str]:
     """Return the patterns of the keys that a service needs and that belong to no queue, as users.acl has them."""
-    slotless = {"queues", "schedules"}
-    return [f"~ms:{name if name in slotless else f'{{fleet}}:{name}'}" for name in NEEDS[service].registry]
+    keys = Keys()
+    return [f"~{getattr(keys, name)}" for name in NEEDS[service].registry]
 
 
 async def test_a_key_pattern_that_is_missing_is_named(own_redis: EmbeddedRedis) -> None:
@@ -73,8 +74,12 @@ async def test_a_channel_that_is_missing_is_named_and_keeps_nothing_from_startin
     """A missing channel is named and prevents no start, because hints may be lost."""
     url = await user(own_redis, "resetchannels", "&ms:hints:settled")
     found = await tried(url, "ingest")
-    assert (found.needed, found.hints) == ([], ["&ms:hints:due", "&ms:hints:outbox", "&ms:hints:cancel:*"])
-    assert (await tried(url, "worker")).hints == ["&ms:hints:due", "&ms:hints:outbox", "&ms:hints:cancel:*"]
+    assert (found.needed, found.hints) == (
+        [],
+        ["&ms:hints:due", "&ms:hints:outbox", "&ms:hints:cancel:*", "&ms:hints:keys", "&ms:hints:queues"],
+    )
+    of_worker = ["&ms:hints:due", "&ms:hints:outbox", "&ms:hints:cancel:*", "&ms:hints:queues"]
+    assert (await tried(url, "worker")).hints == of_worker
     for command in ("publish", "subscribe"):
         found = await tried(await user(own_redis, f"-{command}"), "dispatcher")
         assert (found.needed, found.hints) == ([], [f"+{command}"])

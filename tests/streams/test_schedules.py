@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 from leftovers import delete_namespace
 from streams.planting import Bug
@@ -17,7 +18,7 @@ from millstream_streams import (
     next_turn,
     open_broker,
 )
-from millstream_streams.reading import schedules
+from millstream_streams.store import script_runner
 from millstream_streams.store.keys import Keys
 
 T = DEFAULT_TENANT
@@ -46,6 +47,12 @@ def shard_of(broker: Broker, name: str = "nightly") -> Queue:
     return broker.schedules.shard_of(T, name)
 
 
+def names_of(broker: Broker, count: int) -> list[str]:
+    """Return names of schedules that lie in one shard: on a cluster there are several."""
+    names = (f"nightly{number}" for number in range(1_000))
+    return [name for name in names if shard_of(broker, name) == shard_of(broker)][:count]
+
+
 async def test_a_schedule_is_read_as_it_was_put(broker: Broker) -> None:
     """A schedule that was put is in its shard, in the index and readable, and its shard is no queue."""
     stored = await put(broker, version="3", next_ms="5", description="an é", jobs="a b")
@@ -71,7 +78,7 @@ BUGS = {
 async def test_a_planted_bug_is_found(doomed: Broker, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """With one line of a script broken, the test of its rule fails."""
     bug, test = BUGS[name]
-    monkeypatch.setattr(schedules, "load_script", bug.load)
+    monkeypatch.setattr(script_runner, "load_script", bug.load)
     with pytest.raises((AssertionError, ValueError)):
         await globals()[test](doomed)
 
@@ -181,10 +188,12 @@ async def test_a_refusal_is_counted_where_the_schedule_shows_it(broker: Broker) 
 async def test_a_removed_schedule_still_starts_what_was_decided(broker: Broker) -> None:
     """A schedule that is removed is forgotten, and its decided job starts all the same."""
     stored = await put(broker)
-    await broker.schedules.change(T, [fire(stored)])
+    await broker.schedules.change(T, [fire(stored, tick_ms=0)])
     assert await broker.schedules.remove(T, "nightly")
     assert not await broker.schedules.remove(T, "nightly")
     assert await broker.schedules.index(T) == {}
+    due = await broker.schedules.lease_due(shard_of(broker), 10)
+    assert (due.found, due.next_in_ms) == ([], None)
     assert len((await broker.schedules.take_starts(shard_of(broker), 1, [])).starts) == 1
     # The refusal of a job whose schedule is gone makes no schedule.
     await broker.schedules.take_starts(shard_of(broker), 1, [(JOB, "refused")])
@@ -238,3 +247,76 @@ async def test_garbage_in_the_outbox_is_dropped_or_told(broker: Broker) -> None:
     await broker.schedules.take_starts(shard, 10, [(taken.unreadable[0], "unreadable")])
     assert await broker.client.zcard(keys.outbox) == 0
     assert JobType("_cron") == SCHEDULES_TYPE
+
+
+async def test_a_hint_wakes_dispatchers_for_what_is_due_before_all_else(broker: Broker) -> None:
+    """A schedule that is due sooner than all others, and a job that was decided on, are hinted at, and no later one."""
+    heard: list[Queue] = []
+    ready = anyio.Event()
+    shard = shard_of(broker)
+    first, later, paused, sooner = names_of(broker, 4)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(broker.listen_due, heard.append, ready.set)
+        await ready.wait()
+
+        async def hints(count: int) -> None:
+            await wait_until(lambda: len(heard) >= count, "the hint is heard")
+            assert heard == [shard] * count
+
+        await put(broker, first, tick_ms=2_000)
+        await hints(1)
+        await put(broker, later, tick_ms=3_000)
+        await put(broker, paused, tick_ms=None)
+        stored = await put(broker, sooner, tick_ms=1_000)
+        await hints(2)
+        await broker.schedules.change(T, [fire(stored, tick_ms=4_000)])
+        await hints(3)
+        other = (await broker.schedules.read(T, [later]))[later]
+        await broker.schedules.change(T, [fire(other, JOB.replace("X", "Y"), tick_ms=500)])
+        # One for the time of the schedule; the job is behind the one that was decided on before.
+        await hints(4)
+        tasks.cancel_scope.cancel()
+
+
+async def test_jobs_are_taken_in_the_order_of_their_decisions(broker: Broker) -> None:
+    """Jobs of one call are taken oldest decision first, and a round that leaves some says that there are more now."""
+    stored, ids = await put(broker), [JobId(JOB.replace("X", letter)) for letter in "ZYXW"]
+    turn, changes = stored.turn, list[ScheduleChange]()
+    for number, job_id in enumerate(ids):
+        changes.append(
+            ScheduleChange(
+                name="nightly", turn=turn, tick_ms=None, line=LINE, fields={}, job_id=job_id, nominal_ms=number
+            )
+        )
+        turn = next_turn(turn)
+    assert all(await broker.schedules.change(T, changes))
+    shard = shard_of(broker)
+    first = await broker.schedules.take_starts(shard, 1)
+    assert ([one.id for one in first.starts], first.next_in_ms) == (ids[:1], 0)
+    assert [one.id for one in (await broker.schedules.take_starts(shard, 10)).starts] == ids[1:]
+    left = await broker.schedules.take_starts(shard, 10)
+    assert left.starts == []
+    assert left.next_in_ms is not None
+    assert 0 < left.next_in_ms <= 5_000
+    assert (await broker.schedules.take_starts(shard, 0, [(job_id, "") for job_id in ids])).next_in_ms is None
+
+
+async def test_a_schedule_that_is_paused_when_it_is_due_is_not_looked_at(broker: Broker) -> None:
+    """A change that leaves no time for the next look takes a name from those that are due."""
+    stored = await put(broker, tick_ms=0)
+    pause = ScheduleChange(name="nightly", turn=stored.turn, tick_ms=None, line=LINE, fields={"state": "paused"})
+    assert await broker.schedules.change(T, [pause]) == [True]
+    due = await broker.schedules.lease_due(shard_of(broker), 10)
+    assert (due.found, due.next_in_ms) == ([], None)
+
+
+async def test_what_a_round_leaves_is_due_now(broker: Broker) -> None:
+    """A round that has reached its limit says that more is due, and one that has taken all when the lease ends."""
+    for name in names_of(broker, 2):
+        await put(broker, name)
+    first = await broker.schedules.lease_due(shard_of(broker), 1)
+    assert (len(first.found), first.next_in_ms) == (1, 0)
+    second = await broker.schedules.lease_due(shard_of(broker), 1)
+    assert len(second.found) == 1
+    assert second.next_in_ms is not None
+    assert 0 < second.next_in_ms <= 5_000

@@ -1,5 +1,6 @@
 """Each script's header agrees with its code, its method and the codes that callers know."""
 
+import re
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from importlib.resources import files
@@ -12,18 +13,41 @@ from streams.seeds import TTL_MS, lease, new_job, seed, seed_dead, seed_running
 from millstream_contracts import Queue, Succeeded
 from millstream_streams import (
     ActionCode,
+    AuditTrail,
+    Batches,
     Broker,
     Commit,
     CommitCode,
+    DependencyStore,
     EnqueueCode,
     JobStore,
     LeaseCode,
     Registry,
     ResolveCode,
     Schedules,
+    SignalCode,
+    StepStore,
+    Workflows,
 )
-from millstream_streams.store import job_store
-from millstream_streams.store.scripting import FLEET, SCHEDULES, load_script, parts_of, run_script, script_names
+from millstream_streams.reading.api_keys import ApiKeys
+from millstream_streams.reading.data_keys import DataKeys
+from millstream_streams.reading.rate_tokens import RateTokens
+from millstream_streams.reading.tenants import Tenants
+from millstream_streams.store import script_runner
+from millstream_streams.store.scripting import (
+    ACCESS,
+    AUDIT,
+    BATCHES,
+    FLEET,
+    SCHEDULES,
+    WORKFLOWS,
+    held_parts,
+    load_script,
+    parts_of,
+    run_script,
+    script_names,
+)
+from millstream_streams.store.settings_store import SettingsStore
 
 CODES: dict[str, type[IntEnum]] = {
     "enqueue": EnqueueCode,
@@ -35,25 +59,36 @@ CODES: dict[str, type[IntEnum]] = {
     "discard": ActionCode,
     "erase": ActionCode,
     "resolve": ResolveCode,
+    "tell_again": ActionCode,
     "watch": ActionCode,
+    "signal": SignalCode,
 }
-ALL = [*script_names(), *script_names(FLEET), *script_names(SCHEDULES)]
+FOLDERS = ("", ACCESS, AUDIT, FLEET, SCHEDULES, WORKFLOWS, BATCHES)
+ALL = [name for folder in FOLDERS for name in script_names(folder)]
 every_script = pytest.mark.parametrize("name", ALL)
 
 
 def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None:
     """Every script has a method of its name, and every such method a script."""
-    methods = {name for name in vars(JobStore) if not name.startswith("_")}
-    assert methods == set(script_names())
+    stores = (JobStore, DependencyStore, StepStore)
+    methods = {name for store in stores for name in vars(store) if not name.startswith("_")}
+    of_settings = {"tune", "pause", "steer_breaker", "hold", "end_hold", "begin_deal", "deal", "suspend"}
+    assert methods | of_settings == set(script_names())
+    assert {"tune", "pause"} < set(vars(SettingsStore))
+    of_access = {*vars(ApiKeys), *vars(DataKeys), *vars(RateTokens), *vars(Tenants)}
+    assert {name.removeprefix(ACCESS) for name in script_names(ACCESS)} < of_access
+    assert {name.removeprefix(AUDIT) for name in script_names(AUDIT)} < set(vars(AuditTrail))
     assert {name.removeprefix(FLEET) for name in script_names(FLEET)} < set(vars(Registry))
     assert {name.removeprefix(SCHEDULES) for name in script_names(SCHEDULES)} < set(vars(Schedules))
+    assert {name.removeprefix(WORKFLOWS) for name in script_names(WORKFLOWS)} < set(vars(Workflows))
+    assert {name.removeprefix(BATCHES) for name in script_names(BATCHES)} < set(vars(Batches))
 
 
 @every_script
 def test_header_says_who_calls_what_and_whether_twice_is_once(name: str) -> None:
-    """Every header has the same parts in the same order."""
-    header = read_header(name).text
-    places = [header.find(word) for word in ("-- Caller", "-- Idempotent", "-- Needs", "-- KEYS", "-- Returns")]
+    """Every header has the same parts in the same order; only a script without parts of others needs none."""
+    header, needs = read_header(name).text, ["-- Needs"] if parts_of(source(name)) else []
+    places = [header.find(word) for word in ("-- Caller", "-- Idempotent", *needs, "-- KEYS", "-- Returns")]
     assert -1 not in places
     assert places == sorted(places)
     assert all(line.startswith("--") for line in header.splitlines())
@@ -74,7 +109,8 @@ def test_a_script_carries_its_parts_and_nothing_else(name: str) -> None:
 def test_parts_are_those_that_are_known_and_use_only_those_before_them() -> None:
     """Every part is known and uses only parts that come before it."""
     files_of_parts = {path.name for path in (files("millstream_streams") / "scripts").iterdir() if path.name[0] == "_"}
-    assert files_of_parts == {f"_{part}.lua" for part in PARTS}
+    held = [inner for part in PARTS for inner in held_parts(part)]
+    assert files_of_parts == {f"_{part}.lua" for part in (*PARTS, *held)}
     for at, part in enumerate(PARTS):
         assert parts_used(f"_{part}") <= set(PARTS[:at]), part
 
@@ -96,7 +132,7 @@ def test_header_says_where_arguments_repeat_and_how_many_a_job_has(name: str) ->
 def test_header_names_every_fixed_argument(name: str) -> None:
     """A header names every argument that the code reads by number."""
     header = read_header(name)
-    for number in range(1 if name.startswith(FLEET) else 2, 10):
+    for number in range(1 if name.startswith((ACCESS, AUDIT, FLEET)) else 2, 10):
         if f"ARGV[{number}]" in source(name).split("\n\n", 1)[1]:
             ranges = [f"ARGV[{number}]", *(f"ARGV[{first}..{number}]" for first in range(2, number))]
             assert any(text in header.text for text in ranges), f"ARGV[{number}]"
@@ -115,6 +151,15 @@ def test_callers_know_no_code_that_no_script_returns(codes: type[IntEnum]) -> No
     """Each member of such an enumeration is returned by a script."""
     listed = set().union(*(read_header(name).codes for name, known in CODES.items() if known is codes))
     assert {code.value for code in codes} == listed
+
+
+def test_the_functions_of_a_held_part_are_made_by_those_alone_that_need_them() -> None:
+    """What a part holds stands in a function of it, so that a queue without limits makes no function of the gate's."""
+    (outer,) = (part for part in PARTS if held_parts(part))
+    at_once = re.findall(r"^local function (\w+)", source(f"_{outer}"), re.MULTILINE)
+    assert at_once == ["setting", "is_suspended", "open_gate", "read_settings", "settle"]
+    for part in held_parts(outer):
+        assert f"  local function open_{part}(" in load_script("claim").text
 
 
 def test_scripts_have_no_shebang() -> None:
@@ -160,7 +205,7 @@ async def test_methods_send_what_the_headers_say(broker: Broker, queue: Queue, m
         "redrive": (lambda: broker.store.redrive(queue, [dead]), 1),
         "discard": (lambda: broker.store.discard(queue, [gone]), 1),
     }  # fmt: skip
-    monkeypatch.setattr(job_store, "run_script", recording)
+    monkeypatch.setattr(script_runner, "run_script", recording)
     for name, (call, jobs) in calls.items():
         await call()
         header = read_header(name)

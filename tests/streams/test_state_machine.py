@@ -7,11 +7,23 @@ from streams.machine import QUEUE, Ground
 from streams.model import OUTCOMES
 from streams.seeds import FAR_MS, lease, make_due, nonce
 
-from millstream_contracts import AfterFailure, JobId, Outcome, Priority
-from millstream_streams import ActionCode, CommitCode, Edge, EnqueueCode, Idempotency, LeaseCode, ResolveCode, Told
+from millstream_contracts import AfterFailure, Calling, JobId, Outcome, Priority, StepCode
+from millstream_streams import (
+    ActionCode,
+    CommitCode,
+    Edge,
+    EnqueueCode,
+    Idempotency,
+    LeaseCode,
+    ResolveCode,
+    SignalCode,
+    Told,
+)
 
 MAX_CRASHES = 2
 WORKERS = ("w1", "w2")
+
+DECISIONS = ("cancel", "cancel", "redrive", "discard", "run_now", "set_priority", "enqueue_again")
 
 any_worker = st.sampled_from(WORKERS)
 any_kind = st.sampled_from(["held", "zombie", "any"])
@@ -21,6 +33,8 @@ pick = st.integers(0, 99)
 
 class Transitions(Ground):
     """One queue with two workers, a reaper, a dispatcher and an operator, which act in any order."""
+
+    is_limited = False
 
     # Submitting.
 
@@ -70,7 +84,7 @@ class Transitions(Ground):
     def tell(self, limit: int, dies: bool, again: bool) -> None:
         """Tell children of what has settled: a dispatcher may sleep before it notes that, and another repeat it all."""
         for _ in range(1 + again):
-            news, _ = self.do(self.broker.store.take_news(QUEUE, limit=limit, lease_s=0.0))
+            news, _ = self.do(self.broker.dependencies.take_news(QUEUE, limit=limit, lease_s=0.0))
             edges = [(one, child) for one in news for child in one.children]
             assert all(one.state == self.model[one.id].state for one in news)
             codes = self.tell_children([Edge(child, one.id, one.state) for one, child in edges])
@@ -79,14 +93,71 @@ class Transitions(Ground):
                 for (one, child), code in zip(edges, codes, strict=True)
             ]
             if told and not dies:
-                self.do(self.broker.store.end_news(QUEUE, told))
+                self.do(self.broker.dependencies.end_news(QUEUE, told))
             self.late += [told] if dies and told else []
 
     @precondition(lambda self: self.late)
     @rule()
     def end_late(self) -> None:
         """Note that children were told, long after that: the parents may have moved on."""
-        self.do(self.broker.store.end_news(QUEUE, self.late.pop()))
+        self.do(self.broker.dependencies.end_news(QUEUE, self.late.pop()))
+
+    # Durable handlers.
+
+    @precondition(lambda self: self.deliveries)
+    @rule(at=pick, which=any_kind, name=st.sampled_from(["a", "b"]))
+    def save_step(self, at: int, which: str, name: str) -> None:
+        """Store a step, which only the delivery may that holds the job; what is stored stays."""
+        _, one = self.one_of_the_deliveries(at, which)
+        job, content = self.model[one.id], str(len(self.deliveries)).encode()
+        answer = self.do(self.broker.steps.save_step(one, name, "", "step", content))
+        if job.token != one.token:
+            assert answer.code is StepCode.STALE
+            return
+        assert answer.code is (StepCode.FOUND if name in job.steps else StepCode.SAVED)
+        job.steps = {name: content} | job.steps
+        assert answer.step.content == job.steps[name]
+
+    @precondition(lambda self: self.deliveries)
+    @rule(at=pick, which=any_kind, name=st.sampled_from(["s1", "s2"]))
+    def take_signal(self, at: int, which: str, name: str) -> None:
+        """Look for a signal in a step of its own: the oldest of its name is taken once."""
+        _, one = self.one_of_the_deliveries(at, which)
+        job, step = self.model[one.id], f"wait {len(self.model[one.id].steps)}"
+        answer = self.do(self.broker.steps.await_step(one, step, name, ""))
+        if job.token != one.token:
+            assert answer.code is StepCode.STALE
+        elif name in job.signals:
+            assert answer.code is StepCode.SAVED
+            job.steps = job.steps | {step: answer.step.content}
+            job.signals = [other for at, other in enumerate(job.signals) if at != job.signals.index(name)]
+        else:
+            assert answer.code is StepCode.FOUND
+
+    @rule(at=pick, name=st.sampled_from(["s1", "s2"]))
+    def signal(self, at: int, name: str) -> None:
+        """Send a signal to a job in any state: it is kept, wakes the job that waits for it, or comes too late."""
+        job_id = list(self.model)[at % len(self.model)]
+        job = self.model[job_id]
+        code = self.do(self.broker.steps.signal(QUEUE, job_id, name, b"\xc0"))
+        if job.state in {"succeeded", "cancelled", "expired"}:
+            assert code is SignalCode.ENDED
+            return
+        job.signals = [*job.signals, name]
+        is_awaited = job.state == "scheduled" and job.waiting_for == name
+        assert code is (SignalCode.DELIVERED if is_awaited else SignalCode.KEPT)
+        if is_awaited:
+            job.state, job.waiting_for, job.is_due = "queued", "", False
+
+    @precondition(lambda self: self.deliveries)
+    @rule(at=pick, which=any_kind, picks=st.lists(pick, min_size=1, max_size=3), links=st.booleans())
+    def call(self, at: int, which: str, picks: list[int], links: bool) -> None:
+        """Let a job wait for others that its handler has called; its worker may die before these know of it."""
+        _, one = self.one_of_the_deliveries(at, which)
+        others = [job_id for job_id in self.model if job_id != one.id]
+        self.commit_one(one, Calling(tuple(dict.fromkeys(others[at % len(others)] for at in picks))))
+        if links and self.model[one.id].state == "blocked":
+            self.link(one.id)
 
     # Working.
 
@@ -103,7 +174,7 @@ class Transitions(Ground):
         late = any(job.state == "queued" and job.is_late for job in self.model.values())
         mark = nonce()
         taken = self.take(worker, mark, limit=limit, shares=shares, resume=resume)
-        if not resume and not late:
+        if not resume and not late and not self.is_limited:
             assert len(taken) == min(limit, ready)
         if loses_answer:
             again = self.take(worker, mark, limit=limit, shares=shares, resume=True)
@@ -228,9 +299,9 @@ class Transitions(Ground):
         for job_id in waiting:
             self.model[job_id].is_due = True
 
-    @rule(at=pick, decision=st.sampled_from(["cancel", "cancel", "redrive", "discard", "enqueue_again"]))
+    @rule(at=pick, decision=st.sampled_from(DECISIONS))
     def decide(self, at: int, decision: str) -> None:
-        """Cancel, redrive or discard a job in any state, or a dead one first where that matters."""
+        """Decide about a job in any state, or a dead one first where that matters."""
         dead = [job_id for job_id, job in self.model.items() if job.state == "dead"]
         among = dead if dead and decision in {"redrive", "discard"} else list(self.model)
         getattr(self, decision)(among[at % len(among)])
@@ -252,6 +323,28 @@ class Transitions(Ground):
             job.cancel = True
         else:
             assert code is (ActionCode.DONE_BEFORE if job.state == "cancelled" else ActionCode.WRONG_STATE)
+
+    def run_now(self, job_id: JobId) -> None:
+        """Run a job before its time, which succeeds if it is scheduled; one that is too late expires."""
+        (code,) = self.do(self.broker.store.run_now(QUEUE, [job_id]))
+        job = self.model[job_id]
+        if job.state != "scheduled":
+            is_under_way = job.state in {"queued", "running"}
+            assert code is (ActionCode.DONE_BEFORE if is_under_way else ActionCode.WRONG_STATE)
+            return
+        assert code is ActionCode.DONE
+        job.state, job.is_due = "expired" if job.is_late else "queued", False
+
+    def set_priority(self, job_id: JobId) -> None:
+        """Change the priority of a job, which succeeds until it has started."""
+        job = self.model[job_id]
+        is_waiting = job.state in {"queued", "scheduled", "blocked"}
+        for priority in (Priority.HIGH, Priority.LOW):
+            (code,) = self.do(self.broker.store.set_priority(QUEUE, [job_id], priority))
+            allowed = {ActionCode.DONE, ActionCode.DONE_BEFORE} if is_waiting else {ActionCode.WRONG_STATE}
+            assert code in allowed
+            if code is ActionCode.DONE:
+                job.reader = ""
 
     def redrive(self, job_id: JobId) -> None:
         """Redrive a job, which succeeds if it is dead."""

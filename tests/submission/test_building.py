@@ -21,6 +21,7 @@ SUBMISSIONS: dict[str, dict[str, Any]] = {
     "all else": {
         "payload": {"to": ["ada"]},
         "priority": "low",
+        "key": "a customer: 100 % of /é/",
         "max_attempts": 7,
         "timeout_s": 2.5,
         "tags": {"customer": "42"},

@@ -9,7 +9,7 @@ from streams.seeds import new_job
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, limits
-from millstream_streams import CONFIRM_WITHIN_S, Durability, EnqueueCode, StoreFullError, StoreUnavailableError
+from millstream_streams import Durability, EnqueueCode, StoreFullError, StoreUnavailableError
 from millstream_submission import BacklogFullError, GroupCommitter, KnownQueues, group_commit
 from millstream_submission.group_commit import Lane, Ticket
 from millstream_submission.known_queues import REMEMBER_QUEUE_S
@@ -26,11 +26,14 @@ class Gate:
         self.failures: list[Exception | None] = []
         """The errors of the next calls after the gate is opened, in order."""
         self.durabilities: list[object] = []
+        self.ends: list[float | None] = []
+        """Until when each call may store jobs."""
 
-    async def enqueue(self, queue, jobs, durability=None):
+    async def enqueue(self, queue, jobs, durability=None, *, until_s=None, is_capped=False):
         """Store jobs once the gate is open, or fail."""
         self.loads.append(len(jobs))
         self.durabilities.append(durability)
+        self.ends.append(until_s)
         await self.open.wait()
         if self.failures and (failure := self.failures.pop(0)):
             raise failure
@@ -169,7 +172,7 @@ async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_end
 
 async def test_callers_that_were_cancelled_leave_the_backlog_when_their_call_hangs(committer, gate, queue, monkeypatch):
     """The backlog is empty once a call that hangs is given up, also of cancelled submissions behind it."""
-    monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.05)
+    committer.answer_within_s = 0.05
     monkeypatch.setattr(group_commit, "CALL_S", 0.05)
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
@@ -192,15 +195,15 @@ async def test_backlog_above_its_cap_is_refused(committer, gate, queue):
 
 
 async def test_call_that_hangs_is_given_up(committer, gate, queue, monkeypatch):
-    """A call that hangs is given up after ANSWER_WITHIN_S."""
-    monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.05)
+    """A call that hangs is given up after `answer_within_s`."""
+    committer.answer_within_s = 0.05
     with pytest.raises(StoreUnavailableError):
         await committer.enqueue(queue, [new_job(queue)])
 
 
 async def test_submissions_behind_a_call_that_hangs_are_given_up_with_it(committer, gate, queue, monkeypatch):
     """Submissions behind a call that hangs fail with it."""
-    monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.5)
+    committer.answer_within_s = 0.5
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         await callers.start(0)
@@ -211,12 +214,12 @@ async def test_submissions_behind_a_call_that_hangs_are_given_up_with_it(committ
 
 
 async def test_submissions_wait_as_long_as_calls_before_them_succeed(committer, gate, queue, monkeypatch):
-    """A submission waits for longer than ANSWER_WITHIN_S while the calls before it succeed."""
+    """A submission waits for longer than `answer_within_s` while the calls before it succeed."""
     async with anyio.create_task_group() as tasks:
         callers = Callers(committer, queue, tasks)
         await callers.start(0)
         await callers.start(1)
-        monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 0.0)
+        committer.answer_within_s = 0.0
         gate.open.set()
     assert callers.answers[1] == [EnqueueCode.STORED]
 
@@ -245,7 +248,7 @@ async def test_idle_queues_are_forgotten(committer, gate, queue):
 
 def test_lane_starts_a_second_call_only_with_a_full_load():
     """A second call beside another starts only when it is full."""
-    lane = Lane(None, None)
+    lane = Lane(None, None, None)
     lane.calls = 1
     lane.put(Ticket([None] * (limits.MAX_SCRIPT_JOBS - 1), None, limits.MAX_SCRIPT_JOBS - 1, 0.0))
     assert not lane.wants_call
@@ -296,16 +299,20 @@ async def test_nothing_is_asked_of_a_redis_that_is_known_to_be_away(broker, gate
 
 async def test_time_that_a_request_took_before_counts(committer, gate, queue, monkeypatch):
     """A request that has used its time up gets only the least time of a call."""
-    monkeypatch.setattr(group_commit, "ANSWER_WITHIN_S", 1000.0)
+    committer.answer_within_s = 1000.0
     monkeypatch.setattr(group_commit, "CALL_S", 0.05)
     with anyio.fail_after(20), pytest.raises(StoreUnavailableError):
         await committer.enqueue(queue, [new_job(queue)], time.monotonic() - 2000.0)
 
 
-def test_a_confirmation_is_given_its_time():
+async def test_a_confirmation_is_given_its_time(committer, gate, queue, monkeypatch):
     """A submission that asks for durability may wait for the confirmation in addition."""
-    plain, durable = (Lane(None, durability).answer_within_s for durability in (None, Durability.REPLICATED))
-    assert durable == plain + CONFIRM_WITHIN_S
+    committer.answer_within_s = 0.05
+    monkeypatch.setattr(group_commit, "CALL_S", 0.05)
+    monkeypatch.setattr(group_commit, "CONFIRM_WITHIN_S", 0.2)
+    for durability, within in ((None, "0.05"), (Durability.REPLICATED, "0.25")):
+        with pytest.raises(StoreUnavailableError, match=rf"did not answer within {within} s"):
+            await committer.enqueue(queue, [new_job(queue)], durability=durability)
 
 
 async def test_submissions_of_different_durability_do_not_share_a_call(committer, gate, queue):
@@ -316,9 +323,19 @@ async def test_submissions_of_different_durability_do_not_share_a_call(committer
     assert gate.durabilities == [None, Durability.REPLICATED, None]
 
 
+async def test_jobs_that_are_late_after_a_moment_make_no_others_late(committer, gate, queue):
+    """Jobs that may be stored until a moment only share no call with those that wait beside them."""
+    until_s = time.monotonic() + 60
+    tickets = [committer.enqueue(queue, [new_job(queue)], until_s=end) for end in (None, until_s, until_s, None)]
+    gate.open.set()
+    for ticket in tickets:
+        await ticket
+    assert dict(zip(gate.ends, gate.loads, strict=True)) == {None: 2, until_s: 2}
+
+
 def test_a_lane_that_was_given_up_is_empty():
     """A lane that was given up counts none of its former jobs."""
-    lane = Lane(None, None)
+    lane = Lane(None, None, None)
     lane.put(Ticket([None] * limits.MAX_SCRIPT_JOBS, None, limits.MAX_SCRIPT_JOBS, 0.0))
     assert len(lane.give_up()) == 1
     lane.calls = 1

@@ -2,12 +2,13 @@
 
 import msgspec
 import pytest
+from intakes import intake_of
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import Broker, StoreUnavailableError
-from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
+from millstream_submission import KnownQueues, SystemSubmitter
 from millstream_submission.known_queues import REMEMBER_QUEUE_S
-from millstream_telemetry import NO_TRACE, JobTracer, MetricRegistry
+from millstream_telemetry import NO_TRACE, JobTracer
 
 
 class Clock:
@@ -83,7 +84,7 @@ async def test_a_queue_is_noted_before_a_job_with_a_callback_is_stored_in_it(
     submitter = SystemSubmitter(
         broker.store,
         queues,
-        TypeCatalogue(broker.registry, MetricRegistry()),
+        intake_of(broker),
         JobTracer(None),
         clock=broker.clock.now_s,
     )

@@ -8,14 +8,25 @@ from typing import Any
 
 import msgspec
 import pytest
-from ingest.serving import JSON, MSGPACK, Ingest, running_ingest
+from ingest.serving import JSON, MSGPACK, Ingest, patient, running_ingest
+from intakes import intake_of
+from msgspec import Raw
 from msgspec.msgpack import Ext
 
-from millstream_contracts import DEFAULT_TENANT, FieldError, JobType, Queue, TypePolicy, TypeRegistration, limits
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    FieldError,
+    JobState,
+    JobType,
+    Queue,
+    TypePolicy,
+    TypeRegistration,
+    limits,
+)
 from millstream_ingest.settings import IngestSettings
-from millstream_streams import Broker, StoreUnavailableError
-from millstream_submission import Admission, Dependencies, KnownQueues, TypeCatalogue
-from millstream_telemetry import JobTracer, MetricRegistry, TraceContext
+from millstream_streams import Broker, StoredTemplate, StoreUnavailableError
+from millstream_submission import Dependencies, KnownQueues, Members
+from millstream_telemetry import JobTracer, TraceContext
 from millstream_workers.children.child_jobs import ChildSubmitter
 from millstream_workers.children.refusals import InvalidChildError
 
@@ -57,6 +68,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "NUL in the name of a tag": ({"tags": {"a\0": "b"}}, ["/tags"]),
     "too many tags": ({"tags": {f"t{n}": "" for n in range(limits.MAX_TAGS + 1)}}, ["/tags"]),
     "a long tag": ({"tags": {"a": "x" * (limits.MAX_TAG_CHARS + 1)}}, ["/tags"]),
+    "an empty key": ({"key": ""}, ["/key"]),
+    "a key of too many bytes": ({"key": "é" * 128}, ["/key"]),
+    "NUL in the key": ({"key": "a\0"}, ["/key"]),
+    "no key in the field for it": ({"type": "bill.send", "payload": {"order": {"of": [1]}}}, ["/payload/order/of"]),
     "NUL in the payload": ({"payload": {"a": ["\0"]}}, ["/payload/a/0"]),
     "NUL in a key": ({"payload": [{"a\0": 1}]}, ["/payload/0"]),
     "keys that are no text": ({"payload": {1: 2}}, ["/payload"]),
@@ -103,6 +118,8 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "as many values as there may be": {"payload": [0] * limits.MAX_PAYLOAD_VALUES},
     "integers of 64 bits": {"payload": [-(1 << 63), (1 << 64) - 1]},
     "a timestamp": {"payload": {"at": TOMORROW}},
+    "a key of as many bytes as it may have": {"key": "x" * limits.MAX_KEY_BYTES},
+    "a key in the payload": {"type": "bill.send", "payload": {"order": {"of": 17}}},
     "a payload that fits": {"type": "email.send", "payload": {"to": "ada@example.org"}},
 }
 
@@ -114,6 +131,7 @@ async def registered(broker: Broker) -> None:
         DEFAULT_TENANT,
         [
             TypeRegistration(type=JobType("a"), policy=TypePolicy()),
+            TypeRegistration(type=JobType("bill.send"), policy=TypePolicy(key="order.of")),
             TypeRegistration(type=JobType("email.send"), policy=TypePolicy(), payload_schema=SCHEMA),
         ],
     )
@@ -122,7 +140,9 @@ async def registered(broker: Broker) -> None:
 @pytest.fixture
 async def ingest(registered: None, broker: Broker, redis_url: str, namespace: str) -> AsyncIterator[Ingest]:
     """Yield a running ingest."""
-    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0)) as running:
+    async with running_ingest(
+        patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, drain_s=0.0))
+    ) as running:
         yield running
 
 
@@ -132,12 +152,12 @@ async def submitter(registered: None, broker: Broker) -> ChildSubmitter:
     return ChildSubmitter(
         broker.store,
         KnownQueues(broker.registry),
-        TypeCatalogue(broker.registry, MetricRegistry()),
-        Admission("refuse"),
+        intake_of(broker, unknown_types="refuse"),
         JobTracer(None),
         DEFAULT_TENANT,
         clock=broker.clock.now_s,
-        dependencies=Dependencies(broker.store, broker.views),
+        dependencies=Dependencies(broker.dependencies, broker.views),
+        members=Members(broker.batches),
     )
 
 
@@ -171,9 +191,9 @@ async def test_queue_is_known_before_a_job_is_in_it(
 
 
 def _noting(enqueue: Any, broker: Broker, known: list[list[Queue]]) -> Any:
-    async def noting(*arguments: Any) -> Any:
+    async def noting(*arguments: Any, **options: Any) -> Any:
         known.append(await broker.registry.queues())
-        return await enqueue(*arguments)
+        return await enqueue(*arguments, **options)
 
     return noting
 
@@ -195,6 +215,16 @@ async def test_queue_that_could_not_be_made_known_is_made_known_by_the_next_subm
 
 async def _away(_: object) -> None:
     raise StoreUnavailableError("away")
+
+
+async def test_a_template_fills_up_submissions_and_children(submit: Submit, broker: Broker) -> None:
+    """A client and a handler are given the same defaults."""
+    queue = Queue(DEFAULT_TENANT, JobType("a"))
+    fields = {"type": Raw(msgspec.msgpack.encode("a")), "max_attempts": Raw(msgspec.msgpack.encode(7))}
+    await broker.templates.put(DEFAULT_TENANT, "b", StoredTemplate(fields, "", 0))
+    assert await submit(msgspec.msgpack.encode({"template": "b"}))
+    [job] = (await broker.listing.jobs([queue], JobState.QUEUED, cursor=None, limit=10)).items
+    assert job.max_attempts == 7
 
 
 def content_of(fields: dict[str, Any]) -> bytes:

@@ -116,13 +116,35 @@ async def test_types_hold_for_another_second_where_redis_does_not_answer(
     known = await catalogue.of(DEFAULT_TENANT)
     assert list(known) == [TYPE]
     monkeypatch.setattr(type_catalogue, "FRESH_FOR_S", FAR_S)
-    monkeypatch.setattr(type_catalogue, "ANSWER_WITHIN_S", 0.02)
+    catalogue.answer_within_s = 0.02
     reads.before_answer = anyio.sleep_forever if trouble == "silent" else refuse
     with anyio.fail_after(20.0):
         for _ in range(3):
             assert await catalogue.of(DEFAULT_TENANT) is known
     assert catalogue.fresh(DEFAULT_TENANT) is known
     assert reads.count == 2
+
+
+@pytest.mark.parametrize("own", [[], [registration()]], ids=["ingest", "a process with types of its own"])
+async def test_types_that_were_never_read_are_not_taken_for_unregistered(
+    broker: Broker, reads: Reads, monkeypatch: pytest.MonkeyPatch, own: list[TypeRegistration]
+) -> None:
+    """A process that begins while Redis is away refuses submissions: it cannot tell where a job belongs."""
+
+    async def refuse() -> None:
+        raise StoreUnavailableError("away")
+
+    catalogue = TypeCatalogue(broker.registry, MetricRegistry(), own=own)
+    await begin(broker, "w1", 1, registration(partitions=4))
+    reads.before_answer = refuse
+    for ask in (catalogue.of, catalogue.newest, catalogue.of):
+        with pytest.raises(StoreUnavailableError):
+            await ask(DEFAULT_TENANT)
+    assert catalogue.fresh(DEFAULT_TENANT) is None
+    assert reads.count == 1
+    reads.before_answer = anyio.lowlevel.checkpoint
+    monkeypatch.setattr(type_catalogue, "READ_AGAIN_AFTER_S", 0.0)
+    assert (await catalogue.newest(DEFAULT_TENANT))[TYPE].registration.policy.partitions == 4
 
 
 async def test_types_of_this_process_are_known_beside_those_of_the_registry(broker: Broker) -> None:

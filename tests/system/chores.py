@@ -8,12 +8,13 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import msgspec
+import structlog
 
-from millstream import App, Context, Dead, Retry
+from millstream import App, Context, Dead, Retry, Secret
 
 LOOK_EVERY_S = 0.01
 BUSY_S = 0.02
@@ -123,3 +124,32 @@ async def now() -> int:
 def digest(text: str) -> str:
     """Compute in a process of its own."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Login(msgspec.Struct, frozen=True):
+    """What must not be seen."""
+
+    how: Literal["succeed", "retry", "fail", "die", "process"]
+    password: Secret[str]
+    pin: Secret[int]
+
+
+@app.job("chore.vault", retry=Retry(max_attempts=2, base=0.05, cap=0.1))
+async def vault(login: Login, ctx: Context) -> Secret[str]:
+    """Say the secret in every text that a handler has, and give it."""
+    return _open(login, ctx.attempt)
+
+
+@app.job("chore.vault.process", isolation="process")
+def vault_in_process(login: Login) -> Secret[str]:
+    """Do the same in a process of its own."""
+    return _open(login, 1)
+
+
+def _open(login: Login, attempt: int) -> str:
+    structlog.get_logger().info("trying %s", login.password, given={"pin": login.pin})
+    if login.how == "die":
+        raise Dead(f"wrong {login.password}")
+    if login.how == "fail" or (login.how == "retry" and attempt == 1):
+        raise ValueError(f"wrong {login.password} and {login.pin}")
+    return f"session of {login.password}"

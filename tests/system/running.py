@@ -23,8 +23,11 @@ TESTS = Path(__file__).parents[1]
 README = TESTS.parent / "README.md"
 EXAMPLES_FOLDER = TESTS.parent / "examples"
 EXAMPLES = (
+    "batch_handlers",
+    "batches",
     "children",
     "dependencies",
+    "durable",
     "first_handler",
     "idempotency",
     "payloads_and_results",
@@ -34,20 +37,25 @@ EXAMPLES = (
     "shared_state",
     "threads_and_processes",
     "timeouts_and_cancellation",
+    "workflows",
 )
 """Modules of `examples/` whose apps run beside the others."""
 
 APPS = ("millstream.handlers:app", "millstream_cli.demo.jobs:app", "system.chores:app")
 
 LEASE_S = 3.0
+PATIENT = {"MILLSTREAM_REDIS_TIMEOUT_S": "30", "MILLSTREAM_HISTORY_TIMEOUT_S": "30"}
+"""An ingest that waits longer for Redis and the history than a busy machine makes it wait."""
+
 SHORT = {
     "MILLSTREAM_LEASE_S": str(LEASE_S),
     "MILLSTREAM_RENEW_EVERY_S": "0.4",
-    "MILLSTREAM_INTERVAL_S": "0.5",
-    "MILLSTREAM_GAUGES_EVERY_S": "0.5",
+    "MILLSTREAM_INTERVAL_S": "1",
+    "MILLSTREAM_GAUGES_EVERY_S": "1",
     "MILLSTREAM_GRACE_S": "0.3",
 }
-"""Short intervals and limits, so that tests are short."""
+"""Short intervals and limits, so that tests are short; not shorter, because a system that idles beside other tests
+looks at each of its queues as often."""
 
 REAPER_IN_A_HURRY = """
 import os
@@ -139,7 +147,7 @@ def running_system(
 ) -> Iterator[System]:
     """Run a system while the block lasts, with its data, reports and log in a folder."""
     banner, log = folder / "banner", folder / "services.log"
-    settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), **SHORT}
+    settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), **SHORT, **PATIENT}
     if redis_url:  # as a deployment gives it that keeps its secrets in files
         (folder / "redis-url").write_text(redis_url)
         settings["MILLSTREAM_REDIS_URL_FILE"] = str(folder / "redis-url")
@@ -154,7 +162,7 @@ def running_system(
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=err,
-            env=environment(**settings, **environ),
+            env=environment(**{**settings, **environ}),
             cwd=folder,
         ) as process,
     ):

@@ -1,7 +1,7 @@
 """A delayed job starts when it is due, and not before."""
 
 import pytest
-from ingest.serving import Ingest, running_ingest
+from ingest.serving import Ingest, patient, running_ingest
 from system.running import PATIENT_DISPATCHER, python_process
 from waiting import wait_until
 
@@ -23,7 +23,7 @@ async def test_delayed_jobs_start_no_sooner_than_they_are_due(client):
 @pytest.fixture
 async def ingest(broker, redis_url, namespace):
     """Yield an ingest on keys of its own."""
-    async with running_ingest(IngestSettings(redis_url=redis_url, namespace=namespace, port=0)) as running:
+    async with running_ingest(patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0))) as running:
         yield running
 
 

@@ -14,6 +14,12 @@ from system.running import EXAMPLES_FOLDER, System, environment
 from millstream import Client, SyncClient
 
 DOES: dict[str, Any] = {
+    "batch_handlers": ["4 words", "7 words", "dead: nothing to index", "indexed by calls of up to 50 jobs"],
+    "batches": [
+        "report of new-books: 3 succeeded",
+        "inventory of inventory: 1 dead and 7 succeeded",
+        1,
+    ],
     "children": [
         {"payment": "paid order 7", "parcels": 2},
         6,
@@ -25,6 +31,14 @@ DOES: dict[str, Any] = {
         "index of winter",
         "cancelled: parent_dead",
         "album.tell comes after album.index",
+    ],
+    "durable": [
+        "a box with Emma for 12",
+        "a box with an encyclopedia",
+        "a box with Ulysses, in stock",
+        "a box with Persuasion, in stock",
+        "a box with Evelina, in stock",
+        "a box with a card, in stock",
     ],
     "first_handler": {"order_id": 7, "amount": 19.9},
     "idempotency": [1990, True, [True, False]],
@@ -44,6 +58,12 @@ DOES: dict[str, Any] = {
         "dead: the attempt took longer than 0.5 s",
         "cancelled: cancelled",
         "how long? 25 s at most",
+    ],
+    "workflows": [
+        {"title": "summer", "page": "3 of 3 images"},
+        "stalled: ['resize']",
+        {"title": "winter", "page": "2 of 3 images"},
+        "told of 2 of 2 images",
     ],
 }
 """What the program of each example returns."""

@@ -13,18 +13,28 @@ from waiting import wait_until
 
 from millstream_telemetry.names import (
     CONSOLE_PAGE,
+    CONSOLE_SIGN_INS,
     CONSOLE_VIEWERS,
     CONSOLE_VIEWS,
     HISTORY_DAYS_AHEAD,
     HISTORY_GAPS,
     HISTORY_LAG,
+    HISTORY_WORKFLOW_LAG,
+    HISTORY_WORKFLOWS,
     METRICS,
     OPERATION_JOBS,
 )
 
-OF_HISTORY = (HISTORY_DAYS_AHEAD, HISTORY_GAPS, HISTORY_LAG, OPERATION_JOBS)
+OF_HISTORY = (
+    HISTORY_DAYS_AHEAD,
+    HISTORY_GAPS,
+    HISTORY_LAG,
+    HISTORY_WORKFLOW_LAG,
+    HISTORY_WORKFLOWS,
+    OPERATION_JOBS,
+)
 """The metrics of what is only done with a history database."""
-OF_CONSOLE = (CONSOLE_PAGE, CONSOLE_VIEWERS, CONSOLE_VIEWS)
+OF_CONSOLE = (CONSOLE_PAGE, CONSOLE_SIGN_INS, CONSOLE_VIEWERS, CONSOLE_VIEWS)
 """The metrics of the console, which does not run here."""
 EVERY_PROCESS = ("ingest", "dispatcher", "reaper", "worker-1", "worker-2")
 

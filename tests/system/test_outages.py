@@ -101,7 +101,8 @@ async def test_system_outlasts_every_fault_of_redis_without_a_restart(
     The last fault is a failover behind one address, at which the old primary stays up as a replica.
     """
     payload = {"folder": str(folder)}
-    with ExitStack() as servers, running_system(tmp_path, redis_url=link.url) as system:
+    environ = {"MILLSTREAM_REDIS_TIMEOUT_S": "0.9"}  # as it is by default: a submission is refused soon
+    with ExitStack() as servers, running_system(tmp_path, redis_url=link.url, environ=environ) as system:
         async with system.http() as http, system.client() as client:
             pids = await system.worker_pids()
             long = await client.submit("chore.gate", payload)

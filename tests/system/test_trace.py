@@ -156,6 +156,12 @@ async def test_polling_and_heartbeats_make_no_spans(system, receiver, client, fo
     strangers = [
         span.name
         for span in receiver.spans
-        if span.kind != "SERVER" and "messaging.message.id" not in span.attributes and not span.parent_id
+        if span.kind != "SERVER"
+        and "messaging.message.id" not in span.attributes
+        and not span.parent_id
+        # The call of a batch handler belongs to all of its jobs, to which it has links.
+        and not span.links
+        # An occasion of a schedule of the examples, which may come meanwhile, is the root of its job's trace.
+        and not span.name.startswith("fire ")
     ]
     assert strangers == []

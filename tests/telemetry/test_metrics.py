@@ -85,10 +85,24 @@ def test_type_counts_under_its_name_once_it_is_registered(registry):
 @pytest.mark.parametrize(
     ("group", "expected"),
     [
-        (IngestMetrics, {"jobs_submitted": names.SUBMISSION_OUTCOMES, "jobs_finished": ["cancelled"]}),
+        (
+            IngestMetrics,
+            {
+                "jobs_submitted": names.SUBMISSION_OUTCOMES,
+                "unique_conflicts": names.ON_CONFLICT,
+                "submissions_refused": names.REFUSAL_REASONS,
+                "jobs_finished": ["cancelled"],
+            },
+        ),
         (
             WorkerMetrics,
-            {"job_attempts": names.ATTEMPT_OUTCOMES, "jobs_finished": ["succeeded", "cancelled", "expired", "dead"]},
+            {
+                "job_attempts": names.ATTEMPT_OUTCOMES,
+                "jobs_finished": ["succeeded", "cancelled", "expired", "dead"],
+                "log_lines_dropped": names.LOG_LINES_DROPPED_REASONS,
+                "holds": ["type", "key"],
+                "unique_conflicts": names.ON_CONFLICT,
+            },
         ),
         (DispatcherMetrics, {"jobs_finished": ["expired", "cancelled"]}),
         (ReaperMetrics, {"recovered": names.RECOVERY_REASONS, "jobs_finished": ["cancelled", "dead"]}),

@@ -7,6 +7,9 @@ import pytest
 
 from millstream_contracts import Demand
 from millstream_telemetry import (
+    AuditMetrics,
+    BatchMetrics,
+    CodecMetrics,
     ConsoleMetrics,
     DispatcherMetrics,
     DutyMetrics,
@@ -19,8 +22,10 @@ from millstream_telemetry import (
     RedisMetrics,
     ScheduleMetrics,
     ServiceMetrics,
+    TenantMetrics,
     WebhookMetrics,
     WorkerMetrics,
+    WorkflowMetrics,
     names,
 )
 
@@ -61,13 +66,18 @@ def test_metric_groups_make_all_metrics_and_no_others():
         OperationMetrics,
         WorkerMetrics,
         DispatcherMetrics,
+        AuditMetrics,
         HistoryMetrics,
         NoticeMetrics,
         ScheduleMetrics,
+        TenantMetrics,
+        WorkflowMetrics,
+        BatchMetrics,
         WebhookMetrics,
         ReaperMetrics,
         ConsoleMetrics,
         RedisMetrics,
+        CodecMetrics,
     ):
         group(registry)
     DutyMetrics(registry, "reaper")

@@ -77,10 +77,12 @@ def test_a_console_shows_its_pages_and_who_looks_at_them(registry):
     console = ConsoleMetrics(registry)
     console.observe_page("/jobs", 200, 0.25)
     console.observe_page("/jobs", 503, 0.5)
+    console.count_sign_in("refused")
     console.watch_viewers(lambda: 500, lambda: 4)
     assert shown(registry) == {
         **histogram("millstream_console_page_seconds", ["/jobs", "200"], 0.25),
         **histogram("millstream_console_page_seconds", ["/jobs", "503"], 0.5),
+        ("millstream_console_sign_ins_total", "refused"): 1,
         ("millstream_console_viewers",): 500,
         ("millstream_console_views",): 4,
     }
@@ -140,6 +142,10 @@ def test_a_dispatcher_shows_what_the_queues_hold(registry):
             ("millstream_dead_oldest_age_seconds", "report"): 0.0,
             ("millstream_queue_paused", "email.send"): 1,
             ("millstream_queue_paused", "report"): 0,
+            ("millstream_queue_parked_jobs", "email.send"): 0,
+            ("millstream_queue_parked_jobs", "report"): 0,
+            ("millstream_queue_held", "email.send"): 0,
+            ("millstream_queue_held", "report"): 0,
         }
     for _ in range(2):
         dispatcher.publish([])
@@ -244,8 +250,11 @@ def test_the_lag_of_the_history_is_shown_in_seconds_once_it_is_known(registry):
     history.show_lag(12.5)
     history.show_days_ahead(14)
     history.show_gaps(2)
+    history.show_workflows(3, 1.5)
     assert shown(registry) == {
         ("millstream_history_lag_seconds",): 12.5,
         ("millstream_history_days_ahead",): 14,
         ("millstream_history_gaps",): 2,
+        ("millstream_history_workflows_waiting",): 3,
+        ("millstream_history_workflow_lag_seconds",): 1.5,
     }

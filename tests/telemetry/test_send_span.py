@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
 from telemetry.jobs import JOB_ID, JOB_TYPE, SAMPLED, SPAN, TRACE, UNSAMPLED
 
-from millstream_telemetry import NO_TRACE, JobTracer
+from millstream_telemetry import NO_TRACE, JobTracer, delivery_of
 
 
 def test_send_carries_the_conventions_of_messaging(tracer, exported):
@@ -101,3 +101,14 @@ def test_send_of_a_linked_job_that_is_not_recorded_stores_an_unsampled_context()
     provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
 
     assert JobTracer(provider).send(JOB_TYPE, JOB_ID, SAMPLED, is_batch_item=True).context == UNSAMPLED
+
+
+@pytest.mark.parametrize("is_batch_item", [False, True])
+def test_send_links_to_what_the_job_waits_for(tracer, exported, is_batch_item):
+    """The span `send` links to the attempts of the jobs before it, 32 at most, beside its own caller."""
+    behind = [delivery_of(f"email.send_{at:03}", TRACE, 2) for at in range(40)]
+    tracer.send(JOB_TYPE, JOB_ID, SAMPLED, is_batch_item=is_batch_item, behind=behind).stored()
+
+    (span,) = exported.get_finished_spans()
+    linked = [f"{link.context.span_id:016x}" for link in span.links]
+    assert linked == ([SPAN] if is_batch_item else []) + [one.traceparent[36:52] for one in behind[:32]]

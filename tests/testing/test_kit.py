@@ -26,7 +26,7 @@ from testing.store_app import (
     wait_for_ever,
 )
 
-from millstream import Client, Context, InvalidError, JobFailedError, Snooze, WaitTimeoutError
+from millstream import App, Client, Context, InvalidError, JobFailedError, Snooze, WaitTimeoutError
 from millstream.testing import LeftoverError, Testing, TestingError
 from millstream_contracts import JobState, Priority
 
@@ -72,6 +72,33 @@ async def test_snooze_and_discard_are_outcomes() -> None:
             await t.run(later, Order(0))
 
 
+async def test_a_snooze_holds_back_its_type_or_its_key() -> None:
+    """Other jobs of the key wait as long as the one that was told to come back, and those of other keys do not."""
+    pushed = App("pushed")
+    told: list[str] = []
+
+    @pushed.job("push")
+    async def push(name: str, ctx: Context) -> None:
+        if ctx.fence == 1 and name in {"type", "key"}:
+            raise Snooze(3600, gate="type" if name == "type" else "key")
+        told.append(name)
+
+    async with pushed.testing() as t:
+        for name, key in [("key", "acme"), ("acme", "acme"), ("other", "umbrella")]:
+            await t.client.submit(push, name, key=key)
+        await t.run_ready()
+        assert told == ["other"]
+        await t.advance(timedelta(hours=1))
+        assert sorted(told) == ["acme", "key", "other"]
+        await t.client.submit(push, "type")
+        await t.run_ready()
+        begun = t.now
+        await t.run(push, "waits too")
+        assert t.now - begun == timedelta(hours=1)
+        await t.run_ready()
+        assert sorted(told[3:]) == ["type", "waits too"]
+
+
 async def test_the_lifespan_is_the_state_unless_one_is_given() -> None:
     """Without `state`, the lifespan of the app is opened and closed, and included apps share it."""
     async with app.testing() as t:
@@ -99,11 +126,13 @@ async def test_a_context_is_made_for_calls_of_the_function_itself() -> None:
 async def test_submissions_are_shown_with_their_options() -> None:
     """`submitted` returns payloads as the handler gets them, and the options, in the order of submission."""
     async with app.testing(state=Pool()) as t:
-        await t.client.submit(archive, Order(1), delay=60, priority="high", max_attempts=2, timeout=5)
+        await t.client.submit(archive, Order(1), delay=60, priority="high", key="acme", max_attempts=2, timeout=5)
         await archive.submit(Order(2), expires_in=timedelta(hours=1))
         first, second = t.submitted(archive)
         assert (first.payload, first.delay_s, first.priority) == (Order(1), 60.0, Priority.HIGH)
         assert (first.max_attempts, first.timeout_s, first.parent) == (2, 5.0, None)
+        assert (first.key, second.key) == ("acme", None)
+        assert (await t.client.get(first.id)).key == "acme"
         assert first.run_at == t.now + timedelta(minutes=1)
         assert second.expires_at == t.now + timedelta(hours=1)
 

@@ -101,7 +101,7 @@ class Node:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the server, also after a kill, and return once it responds. Raises: TimeoutError."""
+        """Start the server, also after a kill, and return once it responds. Raises: RuntimeError, TimeoutError."""
         settings = self.folder / "server.conf"
         if not settings.exists():  # the server writes into it who its primary is
             self.folder.mkdir(parents=True)
@@ -110,7 +110,13 @@ class Node:
             self._process = subprocess.Popen(
                 guarded(self._command), stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
             )
-        wait_for(self.answers, f"{self} answers")
+        wait_for(self._has_ended_or_answers, f"{self} answers")
+        if not self.is_running:
+            raise RuntimeError(f"{self} ended at its start: {(self.folder / 'redis.log').read_text()[-2000:]}")
+
+    def _has_ended_or_answers(self) -> bool:
+        # One that ends because its port is taken would be mistaken for the other that answers there.
+        return not self.is_running or self.answers()
 
     def answers(self) -> bool:
         """Return whether the server responds now."""

@@ -8,22 +8,37 @@ from typing import Any, assert_type
 
 from millstream import (
     App,
+    Batch,
+    BatchContext,
+    BatchHandle,
+    BatchStatus,
     Client,
     Context,
     CronContext,
     Dead,
     DeadJob,
     DeadLetter,
+    FiredBatch,
     Handler,
     JobHandle,
+    JobItem,
     JobRef,
+    MemberState,
     NewJob,
+    Node,
     Retry,
+    Secret,
     Snooze,
     Steering,
+    SyncBatch,
+    SyncBatchHandle,
     SyncClient,
     SyncContext,
     SyncJobHandle,
+    SyncWorkflowRun,
+    Workflow,
+    WorkflowRun,
+    chain,
     contract,
 )
 from millstream_contracts import BatchReceipt, Job
@@ -282,3 +297,118 @@ def test_handlers_sync(order: Order) -> None:
         assert_type(t.start(charge, order).result(), Receipt)
         assert_type(t.submitted(charge)[0].payload, Order)
         assert_type(t.client, SyncClient)
+
+
+@contract("order.receipts")
+def receipts(order: Order) -> list[Receipt]:
+    """Say what another code base lists."""
+    raise NotImplementedError
+
+
+@contract("receipt.total")
+def total(receipt: Receipt) -> float:
+    """Say what another code base adds up."""
+    raise NotImplementedError
+
+
+@contract("receipt.mail")
+def send_totals(totals: list[float]) -> None:
+    """Say what another code base mails."""
+    raise NotImplementedError
+
+
+async def run_workflows(client: Client, sync: SyncClient, order: Order) -> None:
+    """Hand results from node to node, each typed as what it will be."""
+    flow = Workflow("orders", on_failure="cancel", retention=timedelta(hours=1))
+    listed = flow.add("list", receipts, order, delay=3)
+    assert_type(listed, Node[list[Receipt]])
+    first = flow.add("first", total, listed.result[0])
+    assert_type(first.result_or(None), float | None)
+    totals = flow.map("total", total, over=listed.result, max_failures=1)
+    assert_type(totals, Node[list[float]])
+    flow.add("send", send_totals, totals.result, after=[first, "list"], optional=True)
+    flow.add("any", "any.type", {"total": first.result})
+    flow.returns(totals.result)
+    assert_type(await client.run(flow), WorkflowRun)
+    run = sync.run(chain(NewJob(receipts, order), "count", ping))
+    assert_type(run, SyncWorkflowRun)
+    assert_type(run.result(into=int), int)
+    assert_type(run.job(first), SyncJobHandle[float])
+
+
+async def run_batches(client: Client, sync: SyncClient, order: Order) -> None:
+    """Submit members, each typed as what it will give, and read what became of the batch."""
+    async with client.batch("orders", on_complete=ping, on_death=NewJob(charge, order), expires_in=60) as batch:
+        assert_type(batch, BatchHandle)
+        assert_type(await batch.submit(charge, order, priority="low"), JobHandle[Receipt])
+        assert_type(await batch.submit_many(charge, [order]), BatchReceipt)
+    assert_type(await batch.wait(timeout=3), BatchStatus)
+    assert_type(await batch.counts(), dict[MemberState, int])
+    with sync.batch("orders", on_success="any.type") as block:
+        assert_type(block.submit(charge, order), SyncJobHandle[Receipt])
+    made = sync.submit_batch("orders", [NewJob(charge, order)], retention=timedelta(hours=1))
+    assert_type(made, SyncBatchHandle)
+
+
+@app.job("order.add")
+async def add(order: Order, ctx: Context[Pool]) -> None:
+    """Add members to the batch of this job."""
+    assert_type(await ctx.batch.submit(charge, order), JobHandle[Receipt])
+    assert_type(await ctx.batch.submit_many(charge, [order]), list[JobHandle[Receipt]])
+    assert_type(ctx.fired_batch, FiredBatch | None)
+
+
+@app.job("order.add-all")
+def add_all(order: Order, ctx: SyncContext[Pool]) -> None:
+    """Do the same in a thread."""
+    assert_type(ctx.batch.submit(charge, order), SyncJobHandle[Receipt])
+
+
+@app.batch("event.index", size=500, wait=timedelta(milliseconds=200), timeout=30)
+async def index(events: Batch[str, int], ctx: BatchContext[Pool]) -> None:
+    """Index events: each job takes a text and gives a number."""
+    assert_type(ctx.state, Pool)
+    assert_type(events.payloads, list[str])
+    for item in events:
+        assert_type(item, JobItem[str, int])
+        item.succeed(len(item.payload))
+        item.fail(Snooze(30))
+        assert_type(await item.submit(index, "child"), JobHandle[int])
+    assert_type(events[0].payload, str)
+
+
+@app.batch("event.count")
+def count(events: SyncBatch[Order, None]) -> None:
+    """Count events in a thread."""
+    for item in events:
+        assert_type(item.payload, Order)
+        item.succeed()
+
+
+async def submit_to_batch_handlers(client: Client) -> None:
+    """Submit jobs of batch handlers one by one, as of any handler."""
+    assert_type(await client.submit(index, "text"), JobHandle[int])
+    assert_type(await index.submit("text"), JobHandle[int])
+    assert_type(await client.submit(count, Order(1)), JobHandle[None])
+
+
+@dataclass
+class Login:
+    """A payload with secrets."""
+
+    user: str
+    password: Secret[str]
+    pins: list[Secret[int]]
+    card: Secret[Order] | None = None
+
+
+@app.job("login")
+async def log_in(login: Login) -> Secret[str]:
+    """Take a secret as what it is, and give one."""
+    assert_type(login.password, str)
+    assert_type(login.pins, list[int])
+    assert_type(login.card, Order | None)
+    return login.password.upper()
+
+
+login_ref: JobRef[Login, str] = log_in

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 
 from millstream import (
     App,
+    Batch,
+    BatchContext,
     Client,
     Context,
     CronContext,
     JobRef,
     NewJob,
     Retry,
+    Secret,
     Snooze,
     SyncClient,
     SyncContext,
+    Workflow,
     contract,
 )
 
@@ -259,5 +263,56 @@ async def test_handlers(order: Order) -> None:
         t.context(attempts=3)  # refused
         t.stub(charge).returns(3)  # refused
         t.stub(charge).calls(lambda order: order.id)  # refused
-        t.crash(charge, at="step")  # refused
+        t.crash(charge, at="middle")  # refused
         await t.advance(weeks=3)  # refused
+
+
+def build(order: Order) -> None:
+    """Hand results to nodes that take others."""
+    flow = Workflow("orders", on_failure="stop")  # refused
+    charged = flow.add("charge", charge, order)
+    flow.add("charge", charge, 3)  # refused
+    flow.add("archive", archive, charged.result)  # refused
+    flow.add("archive", archive, order, dealy=3)  # refused
+    flow.map("archive", archive, over=[3])  # refused
+    flow.add("archive", archive)  # refused
+
+
+async def fill(client: Client, order: Order, ctx: Context[Pool]) -> None:
+    """Submit members that take other payloads, and callbacks that need one."""
+    client.batch("orders", on_success=charge)  # refused
+    async with client.batch("orders") as batch:
+        await batch.submit(charge, 3)  # refused
+        await batch.submit(charge, order, dealy=3)  # refused
+    await ctx.batch.submit(charge, 3)  # refused
+    await client.submit_batch("orders", [charge])  # refused
+
+
+@app.batch("event.index")
+async def index(events: Batch[str, int]) -> None:
+    """Give each job a number."""
+    events[0].succeed("one")  # refused
+    events[0].succeed()  # refused
+    events[0].fail("an error")  # refused
+    await index.submit(1)  # refused
+
+
+@app.batch("event.state")  # refused
+async def with_state(events: Batch[str, int], ctx: BatchContext[Order]) -> None:
+    """Want another state than the lifespan yields."""
+
+
+@app.batch("event.plain")  # refused
+async def no_batch(text: str) -> None:
+    """Take no batch."""
+
+
+@dataclass
+class Login:
+    """A payload with a secret."""
+
+    password: Secret[str]
+
+
+Login(password=1)  # refused
+Login(password="x").password.reveal()  # refused

@@ -75,6 +75,8 @@ def test_check_url_names_the_setting_that_would_allow_the_address() -> None:
     """The refusal of a private address says how an operator allows its network."""
     with pytest.raises(AddressError, match="MILLSTREAM_OUTGOING_NETWORKS"):
         check_url("http://10.0.0.1/")
+    with pytest.raises(AddressError, match=r"; MINE names the private"):
+        check_url("http://10.0.0.1/", setting="MINE")
     assert check_url("http://localhost:1/#x", parse_networks(["127.0.0.0/8"])).fragment == ""
 
 

@@ -38,3 +38,9 @@ async def send(payload: Delivery) -> str:
 def send_apart(payload: Delivery) -> str:
     """Return the payload as a handler in a process of its own received it."""
     return repr(payload)
+
+
+@app.job("delivery.echo", isolation="process")
+def echo(payload: dict[str, str]) -> dict[str, str]:
+    """Return the payload from a process of its own."""
+    return payload

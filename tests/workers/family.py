@@ -152,6 +152,51 @@ def many(payload: Order, ctx: SyncContext) -> list[str]:
 in_all("many", many_async, many)
 
 
+# Members of the batch of the parent.
+
+
+async def members_async(payload: Order, ctx: Context) -> list[str]:
+    """Add members to the batch, and fail the first time."""
+    one = await ctx.batch.submit(child, payload, delay=3600, idempotency_key="one")
+    some = await ctx.batch.submit_many(child, [Order(n) for n in range(payload.n)], delay=3600, idempotency_key="some")
+    if ctx.attempt == 1:
+        raise ConnectionError("once more")
+    return [one.id, *(job.id for job in some)]
+
+
+def members(payload: Order, ctx: SyncContext) -> list[str]:
+    """Do the same."""
+    one = ctx.batch.submit(child, payload, delay=3600, idempotency_key="one")
+    some = ctx.batch.submit_many(child, [Order(n) for n in range(payload.n)], delay=3600, idempotency_key="some")
+    if ctx.attempt == 1:
+        raise ConnectionError("once more")
+    return [one.id, *(job.id for job in some)]
+
+
+in_all("members", members_async, members)
+
+
+async def intruding_async(ctx: Context) -> str:
+    """Say why no member can be added."""
+    try:
+        await ctx.batch.submit(child, Order(1))
+    except MillstreamError as error:
+        return f"{type(error).__bases__[0].__name__}: {error}"
+    return ""
+
+
+def intruding(ctx: SyncContext) -> str:
+    """Do the same."""
+    try:
+        ctx.batch.submit(child, Order(1))
+    except MillstreamError as error:
+        return f"{type(error).__bases__[0].__name__}: {error}"
+    return ""
+
+
+in_all("intruding", intruding_async, intruding)
+
+
 # Keys.
 
 

@@ -23,7 +23,7 @@ from millstream_contracts import (
     Queue,
     new_job_id,
 )
-from millstream_runtime import StopOrders
+from millstream_runtime import StopOrders, codec_of
 from millstream_streams import Broker, NewJob, open_broker
 from millstream_telemetry import JobTracer, MetricRegistry
 from millstream_workers.assembly import Assembly
@@ -123,7 +123,10 @@ class Floor:
         metrics = MetricRegistry()
         metrics.register_types(handlers)
         async with AsyncExitStack() as stack:
-            broker = await stack.enter_async_context(open_broker(settings.redis, namespace=settings.namespace))
+            codec = codec_of(settings, metrics)
+            broker = await stack.enter_async_context(
+                open_broker(settings.redis, namespace=settings.namespace, codec=codec)
+            )
             states = await stack.enter_async_context(opened_states(app, handlers))
             assembly = Assembly(
                 settings=settings,
@@ -167,7 +170,7 @@ class Floor:
             await wait_until(hired.is_gone.is_set, f"{hired.name} is gone")
 
     async def submit(self, job_type: str, payload: Any = None, **options: Any) -> JobId:
-        """Store one job. The options are those of a spec, and `priority`, `partition` and `delay_ms`."""
+        """Store a job. The options are those of a spec, and `priority`, `partition`, `delay_ms`, `key` and `owner`."""
         (job_id,) = await self.submit_many(job_type, [payload], **options)
         return job_id
 
@@ -176,9 +179,10 @@ class Floor:
         queue = queue_of_type(job_type, options.pop("partition", 0))
         priority = options.pop("priority", Priority.NORMAL)
         delay_ms = options.pop("delay_ms", None)
+        kept = {name: options.pop(name, "") for name in ("key", "owner")}
         await self.broker.registry.add_queues([queue])
         jobs = [
-            NewJob(id=new_job_id(queue), spec=_spec(payload, **options), priority=priority, delay_ms=delay_ms)
+            NewJob(id=new_job_id(queue), spec=_spec(payload, **options), priority=priority, delay_ms=delay_ms, **kept)
             for payload in payloads
         ]
         for start in range(0, len(jobs), 100):

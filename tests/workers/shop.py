@@ -4,20 +4,22 @@
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
+import structlog
 
-from millstream import App, Context, Dead, Discard, Retry, Snooze
+from millstream import App, Context, Dead, Discard, Retry, Secret, Snooze
 
 print("printed while the module is imported")  # noqa: T201
 
@@ -186,3 +188,29 @@ ENDINGS: dict[str, Callable[[], Any]] = {
 def process_steer(work: Work, ctx: Context) -> Any:
     """End in the way that the payload names at the first delivery, and succeed at the second."""
     return "well" if ctx.fence > 1 else ENDINGS[work.what]()
+
+
+@app.job("process.secret", isolation="process", retry=Retry(max_attempts=1))
+def tell_a_secret(word: Secret[str]) -> None:
+    """Log a secret, and fail with it."""
+    structlog.get_logger().info("trying %s", word)
+    raise ValueError(f"wrong {word}")
+
+
+@app.job("process.logs", isolation="process", retry=Retry(max_attempts=1))
+def log_and_end(what: str) -> None:
+    """Log from the process, and end it or the attempt in the way that `what` says."""
+    structlog.get_logger().info("begun", what=what)
+    logging.getLogger("library").warning("%d left", 3)
+    if what == "fork":
+        with suppress(ChildProcessError):
+            child = os.fork()
+            if not child:
+                structlog.get_logger().info("of the fork")
+                os._exit(0)
+            os.waitpid(child, 0)
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "hang":
+        time.sleep(60)
+    raise ValueError(what)

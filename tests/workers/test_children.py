@@ -98,6 +98,16 @@ async def test_a_child_runs_as_any_other_job(floor: Floor, parent: str, n: int) 
     assert (child.state, child.result, child.type) == (JobState.SUCCEEDED, n, "child")
 
 
+@pytest.mark.parametrize("owner", ["7Kq2vXbA", ""])
+@pytest.mark.parametrize("parent", ["by-context", "from-thread"])
+async def test_a_child_is_of_who_has_submitted_its_parent(floor: Floor, parent: str, owner: str) -> None:
+    """A child says who has submitted its parent, whatever the handler that makes it was given."""
+    await floor.hire(family())
+    job = await floor.run(parent, owner=owner)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert (await floor.job(JobId(job.result))).submitted_by == (owner or None)
+
+
 async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) -> None:
     """A child takes the options of `Client.submit`, and each of them is stored."""
     await floor.hire(family())
@@ -108,6 +118,25 @@ async def test_a_child_has_the_options_that_it_was_submitted_with(floor: Floor) 
     assert delayed.state is JobState.SCHEDULED
     assert delayed.run_at is not None
     assert (delayed.run_at - delayed.created_at).total_seconds() == pytest.approx(3600, abs=60)
+
+
+async def test_a_child_whose_unique_key_is_held_is_counted(floor: Floor) -> None:
+    """A worker counts the conflicts of children that its handlers submit, by what they ask for then."""
+    app = App("unique")
+
+    @app.job("child")
+    async def child(payload: Order) -> int:
+        return payload.n
+
+    @app.job("parent")
+    async def parent(ctx: Context) -> list[str]:
+        return [str((await ctx.submit("child", Order(1), unique="7", delay=3600)).id) for _ in range(3)]
+
+    hired = await floor.hire(app)
+    first, *others = (await floor.run("parent")).result
+    assert others == [first, first]
+    labels = {"type": "child", "on_conflict": "return"}
+    assert hired.metrics.get_sample_value("millstream_unique_conflicts_total", labels) == 2
 
 
 async def test_a_child_of_an_unknown_type_is_refused(floor: Floor) -> None:
@@ -217,7 +246,8 @@ async def test_a_worker_without_redis_is_an_unavailable_service_to_its_handlers(
     async def fail(_: object) -> None:
         raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(hired.worker.parts.executor._parents.submitter._queues._registry, "add_queues", fail)
+    registry = hired.worker.parts.executor._parents.of(DEFAULT_TENANT).submitter._queues._registry
+    monkeypatch.setattr(registry, "add_queues", fail)
     job = await floor.run("by-context", max_attempts=1)
     assert job.error is not None
     assert job.error.type.endswith(UnavailableError.__qualname__)
@@ -304,7 +334,7 @@ async def test_a_child_whose_queue_could_not_be_made_known_is_looked_after_when_
 ) -> None:
     """When the registration of a child's queue failed, the next submission of the child repeats it."""
     hired = await floor.hire(family())
-    registry = hired.worker.parts.executor._parents.submitter._queues._registry
+    registry = hired.worker.parts.executor._parents.of(DEFAULT_TENANT).submitter._queues._registry
     add_queues, failed = registry.add_queues, list[object]()
 
     async def fail_once(queues: Any) -> None:

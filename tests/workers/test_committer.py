@@ -12,19 +12,27 @@ from waiting import wait_until
 from workers.floor import Floor, queue_of_id, queue_of_type
 
 from millstream_contracts import (
+    DEFAULT_TENANT,
+    Calling,
     Cancelled,
     Dead,
     HandedBack,
     JobError,
+    JobId,
     JobState,
+    JobType,
     Outcome,
+    Queue,
     RetryAt,
     Snoozed,
+    SnoozeGate,
     Succeeded,
+    Waiting,
 )
 from millstream_streams import Broker, Delivery, open_broker
 from millstream_telemetry import MetricRegistry, WorkerMetrics
 from millstream_workers.keeping.committer import Committer, Finished
+from millstream_workers.keeping.holder import Holder
 
 NAME = "host:1:me"
 FAR_S = 3600.0
@@ -40,6 +48,8 @@ ENDS: dict[str, tuple[Outcome, str, JobState | None]] = {
     "dead of a timeout": (Dead("attempts", TIMEOUT), "timeout", JobState.DEAD),
     "cancelled": (Cancelled("cancelled"), "cancelled", JobState.CANCELLED),
     "snoozed": (Snoozed(0), "snoozed", None),
+    "waiting for a signal": (Waiting("approval", 1_000), "snoozed", None),
+    "waiting for jobs": (Calling((JobId("a_000001KBCSZ4000ABCDEFGHJKM"),)), "snoozed", None),
     "handed back": (HandedBack(), "handed_back", None),
 }
 """By kind: an outcome, the label under which its attempt is counted, and the state that it settles its job in."""
@@ -48,12 +58,17 @@ ENDS: dict[str, tuple[Outcome, str, JobState | None]] = {
 class Counter:
     """A committer, and the counters that it increments."""
 
-    def __init__(self, broker: Broker, lease_s: float = FAR_S) -> None:
+    def __init__(self, broker: Broker, lease_s: float = FAR_S, holder: Holder | None = None) -> None:
         self.let_go_of: list[Delivery] = []
         self._metrics = MetricRegistry()
         self._metrics.register_types(["one"])
         self.committer = Committer(
-            broker.store, WorkerMetrics(self._metrics), NAME, lease_s=lease_s, concluded=self.let_go_of.append
+            broker.store,
+            WorkerMetrics(self._metrics),
+            NAME,
+            lease_s=lease_s,
+            concluded=self.let_go_of.append,
+            holder=holder,
         )
 
     def put(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -108,6 +123,21 @@ async def test_each_outcome_is_counted_and_lets_its_lease_go(floor: Floor, kind:
     assert desk.counted("millstream_jobs_finished_total") == ({("one", str(state)): 3} if state else {})
     assert sorted(one.id for one in desk.let_go_of) == sorted(one.id for one in deliveries)
     assert desk.committer.backlog == 0
+
+
+@pytest.mark.parametrize("gate", ["type", "key"])
+async def test_a_snooze_that_holds_more_back_is_counted_and_told_to_other_partitions(
+    floor: Floor, gate: SnoozeGate
+) -> None:
+    """All partitions of a type are held back, for the same job; a key lies in one of them alone."""
+    store = floor.broker.settings
+    first, second, other = queue_of_type("one"), Queue(DEFAULT_TENANT, JobType("one"), 1), queue_of_type("two")
+    desk, (delivery,) = Counter(floor.broker, holder=Holder(store, [first, second, other])), await claimed(floor)
+    desk.put(delivery, Snoozed(60_000, gate))
+    await desk.finish()
+    assert desk.counted("millstream_holds_total") == {("one", gate): 1}
+    held = [(await store.read(queue)).held_by for queue in (first, second, other)]
+    assert held == ([delivery.id, delivery.id, None] if gate == "type" else [None] * 3)
 
 
 async def test_a_job_that_is_cancelled_by_its_hand_back_is_counted_as_cancelled(floor: Floor) -> None:

@@ -20,11 +20,14 @@ from millstream_contracts import (
     JobSpec,
     RetryAt,
     Snoozed,
+    SnoozeGate,
     Succeeded,
     TypePolicy,
     limits,
 )
 from millstream_workers.attempt.attempt_result import Interrupted, Interruption, Raised, Returned, TimedOut, Unreadable
+from millstream_workers.isolation.frames import EndReport
+from millstream_workers.isolation.outcome_reports import report_raise, result_of
 from millstream_workers.running.decision import AttemptPolicy, decide
 
 STEADY = Backoff(kind="constant", base_s=2.5, jitter=False)
@@ -190,6 +193,35 @@ def test_every_interruption_has_an_outcome() -> None:
 def test_a_snooze_costs_no_attempt(policy: AttemptPolicy) -> None:
     """A snooze costs no attempt, also when a handler asks for it at the last one."""
     assert decide(Raised(Snooze(30)), policy) == Snoozed(30_000)
+
+
+@pytest.mark.parametrize("gate", ["type", "key"])
+def test_a_snooze_says_what_it_holds_back(gate: SnoozeGate) -> None:
+    """What a handler holds back is kept, raised or decided upon, also by a handler in a process of its own."""
+    error, retry = Snooze(30, gate=gate), Retry(decide=lambda _, __: Snooze(30, gate=gate))
+    assert decide(Raised(error), FIRST) == Snoozed(30_000, gate)
+    assert decide(Raised(ConnectionError()), FIRST, retry=retry) == Snoozed(30_000, gate)
+    report = msgspec.msgpack.encode(report_raise(1, error, 1, None))
+    with pytest.raises(Snooze) as raised:
+        result_of(msgspec.msgpack.decode(report, type=EndReport))
+    assert decide(Raised(raised.value), FIRST) == Snoozed(30_000, gate)
+
+
+def test_a_snooze_of_a_subclass_holds_back_what_can_be_read() -> None:
+    """A subclass without a call to its base holds nothing back, and one with an odd gate neither."""
+
+    class Bare(Snooze):
+        def __init__(self) -> None:
+            self.delay_s = 5.0
+
+    class Odd(Bare):
+        @property
+        def gate(self) -> Any:
+            raise OSError("no")
+
+    assert decide(Raised(Bare()), FIRST) == decide(Raised(Odd()), FIRST) == Snoozed(5_000)
+    with pytest.raises(ValueError, match="`gate` is"):
+        Snooze(5, gate="queue")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("policy", [FIRST, LAST])

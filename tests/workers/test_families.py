@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from leftovers import delete_namespace
 from waiting import wait_until
@@ -11,8 +12,8 @@ from workers.family import ISOLATIONS, REFUSED, app
 from workers.floor import Floor, open_floor, queue_of_type
 from workers.plant import python_path
 
-from millstream_contracts import JobId, JobState, Priority, limits
-from millstream_streams import open_broker
+from millstream_contracts import DEFAULT_TENANT, JobId, JobState, Priority, Submission, limits, new_job_id
+from millstream_streams import EnqueueCode, NewBatch, assemble, open_broker
 
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
 REFS = ("workers.family:app",)
@@ -76,6 +77,40 @@ async def test_all_children_of_a_batch_are_stored_in_order(floor: Floor, isolati
     """Children of one call are stored in the order of their payloads, also where they are larger than a frame."""
     ids = await result_of(floor, f"{isolation}.many", {"n": count, "text": text})
     assert [(await floor.job(JobId(job_id))).payload["n"] for job_id in ids] == list(range(count))
+
+
+@in_each_isolation
+async def test_a_member_of_a_batch_adds_others_once(floor: Floor, isolation: str) -> None:
+    """What a member adds belongs to its batch although that is closed; a retried member adds nothing twice."""
+    batches, job_type = floor.broker.batches, f"{isolation}.members"
+    batch_id = batches.new_id(DEFAULT_TENANT)
+    new = NewBatch(
+        id=batch_id, name="family", expires_at_ms=floor.broker.clock.now_ms() + 60_000, retention_ms=3_600_000
+    )
+    await batches.create(DEFAULT_TENANT, new)
+    queue = queue_of_type(job_type)
+    job_id = new_job_id(queue)
+    await batches.promise(DEFAULT_TENANT, batch_id, [job_id])
+    [made] = await floor.broker.store.enqueue(
+        queue, [assemble(job_id, Submission(type=job_type), msgspec.msgpack.encode({"n": 2}), batch=batch_id)]
+    )
+    assert made.code is EnqueueCode.STORED
+    await batches.confirm(DEFAULT_TENANT, batch_id, stored=[job_id])
+    await batches.close(DEFAULT_TENANT, batch_id)
+    job = await floor.settled(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    members, _ = await batches.members(DEFAULT_TENANT, batch_id)
+    assert {member.job_id for member in members} == {job_id, *job.result}
+    assert len(members) == 4
+    assert {(await floor.job(JobId(child))).batch for child in job.result} == {batch_id}
+
+
+@in_each_isolation
+async def test_a_job_of_no_batch_cannot_add_to_one(floor: Floor, isolation: str) -> None:
+    """A job that is a member of no batch is told so, wherever it runs."""
+    told = await result_of(floor, f"{isolation}.intruding")
+    assert told.startswith("InvalidError: ")
+    assert "this job is a member of no batch" in told
 
 
 @in_each_isolation
@@ -179,5 +214,5 @@ async def test_a_wait_ends_when_its_handler_has_to_stop(floor: Floor, isolation:
     await floor.until(job_id, JobState.RUNNING)
     await floor.cancel(job_id)
     assert (await floor.settled(job_id)).state is JobState.CANCELLED
-    limit = floor.hired[0].worker.parts.executor._parents.reader._limit
+    limit = floor.hired[0].worker.parts.executor._parents.of(DEFAULT_TENANT).reader._limit
     await wait_until(lambda: not limit._waits, "no handler counts as waiting")

@@ -26,6 +26,7 @@ from millstream_streams import (
     StoreUnavailableError,
     open_broker,
 )
+from millstream_workers.fetching import fetcher as fetching
 from millstream_workers.fetching.fetcher import Fetcher
 from millstream_workers.fetching.shares import Shares
 from millstream_workers.fetching.slots import Slots
@@ -607,3 +608,41 @@ async def test_a_queue_that_fills_every_claim_is_claimed_from_without_a_read_bet
     await reader.close()
     assert len(delivered) == len(ids)
     assert read == []
+
+
+async def test_a_look_beside_a_hot_queue_reads_some_of_many_queues_and_the_next_look_others(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a hot queue a look names few of many queues, and the looks together name all of them."""
+    monkeypatch.setattr(fetching, "LOOK_AT_ONCE", 3)
+    monkeypatch.setattr(fetching, "LOOK_ELSEWHERE_S", 0.0)
+    others = [queue_of_type(f"other-{number}") for number in range(8)]
+    slots, reader, named = Slots(2), floor.broker.reader(), list[list[Queue]]()
+    await floor.submit_many("hot", [None] * 60)
+    wait = reader.wait
+
+    async def note_read(queues: Sequence[Queue], **options: Any) -> list[ReadEntry]:
+        named.append(list(queues))
+        if len(named) == 2:
+            for queue in others:
+                await seed(floor.broker, queue)
+        return await wait(queues, **options)
+
+    class WatchedReader:
+        failed = frozenset[Queue]()
+        wait = staticmethod(note_read)
+
+    left = {queue.type for queue in others}
+
+    def deliver(delivery: Delivery) -> None:
+        slots.release()
+        left.discard(delivery.queue.type)
+        if not left:
+            fetcher.stop()
+
+    fetcher = fetcher_of(floor, [queue_of_type("hot"), *others], slots, reader=WatchedReader(), deliver=deliver)
+    with anyio.fail_after(20.0):
+        await fetcher.run()
+    await reader.close()
+    assert not left
+    assert max(map(len, named)) <= 3

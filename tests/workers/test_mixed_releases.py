@@ -27,6 +27,7 @@ from millstream_streams import Broker, Delivery, NewJob, open_broker
 from millstream_workers.attempt.attempt_result import Unreadable
 from millstream_workers.fetching.partition_finder import PartitionFinder
 from millstream_workers.fetching.release_finder import ReleaseFinder
+from millstream_workers.serving import Served
 
 TYPE = "order.ship"
 
@@ -337,7 +338,16 @@ async def test_partitions_that_were_found_are_told_once(floor: Floor) -> None:
     """Partitions that were found are reported once, so that the worker does not read any of them twice."""
     found: list[list[Queue]] = []
     known = queue_of_type(TYPE)
-    finder = PartitionFinder(floor.broker.registry, known.tenant, [known.type], known=[known], found=found.append)
+
+    async def take_up(queues: list[Queue]) -> None:
+        found.append(queues)
+
+    def is_known(queue: Queue) -> bool:
+        return queue == known or any(queue in queues for queues in found)
+
+    finder = PartitionFinder(
+        floor.broker.registry, Served(), [known.type], is_known=is_known, found=take_up, keep=lambda _: None
+    )
     further = [queue_of_type(TYPE, 1), queue_of_type(TYPE, 2)]
     await floor.broker.registry.add_queues([known, *further, queue_of_type("another.type")])
     for _ in range(3):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from ingest.serving import MSGPACK, Ingest, packed, pointers, problem, running_ingest
+from ingest.serving import MSGPACK, Ingest, packed, patient, pointers, problem, running_ingest
 from workers.deliveries import Delivery, app
 from workers.floor import Floor
 from workers.plant import python_path
@@ -26,7 +26,7 @@ async def ingest(
     """Yield an ingest beside a worker that has registered its types."""
     monkeypatch.setenv("PYTHONPATH", python_path())
     await floor.hire(app, apps=("workers.deliveries:app",))
-    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
+    settings = patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0))
     async with running_ingest(settings) as running:
         assert await floor.broker.registry.types(DEFAULT_TENANT)
         yield running

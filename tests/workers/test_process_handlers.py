@@ -17,6 +17,7 @@ from workers.shop import app
 from millstream_contracts import JobState
 from millstream_streams import open_broker
 from millstream_workers.app_loader import load_app
+from millstream_workers.isolation.process_pool import ProcessPool
 
 REFS = ("workers.shop:app",)
 
@@ -180,8 +181,13 @@ def has_ended(pid: int) -> bool:
         return True  # collected already
 
 
-async def test_a_process_that_died_while_idle_costs_no_attempt(floor: Floor) -> None:
-    """A handler process that died while it was idle costs the next job no attempt."""
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_process_that_died_while_idle_costs_no_attempt(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    """A process that died while it was idle costs the next job no attempt, whether its end is known yet or not."""
+    if not is_known:
+        monkeypatch.setattr(ProcessPool, "_take_idle", lambda pool: pool._idle.pop() if pool._idle else None)
     await floor.hire(app, apps=REFS, concurrency=1)
     pid = (await floor.run("process.pid")).result
     os.kill(pid, signal.SIGKILL)

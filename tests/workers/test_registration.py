@@ -12,9 +12,10 @@ from waiting import wait_until
 from workers.floor import Floor, queue_of_type
 
 from millstream import App, Context, Retry
-from millstream_contracts import DEFAULT_TENANT, Queue, WorkerInfo
+from millstream_contracts import DEFAULT_TENANT, Queue, QueueLimits, WorkerInfo
 from millstream_streams import Registry, Start, open_broker
 from millstream_workers.registrar import REGISTER_EVERY_BEATS, Registrar
+from millstream_workers.serving import Served
 
 
 class Invoice(msgspec.Struct):
@@ -204,13 +205,15 @@ class WatchedRegistry:
         return await self._registry.beat(worker, start, alive_for=alive_for, is_leaving=is_leaving)
 
 
-def registrar_of(floor: Floor, registry: Any, *, interval_s: float = 2.0) -> Registrar:
+def registrar_of(floor: Floor, registry: Any, *, interval_s: float = 2.0, handlers: Any = None) -> Registrar:
     """Return a registrar without its worker."""
     return Registrar(
         registry,
+        floor.broker.settings,
+        floor.broker.budgets,
         name="host:1:me",
-        tenant=DEFAULT_TENANT,
-        handlers=release().handlers,  # type: ignore[arg-type]
+        served=Served(),
+        handlers=handlers or release().handlers,
         queues=[queue_of_type("one")],
         concurrency=1,
         running=list,
@@ -218,6 +221,16 @@ def registrar_of(floor: Floor, registry: Any, *, interval_s: float = 2.0) -> Reg
         code_version="1",
         release="1.2.3",
     )
+
+
+async def test_a_worker_declares_the_limits_of_its_handlers(floor: Floor) -> None:
+    """Before it takes a job a worker has its queues limited as its handlers say; one without takes that back."""
+    queue, handlers = queue_of_type("one"), release().handlers
+    for declared in (QueueLimits(concurrency=2), None):
+        handlers[queue.type].limits = declared
+        registrar = registrar_of(floor, floor.broker.registry, handlers=handlers)
+        await registrar.register()
+        assert (await floor.broker.settings.read(queue)).limits == declared
 
 
 async def test_a_worker_registers_again_now_and_then(floor: Floor) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from ingest.serving import Ingest, running_ingest
+from ingest.serving import Ingest, patient, running_ingest
 from msgspec import Struct
 from waiting import wait_until
 from workers.floor import Floor, Hired
@@ -161,7 +161,7 @@ async def test_a_rolling_upgrade_and_its_rollback_cost_no_job_and_no_submission_
     floor: Floor, redis_url: str, namespace: str
 ) -> None:
     """Throughout an upgrade and its rollback no readable payload is refused, and every job succeeds once at no cost."""
-    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0)
+    settings = patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0))
     async with running_ingest(settings) as ingest, promoting(floor), anyio.create_task_group() as tasks:
         fleet, clients = Fleet(floor), Clients(ingest)
         workers = [await fleet.start("old") for _ in range(3)]

@@ -43,7 +43,7 @@ class Town:
         """Return the duty of a worker."""
         return ScheduleDeclarer(
             self._broker,
-            DEFAULT_TENANT,
+            [DEFAULT_TENANT],
             app.schedules,
             apps={"shop"},
             release=release,
@@ -160,6 +160,16 @@ async def test_a_schedule_that_no_worker_declares_is_paused_as_an_orphan(town: T
     assert (held.state, held.reason) == ("orphan", "no worker declares it any more")
     assert held.paused_ms
     assert await town.ticks() is None
+
+
+async def test_an_occasion_that_waits_when_its_schedule_is_orphaned_is_skipped(town: Town) -> None:
+    """An orphan has no occasion that waits, and counts as skipped the one that did, as a paused schedule does."""
+    await town.declare(shop({"nightly": 60}))
+    day_ago = str(NOW_MS - 2 * DAY_MS)
+    await town.write(seen_ms=day_ago, updated_ms=day_ago, waiting_ms=day_ago, skipped="2")
+    await town.declare(shop({}), passes=2)
+    held = await town.read()
+    assert (held.state, held.waiting_ms, held.skipped) == ("orphan", 0, 3)
 
 
 async def test_a_declaration_resumes_an_orphan(town: Town) -> None:

@@ -11,6 +11,7 @@ from workers.plant import Machine, Plant, notes, open_plant, runs
 
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import JobId, JobState
+from millstream_ingest.inspection.worker_drain import WorkerDrain
 from millstream_reaper.recoverer import Recoverer
 from millstream_streams import open_broker
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
@@ -66,6 +67,44 @@ async def test_a_worker_that_is_told_to_stop_lets_running_jobs_finish(plant: Pla
         # A blocking read that was under way may have brought it: then it went back.
         assert (waiting.state, waiting.attempts, waiting.deliveries) == (JobState.QUEUED, 0, waiting.handbacks)
     assert await plant.floor.broker.registry.workers() == []
+
+
+async def test_a_worker_that_is_asked_to_drain_ends_with_its_last_job(plant: Plant) -> None:
+    """A worker that was asked claims no more, says that it drains, and gives its job all the time it takes."""
+    machine = await plant.start(grace_s=0.0, cleanup_s=0.0)
+    registry = plant.floor.broker.registry
+    (worker,) = await registry.workers()
+    running = await plant.floor.submit("gate", plant.payload)
+    await plant.started(1)
+    assert await WorkerDrain(registry).ask("unknown:1:x") is None
+    told = await WorkerDrain(registry).ask(worker.name)
+    assert told is not None
+    assert (told.name, told.state, told.busy) == (worker.name, "draining", 1)
+    later = await plant.floor.submit("gate", plant.payload)
+    # A second request changes nothing.
+    assert await registry.ask_drain(worker.name)
+    assert not machine.has_logged("handing back")
+    plant.let_go()
+    assert await machine.ended() == 0
+    job = await plant.floor.job(running)
+    assert (job.state, job.deliveries) == (JobState.SUCCEEDED, 1)
+    waiting = await plant.floor.job(later)
+    assert (waiting.state, waiting.deliveries) == (JobState.QUEUED, waiting.handbacks)
+    assert await registry.workers() == []
+
+
+async def test_the_order_to_stop_hurries_a_worker_that_drains(plant: Plant) -> None:
+    """A signal to a worker that drains by request gives its jobs the grace alone; they start elsewhere."""
+    machine = await plant.start(grace_s=0.1)
+    registry = plant.floor.broker.registry
+    (worker,) = await registry.workers()
+    running = await plant.floor.submit("gate", plant.payload)
+    await plant.started(1)
+    await WorkerDrain(registry).ask(worker.name)
+    machine.send(signal.SIGTERM)
+    assert await machine.ended() == 0
+    job = await plant.floor.job(running)
+    assert (job.state, job.handbacks, job.attempts) == (JobState.QUEUED, 1, 0)
 
 
 async def test_jobs_that_outlast_the_grace_start_elsewhere_at_once(plant: Plant) -> None:

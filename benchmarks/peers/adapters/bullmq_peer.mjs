@@ -6,13 +6,17 @@ import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { performance } from "node:perf_hooks";
 
-const { BENCH_CONCURRENCY, BENCH_MODULES, BENCH_REDIS_URL, BENCH_TALLY } = process.env;
-const { Queue, Worker } = createRequire(`${BENCH_MODULES}/`)("bullmq");
+const { BENCH_CONCURRENCY, BENCH_FLOW_WIDTH, BENCH_MODULES, BENCH_REDIS_URL, BENCH_TALLY } = process.env;
+const { FlowProducer, Queue, Worker } = createRequire(`${BENCH_MODULES}/`)("bullmq");
 
 const PAYLOAD = "x".repeat(198);
 const IO_MS = 10;
 const BULK = 100; // as in BullMQ's own benchmark
+const FLOW_WIDTH = Number(BENCH_FLOW_WIDTH);
+const FLOWS = 10; // in one call
 const QUEUE = "bench";
+const MANY = 100_000; // as in jobs.py
+const HELD_AT_ONCE = 10;
 
 const address = new URL(BENCH_REDIS_URL);
 const connection = { host: address.hostname, port: Number(address.port), maxRetriesPerRequest: null };
@@ -72,6 +76,13 @@ async function work() {
       await new Promise((resolve) => setTimeout(resolve, IO_MS));
       tally.done();
     },
+    flow: async () => tally.done(),
+    limited: async () => tally.done(),
+    rated: async () => tally.done(),
+    held: async () => {
+      await new Promise((resolve) => setTimeout(resolve, IO_MS));
+      tally.done();
+    },
     stamp: async (job) => tally.stamped(job.data.sent),
   };
   const options = { connection, concurrency: Number(BENCH_CONCURRENCY), autorun: false };
@@ -88,13 +99,15 @@ async function work() {
 
 async function submit() {
   const queue = new Queue(QUEUE, { connection });
-  await queue.waitUntilReady();
+  const flows = new FlowProducer({ connection });
+  await Promise.all([queue.waitUntilReady(), flows.waitUntilReady()]);
   answer({});
   for await (const line of createInterface({ input: process.stdin })) {
     const [job, count] = JSON.parse(line);
     const begun = performance.now();
     const cpu = process.cpuUsage();
     if (job === "stamp") await queue.add("stamp", { sent: String(process.hrtime.bigint()) });
+    else if (job === "flow") await fillFlows(flows, count / (FLOW_WIDTH + 1));
     else await fill(queue, job, count);
     const { user, system } = process.cpuUsage(cpu);
     answer({ took_s: (performance.now() - begun) / 1e3, cpu_s: (user + system) / 1e6 });
@@ -103,9 +116,20 @@ async function submit() {
 }
 
 async function fill(queue, name, count) {
+  if (name === "limited") await queue.setGlobalConcurrency(MANY);
+  if (name === "rated") await queue.setGlobalRateLimit(MANY, 1000);
+  if (name === "held") await queue.setGlobalConcurrency(HELD_AT_ONCE);
   for (let start = 0; start < count; start += BULK) {
     const size = Math.min(BULK, count - start);
     await queue.addBulk(Array.from({ length: size }, () => ({ name, data: PAYLOAD })));
+  }
+}
+
+async function fillFlows(flows, count) {
+  const one = { name: "flow", queueName: QUEUE, data: PAYLOAD };
+  const flow = { ...one, children: Array(FLOW_WIDTH).fill(one) };
+  for (let start = 0; start < count; start += FLOWS) {
+    await flows.addBulk(Array(Math.min(FLOWS, count - start)).fill(flow));
   }
 }
 

@@ -12,6 +12,12 @@ IO_S = 0.01
 BULK = 1_000
 """The jobs in one call of a system that takes many and documents no number."""
 
+MANY = 100_000
+"""A concurrency limit, and a rate a second, that no system reaches."""
+
+HELD_AT_ONCE = 10
+"""The concurrency limit that holds jobs back."""
+
 ENQUEUERS = 32
 """The concurrent calls of a system that takes one job a call; streaQ's benchmark does so for all of its rivals."""
 
@@ -24,6 +30,11 @@ def redis_url() -> str:
 def concurrency() -> int:
     """Return how many jobs one worker process is to run at a time."""
     return int(os.environ["BENCH_CONCURRENCY"])
+
+
+def flow_width() -> int:
+    """Return how many jobs of a flow one more waits for."""
+    return int(os.environ["BENCH_FLOW_WIDTH"])
 
 
 def stores_results() -> bool:

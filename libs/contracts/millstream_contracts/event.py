@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from millstream_contracts.ids import JobId, JobType, Queue
 from millstream_contracts.job import JobError
+from millstream_contracts.log_lines import KeptLines
 
 
 class EventKind(StrEnum):
@@ -22,6 +23,7 @@ class EventKind(StrEnum):
     HANDED_BACK = "handed_back"
     RECOVERED = "recovered"
     CANCEL_REQUESTED = "cancel_requested"
+    PRIORITY_CHANGED = "priority_changed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     DEAD = "dead"
@@ -38,7 +40,8 @@ class JobTransition(Struct, frozen=True, array_like=True):
     """The state it is in now."""
     deliveries: int
     detail: str = ""
-    """The reason of a death or a cancellation, in words."""
+    """The reason of a death or a cancellation, in words; the priority that a job was given; of what was released before
+    its time, `asked`."""
     attempt: int | None = None
     """The number of the attempt that the transition begins or ends; None for one that does neither."""
     waited_ms: int | None = None
@@ -47,6 +50,8 @@ class JobTransition(Struct, frozen=True, array_like=True):
     """How long the delivery took that ends by this, from its claim."""
     error: JobError | None = None
     """Why the attempt failed that ends by this. None also where the event carries no errors."""
+    log_lines: KeptLines | None = None
+    """What its handler has logged last in the attempt that ends by this."""
 
 
 class Event(Struct, frozen=True):

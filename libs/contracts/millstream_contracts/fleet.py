@@ -4,7 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from millstream_contracts.ids import JobType
+from millstream_contracts.breaker import BreakerState
+from millstream_contracts.ids import DEFAULT_TENANT, JobType
 
 
 class QueueStatus(Struct, kw_only=True, frozen=True):
@@ -14,11 +15,19 @@ class QueueStatus(Struct, kw_only=True, frozen=True):
     partitions: int
     queued: dict[str, int]
     """Ready jobs by priority."""
+    parked: int = 0
+    """Those of them that a limit holds back."""
     running: int
     scheduled: int
     blocked: int
     dead: int
     paused: bool = False
+    breaker: BreakerState | None = None
+    """The state of its circuit breaker; null without one."""
+    breaker_opened: int = 0
+    """How often that has opened."""
+    held_until: datetime | None = None
+    """Up to when a handler holds the type back: no job of it starts."""
     oldest_ready_age_s: float = 0.0
     """How long the longest-waiting ready job has been ready; 0 when none waits."""
     oldest_dead_age_s: float = 0.0
@@ -46,6 +55,7 @@ class RunningJob(Struct, frozen=True):
 
     id: str
     started_at: datetime
+    tenant: str = DEFAULT_TENANT
 
 
 class WorkerInfo(Struct, kw_only=True, frozen=True):
@@ -55,6 +65,8 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     """`host:pid:nonce`, new at each start."""
     types: list[str]
     concurrency: int
+    tenants: list[str] = []
+    """The tenants whose jobs it takes; empty: every tenant."""
     running: list[RunningJob] = []
     """At most the 100 that have run longest."""
     busy: int = 0
@@ -72,6 +84,10 @@ class WorkerInfo(Struct, kw_only=True, frozen=True):
     loop_lag_ms: float | None = None
     """The longest time since the heartbeat before for which its event loop did not get to what was due; None where the
     loop is not watched."""
+
+    def serves(self, tenant: str) -> bool:
+        """Return whether it takes the jobs of a tenant."""
+        return not self.tenants or tenant in self.tenants
 
 
 class DutyInfo(Struct, kw_only=True, frozen=True):

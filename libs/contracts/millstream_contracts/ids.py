@@ -9,6 +9,8 @@ Source: RFC 9562 section 5.7 (UUIDv7); https://www.crockford.com/base32.html.
 import os
 import re
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NewType
 
@@ -121,3 +123,12 @@ def queue_of(tenant: Tenant, job_id: str) -> Queue | None:
     if match is None:
         return None
     return Queue(tenant, JobType(match[1]), int(match[2], 16))
+
+
+def ids_by_queue(tenant: Tenant, ids: Iterable[str]) -> dict[Queue, list[JobId]]:
+    """Return the ids of a tenant's jobs by their queues, each once; what is no job id is in none."""
+    found: defaultdict[Queue, list[JobId]] = defaultdict(list)
+    for text in dict.fromkeys(ids):
+        if queue := queue_of(tenant, text):
+            found[queue].append(JobId(text))
+    return found

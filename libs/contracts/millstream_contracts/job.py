@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from millstream_contracts.count import JobCount
 from millstream_contracts.ids import JobId, JobType, made_at_ms
 from millstream_contracts.policy import AfterFailure, Backoff
+from millstream_contracts.unique import JobUnique
 
 
 class Priority(StrEnum):
@@ -22,6 +23,16 @@ class Priority(StrEnum):
 
     # Enum's own is a function in Python, called by each look into a dict.
     __hash__ = str.__hash__
+
+
+PriorityName = Literal["high", "normal", "low"]
+"""As people write it in code."""
+
+
+class NewPriority(Struct, frozen=True, forbid_unknown_fields=True):
+    """The priority that a job is given after its submission."""
+
+    priority: Priority
 
 
 class JobState(StrEnum):
@@ -89,6 +100,11 @@ class JobError(Struct, frozen=True, omit_defaults=True):
     attempt: int = 0
     traceparent: str = ""
     """W3C context of the attempt's span, to which the next attempt links."""
+    encrypted: bool = False
+    """Whether its message and traceback are stored encrypted. Without the key, or the right to read them, there are
+    none."""
+    sealed: bytes = b""
+    """As it is stored: message and traceback, encrypted. Empty where these are shown."""
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
@@ -96,6 +112,10 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
     percent: float
     note: str = ""
+    encrypted: bool = False
+    """Whether its note is stored encrypted."""
+    sealed: bytes = b""
+    """As it is stored: the note, encrypted. Empty where that is shown."""
 
 
 class JobStack(Struct, frozen=True):
@@ -123,6 +143,8 @@ class Job(Struct, kw_only=True, frozen=True):
     type: JobType
     state: JobState
     priority: Priority = Priority.NORMAL
+    key: str | None = None
+    """What it is grouped by, such as a customer. The history does not have it."""
     version: int = 0
     """Grows with every transition; the ETag of the job."""
     attempts: int = 0
@@ -142,6 +164,8 @@ class Job(Struct, kw_only=True, frozen=True):
     """What becomes of it when one of them fails."""
     because_of: JobId | None = None
     """The one of them by which it is cancelled, or dead."""
+    waiting_for: str | None = None
+    """The signal that its handler waits for; absent when it waits for none."""
     run_at: datetime | None = None
     expires_at: datetime | None = None
     started_at: datetime | None = None
@@ -164,6 +188,19 @@ class Job(Struct, kw_only=True, frozen=True):
     """The name of the schedule that has submitted it."""
     scheduled_for: datetime | None = None
     """The nominal time of the occasion of the schedule."""
+    workflow: str | None = None
+    """The id of the workflow of which it runs a node."""
+    batch: str | None = None
+    """The id of the batch of which it is a member or a callback."""
+    batch_event: str | None = None
+    """The event of that batch for which it runs; absent for a member."""
+    unique: JobUnique | None = None
+    """The unique key that it holds, or has held."""
+    encrypted: bool = False
+    """Whether what it carries is stored encrypted."""
+    submitted_by: str | None = None
+    """Who has submitted it, or what has made it: the id of a key, or a digest of who had a token. Absent where no
+    credentials were asked for, of jobs of older releases, and in the history."""
     fresh: bool = True
     """False in a list of the history whose state Redis was not asked about: the job may have gone on."""
 

@@ -8,8 +8,16 @@ from msgspec import Meta, Struct
 
 from millstream_contracts import limits
 from millstream_contracts.ids import NAME_PATTERN
+from millstream_contracts.job import Priority
 
-OperationKind = Literal["redrive", "discard", "patch", "cancel", "erase", "export"]
+AskedKind = Literal["redrive", "discard", "patch", "cancel", "run-now", "priority", "erase", "export"]
+"""Kinds that are asked for as operations: they are about jobs."""
+
+OperationKind = Literal[AskedKind, "delete-tenant"]
+"""Every kind. The deletion of a tenant is asked for where tenants are managed."""
+
+OF_OPEN_JOBS: frozenset[OperationKind] = frozenset({"cancel", "run-now", "priority"})
+"""Kinds that are about jobs which have not settled."""
 
 ExportFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -81,10 +89,9 @@ class ExportOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     """Start of the file's name."""
 
 
-class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What is to be done with which jobs: those of `q`, of `ids`, or of `group`."""
+class OperationOptions(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Which jobs an operation is about, those of `q`, of `ids`, or of `group`, and how it goes about them."""
 
-    kind: OperationKind
     q: Annotated[str, Meta(max_length=1_000)] | None = None
     ids: Annotated[list[str], Meta(min_length=1, max_length=limits.MAX_BATCH_JOBS)] | None = None
     group: OperationGroup | None = None
@@ -93,10 +100,20 @@ class NewOperation(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     canary: Canary | None = None
     dry_run: bool = False
     """Count, and do nothing."""
+    fresh: bool = False
+    """Of the kinds `redrive` and `patch`: whether durable handlers begin anew, without their stored steps."""
+    priority: Priority | None = None
+    """Of the kind `priority`: the one that the jobs are given."""
     patch: dict[str, Any] | None = None
     """Of the kind `patch`: what changes in each payload, as a JSON Merge Patch (RFC 7396)."""
     export: ExportOptions | None = None
     """Of the kind `export`: how the jobs are written."""
+
+
+class NewOperation(OperationOptions, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is to be done with which jobs."""
+
+    kind: AskedKind
 
 
 class BulkOperation(Struct, kw_only=True, frozen=True):
@@ -114,6 +131,7 @@ class BulkOperation(Struct, kw_only=True, frozen=True):
     rate: float
     canary: Canary | None = None
     dry_run: bool = False
+    fresh: bool = False
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -124,6 +142,7 @@ class BulkOperation(Struct, kw_only=True, frozen=True):
     """Jobs that it has left alone; :attr:`refusals` says why."""
     failed: int = 0
     """Jobs of the canary that died again."""
+    priority: Priority | None = None
     patch: dict[str, Any] | None = None
     export: ExportOptions | None = None
     job_id: str | None = None
@@ -134,3 +153,7 @@ class BulkOperation(Struct, kw_only=True, frozen=True):
     """The first jobs that were refused."""
     eta_s: float | None = None
     """How long it takes at this rate, where the number of jobs is known."""
+    tenant: str | None = None
+    """Of the kind `delete-tenant`: the tenant that is deleted."""
+    removed: dict[str, int] = {}
+    """Of the kind `delete-tenant`: how many of what it has removed, such as `jobs`, `schedules` and `history_rows`."""

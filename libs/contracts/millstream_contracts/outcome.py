@@ -1,8 +1,14 @@
 """The outcome of one delivery: a tagged union, which the worker decides and the committer matches."""
 
+from typing import Literal
+
 from msgspec import Raw, Struct
 
+from millstream_contracts.ids import JobId
 from millstream_contracts.job import JobError
+
+SnoozeGate = Literal["type", "key"]
+"""What a handler holds back with its job: all jobs of the type, or those with the key of the job."""
 
 
 class Succeeded(Struct, frozen=True, tag="succeeded"):
@@ -23,6 +29,21 @@ class Snoozed(Struct, frozen=True, tag="snoozed"):
     """The handler asked for a later delivery. It costs no attempt."""
 
     after_ms: int
+    gate: SnoozeGate | None = None
+    """What else does not start until then, for `limits.MAX_HOLD_S` at most."""
+
+
+class Waiting(Struct, frozen=True, tag="waiting"):
+    """The handler waits for a signal, for `after_ms` at most. It costs no attempt."""
+
+    signal: str
+    after_ms: int
+
+
+class Calling(Struct, frozen=True, tag="calling"):
+    """The handler has called other jobs, and goes on when all of them have settled. It costs no attempt."""
+
+    jobs: tuple[JobId, ...]
 
 
 class Dead(Struct, frozen=True, tag="dead"):
@@ -42,4 +63,4 @@ class Cancelled(Struct, frozen=True, tag="cancelled"):
     reason: str
 
 
-Outcome = Succeeded | RetryAt | Snoozed | Dead | HandedBack | Cancelled
+Outcome = Succeeded | RetryAt | Snoozed | Waiting | Calling | Dead | HandedBack | Cancelled

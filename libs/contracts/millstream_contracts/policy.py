@@ -6,15 +6,22 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from millstream_contracts import limits
+from millstream_contracts.coding import Coding
 from millstream_contracts.ids import NAME_PATTERN, JobType
+from millstream_contracts.unique import UniqueRule
 
 DEFAULT_MAX_ATTEMPTS = 5
 
 Keeps = Literal["everything", "no_payload", "failures", "nothing"]
 """What the history stores of the jobs of a type: with `failures` those that failed, from their first failure on."""
 
+KeptLogs = Literal["failed", "all", "none"]
+"""Of which attempts the last log lines are kept."""
+
 AfterFailure = Literal["wait", "cancel", "run"]
 """What becomes of a job when one that it waits for does not succeed. With `wait`, a dead one may still be redriven."""
+
+KEY_PATH_PATTERN = r"^[^.\x00]+(\.[^.\x00]+)*$"
 
 Seconds = Annotated[float, Meta(ge=0.0, le=limits.MAX_DELAY_S)]
 
@@ -55,6 +62,15 @@ class BackoffOptions(Backoff, frozen=True, forbid_unknown_fields=True):
     """A backoff as a client asks for it. Unlike a stored one, which a newer release may have written, it is strict."""
 
 
+class Gathering(Struct, frozen=True):
+    """How a worker gathers jobs for one call of a batch handler."""
+
+    size: Annotated[int, Meta(ge=1, le=limits.MAX_GATHERED)] = 100
+    """The most jobs of one call."""
+    wait_s: Annotated[float, Meta(ge=0.0, le=limits.MAX_GATHER_S)] = 0.1
+    """How long the first job waits for others. A worker waits for a sixth of its lease at most."""
+
+
 class TypePolicy(Struct, frozen=True):
     """The policy of every job of a type, unless its submission says otherwise."""
 
@@ -70,6 +86,29 @@ class TypePolicy(Struct, frozen=True):
     partitions: Annotated[int, Meta(ge=1, le=limits.MAX_PARTITIONS)] = 1
     keeps: Keeps = "everything"
     """What the history stores of these jobs."""
+    logs: KeptLogs = "failed"
+    """Of which attempts the history has the last log lines; of none where it has no payloads."""
+    unique: UniqueRule | None = None
+    """Which of these jobs are unique; None where any number may be the same."""
+    key: Annotated[str, Meta(pattern=KEY_PATH_PATTERN, max_length=limits.MAX_KEY_BYTES)] | None = None
+    """Where in the payload the key of a job stands that has none of its own: names of fields with dots between."""
+    gathers: Gathering | None = None
+    """Of a type with a batch handler: how many of its jobs one call takes."""
+    compress: bool = True
+    """Whether large payloads and results may be compressed; see docs/security/compression.md for when not to."""
+
+    encrypted: bool = False
+    """Whether what its jobs carry is stored encrypted; see docs/security/encryption.md."""
+
+    @property
+    def coding(self) -> Coding:
+        """Return how what its jobs carry is stored."""
+        return Coding(self.compress, self.encrypted)
+
+    @property
+    def kept_logs(self) -> KeptLogs:
+        """Of which attempts log lines are kept: lines quote payloads, so of none where the history is to have none."""
+        return "none" if self.keeps in {"no_payload", "nothing"} else self.logs
 
 
 class TypeRegistration(Struct, frozen=True):

@@ -5,7 +5,7 @@ Source: RFC 9457; RFC 6901 for the pointers.
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 MAX_TOLD_ERRORS = 3
 
@@ -36,6 +36,8 @@ class Problem(Struct, kw_only=True, frozen=True, omit_defaults=True):
     instance: str = ""
     trace_id: str = ""
     errors: list[FieldError] = []
+    violated_policies: list[str] = field(default_factory=list, name="violated-policies")
+    """The limits that the request is over, by their names in `RateLimit-Policy`."""
 
 
 def told(errors: Sequence[FieldError]) -> str:

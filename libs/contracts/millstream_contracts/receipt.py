@@ -14,6 +14,8 @@ class BatchItem(Struct, kw_only=True, frozen=True, omit_defaults=True):
     id: JobId | None = None
     replayed: bool = False
     """True when an earlier request with this Idempotency-Key had already made the job."""
+    unique_conflict: bool = False
+    """True when nothing was stored, because the job of this id holds the unique key of the submission."""
     problem: Problem | None = None
 
 

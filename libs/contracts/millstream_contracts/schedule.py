@@ -11,6 +11,7 @@ from millstream_contracts import limits
 from millstream_contracts.callback import Callback
 from millstream_contracts.job import JobState, Priority
 from millstream_contracts.policy import Backoff
+from millstream_contracts.unique import UniqueOptions
 
 SCHEDULE_NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$(?!\n)"
 """A name is part of a Redis key, and of a text with spaces, so it has neither braces nor spaces."""
@@ -80,6 +81,17 @@ class ScheduleRules(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The longest offset by which occasions fire later; it follows from the name, so it is the same for all of them."""
 
 
+def rules_of(definition: ScheduleRules) -> ScheduleRules:
+    """Return the rules of a definition alone.
+
+    Rules that are equal are encoded alike: msgspec omits a value that *is* the default, and not one that equals it, so
+    that a default which is spelled out would make other bytes.
+    """
+    unset = ScheduleRules()
+    fields = {one: getattr(definition, one) for one in ScheduleRules.__struct_fields__}
+    return ScheduleRules(**{one: value for one, value in fields.items() if value != getattr(unset, one)})
+
+
 class ScheduleDefinition(ScheduleRules, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A schedule as it is put."""
 
@@ -96,12 +108,14 @@ class ScheduledJob(Struct, kw_only=True, frozen=True, omit_defaults=True):
     type: str
     payload: Any = None
     priority: Priority = Priority.NORMAL
+    key: str | None = None
     expires_in_s: float | None = None
     max_attempts: int | None = None
     timeout_s: float | None = None
     backoff: Backoff | None = None
     tags: dict[str, str] | None = None
     callback: Callback | None = None
+    unique: UniqueOptions | None = None
 
 
 class ScheduleOccasion(Struct, kw_only=True, frozen=True):
@@ -176,6 +190,18 @@ class ScheduleOccasions(Struct, kw_only=True, frozen=True):
     """The next occasions of a schedule, soonest first."""
 
     items: list[ScheduleOccasion]
+
+
+class SchedulePreview(Struct, kw_only=True, frozen=True):
+    """What a definition would make if it was put; nothing is stored."""
+
+    schedule: str
+    version: int | None = None
+    """Of the schedule that it would replace; None where there is none of this name."""
+    state: ScheduleState
+    """Where the schedule would be."""
+    next: list[ScheduleOccasion]
+    """Its next occasions, soonest first; of one that would be paused, as if it was resumed now."""
 
 
 class ScheduleRun(Struct, kw_only=True, frozen=True):

@@ -58,6 +58,10 @@ class DeadGroup(Struct, kw_only=True, frozen=True):
     live: int | None = None
     """Jobs that failed in the same way and have not ended: they are tried again, or were redriven. Of the newest 300 of
     the last seven days that failed so. None when it was not asked for, or there was no time to count."""
+    first_release: str | None = None
+    """The release of the worker on which the oldest of them died. None when it was not asked for, or is not known."""
+    last_release: str | None = None
+    """The same of the newest of them."""
 
 
 class DeadGroups(Struct, kw_only=True, frozen=True):

@@ -41,6 +41,14 @@ class StatGap(Struct, kw_only=True, frozen=True):
     end: datetime = field(name="to")
 
 
+class StatRelease(Struct, kw_only=True, frozen=True):
+    """When the first worker of a release was seen."""
+
+    at: datetime
+    release: str
+    """`MILLSTREAM_CODE_VERSION` of the worker, or what Millstream takes for it."""
+
+
 class Stats(Struct, kw_only=True, frozen=True):
     """Statistics of one job type, or of all."""
 
@@ -51,6 +59,8 @@ class Stats(Struct, kw_only=True, frozen=True):
     """One for each step, oldest first."""
     gaps: list[StatGap] = []
     """Times of which events were lost."""
+    releases: list[StatRelease] = []
+    """Releases that came in this time, whatever the types of their workers; the oldest that is known is none."""
 
 
 class TypeStats(Happened, kw_only=True, frozen=True):

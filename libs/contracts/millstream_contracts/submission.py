@@ -10,6 +10,7 @@ from millstream_contracts.callback import Callback
 from millstream_contracts.ids import NAME_PATTERN, JobId
 from millstream_contracts.job import Priority
 from millstream_contracts.policy import AfterFailure, BackoffOptions, Seconds
+from millstream_contracts.unique import UniqueOptions
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
@@ -17,6 +18,14 @@ LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 TagKey = Annotated[str, Meta(min_length=1, max_length=limits.MAX_TAG_CHARS)]
 TagValue = Annotated[str, Meta(max_length=limits.MAX_TAG_CHARS)]
+
+# Options of jobs, wherever one is described: in a submission, in a template, in a node of a workflow.
+ExpiresIn = Annotated[float, Meta(ge=limits.MIN_DURATION_S, le=limits.MAX_DELAY_S)]
+Attempts = Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)]
+AttemptTimeout = Annotated[float, Meta(ge=limits.MIN_DURATION_S, le=limits.MAX_TIMEOUT_S)]
+Tags = Annotated[dict[TagKey, TagValue], Meta(max_length=limits.MAX_TAGS)]
+JobKey = Annotated[str, Meta(min_length=1, max_length=limits.MAX_KEY_BYTES)]
+"""What limits and turns of a type go by, such as a customer. The rules of submissions bound its bytes."""
 
 
 class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -26,15 +35,18 @@ class Submission(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_u
     payload: Raw = Raw(b"")
     """One value in the encoding of the request; empty when it was left out, which means null."""
     priority: Priority = Priority.NORMAL
+    key: JobKey | None = None
+    """What it is grouped by, such as a customer: limits of its type may hold for each key, and keys take turns."""
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     delay_s: Seconds | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-    expires_in_s: Annotated[float, Meta(ge=limits.MIN_DURATION_S, le=limits.MAX_DELAY_S)] | None = None
-    max_attempts: Annotated[int, Meta(ge=1, le=limits.MAX_ATTEMPTS)] | None = None
-    timeout_s: Annotated[float, Meta(ge=limits.MIN_DURATION_S, le=limits.MAX_TIMEOUT_S)] | None = None
+    expires_in_s: ExpiresIn | None = None
+    max_attempts: Attempts | None = None
+    timeout_s: AttemptTimeout | None = None
     backoff: BackoffOptions | None = None
-    tags: Annotated[dict[TagKey, TagValue], Meta(max_length=limits.MAX_TAGS)] | None = None
+    tags: Tags | None = None
     callback: Callback | None = None
+    unique: UniqueOptions | None = None
     after: Annotated[list[JobId], Meta(min_length=1, max_length=limits.MAX_PARENTS)] | None = None
     after_failure: AfterFailure = "wait"
     after_unknown: Literal["refuse", "ignore"] = "refuse"

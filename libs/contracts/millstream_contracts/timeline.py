@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from millstream_contracts.ids import JobId
 from millstream_contracts.job import JobError, JobState
+from millstream_contracts.log_lines import LogLine
 
 
 class TimelineItem(Struct, kw_only=True, frozen=True):
@@ -41,6 +42,10 @@ class TimelineAttempt(Struct, kw_only=True, frozen=True):
     """Why it failed, with the traceback; None also for an error that a later one has replaced before it was stored."""
     trace_id: str | None = None
     """Of the attempt's own trace where its error names one, else that of the job."""
+    logs: list[LogLine] | None = None
+    """Its last log lines, the oldest first; None where none are kept of it, and where they were not asked for."""
+    logs_left_out: int = 0
+    """Lines before these that were not kept."""
 
 
 class Timeline(Struct, kw_only=True, frozen=True):

@@ -10,9 +10,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import JobId, Tenant
+from millstream_history.audit.audit_records import AuditRecords
 from millstream_history.connection.database import CONNECTIONS, open_engine, transaction
 from millstream_history.connection.reading import Reader
+from millstream_history.dead_counts import DeadCounts
 from millstream_history.erasure.erasures import Erasures, without_erased
+from millstream_history.erasure.tenant_rows import TenantRows
 from millstream_history.errors import HistoryConflictError, HistoryError
 from millstream_history.migrating import Schema, require_usable
 from millstream_history.operations import Operations
@@ -30,8 +33,19 @@ from millstream_history.search.searcher import Search
 from millstream_history.statistics.statistics import Statistics
 from millstream_history.statistics.tally import HOUR_LOADER, MINUTE_LOADER, SHARDS, count
 from millstream_history.webhooks import Endpoints
+from millstream_history.workflows import PastWorkflows
+from millstream_history.workflows.workflow_rows import NODE_LOADER, WORKFLOW_LOADER
 
-LOADERS = (JOB_LOADER, FORGOTTEN_LOADER, TRANSITION_LOADER, SPAN_LOADER, MINUTE_LOADER, HOUR_LOADER)
+LOADERS = (
+    JOB_LOADER,
+    FORGOTTEN_LOADER,
+    TRANSITION_LOADER,
+    SPAN_LOADER,
+    MINUTE_LOADER,
+    HOUR_LOADER,
+    WORKFLOW_LOADER,
+    NODE_LOADER,
+)
 
 
 class History:
@@ -42,6 +56,7 @@ class History:
         self._reader = reader
         self.days = Days(engine)
         self.gaps = Gaps(engine, reader)
+        self.dead_counts = DeadCounts(engine)
         self.repairer = Repairer(engine)
         self.statistics = Statistics(engine, reader)
         self._shard = random.randrange(SHARDS)
@@ -50,6 +65,9 @@ class History:
         self.webhooks = Endpoints(reader)
         self.operations = Operations(reader)
         self.erasures = Erasures(engine, reader)
+        self.tenant_rows = TenantRows(engine)
+        self.workflows = PastWorkflows(engine, reader)
+        self.audit = AuditRecords(engine, reader)
         self._schema: Schema | None = None
         """That which was found; None when it has to be looked at."""
 
@@ -84,9 +102,11 @@ class History:
         """Return the known state of a job; None for an unknown one. Raises: HistoryError."""
         return await self._reader.read(lambda connection: find_job(connection, tenant, job_id))
 
-    async def transitions(self, tenant: Tenant, job_id: JobId) -> list[Transition]:
-        """Return the known transitions of a job, in order. Raises: HistoryError."""
-        return await self._reader.read(lambda connection: find_transitions(connection, tenant, job_id))
+    async def transitions(self, tenant: Tenant, job_id: JobId, *, with_logs: bool = False) -> list[Transition]:
+        """Return the known transitions of a job, in order, `with_logs` with log lines. Raises: HistoryError."""
+        return await self._reader.read(
+            lambda connection: find_transitions(connection, tenant, job_id, with_logs=with_logs)
+        )
 
     async def look(self) -> Schema:
         """Return the schema, once the database has shown that it accepts rows. Raises: HistoryError."""

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 TEXT_INDEX, PAYLOAD_INDEX = "jobs_by_error_text", "jobs_by_payload"
+WITH_TYPE = "_and_type"
+"""Ends the name of an index that has the type too: so a search within a type reads no jobs of others (ADR 83)."""
 
 _MAKING: Mapping[str, str] = {
-    TEXT_INDEX: "ON jobs USING gin (error_text gin_trgm_ops) WHERE error_text IS NOT NULL",
-    PAYLOAD_INDEX: "ON jobs USING gin (payload jsonb_path_ops)",
+    TEXT_INDEX: "gin (error_text gin_trgm_ops{}) WHERE error_text IS NOT NULL",
+    PAYLOAD_INDEX: "gin (payload jsonb_path_ops{})",
 }
 
 
@@ -28,11 +30,11 @@ class OptionalIndexes(Struct, frozen=True):
 
 def apply_optional_indexes(connection: Connection, *, payload: bool) -> OptionalIndexes:
     """Make or drop the optional indexes. Returns: those that there are now."""
-    has_trigrams = _make_trigrams(connection)
+    has_trigrams, has_types = _make_extension(connection, "pg_trgm"), _make_extension(connection, "btree_gin")
     for name, wanted in ((TEXT_INDEX, has_trigrams), (PAYLOAD_INDEX, payload)):
-        connection.execute(
-            text(f"CREATE INDEX IF NOT EXISTS {name} {_MAKING[name]}" if wanted else f"DROP INDEX IF EXISTS {name}")
-        )
+        for ending, column, is_it in ((WITH_TYPE, ", type", has_types), ("", "", not has_types)):
+            made = f"CREATE INDEX IF NOT EXISTS {name}{ending} ON jobs USING {_MAKING[name].format(column)}"
+            connection.execute(text(made if wanted and is_it else f"DROP INDEX IF EXISTS {name}{ending}"))
     return OptionalIndexes(payload=payload, error_text=has_trigrams)
 
 
@@ -41,11 +43,11 @@ def optional_indexes(connection: Connection) -> OptionalIndexes:
     return OptionalIndexes(payload=_exists(connection, PAYLOAD_INDEX), error_text=_exists(connection, TEXT_INDEX))
 
 
-def _make_trigrams(connection: Connection) -> bool:
-    """Make the extension that indexes parts of words. Returns: False, where it is not installed or not allowed."""
+def _make_extension(connection: Connection, name: str) -> bool:
+    """Make an extension. Returns: False, where it is not installed or not allowed."""
     try:
         with connection.begin_nested():
-            connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+            connection.execute(text(f"CREATE EXTENSION IF NOT EXISTS {name}"))
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
@@ -54,4 +56,6 @@ def _make_trigrams(connection: Connection) -> bool:
 
 
 def _exists(connection: Connection, index: str) -> bool:
-    return bool(connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": index}).scalar_one())
+    names = {"plain": index, "with_type": f"{index}{WITH_TYPE}"}
+    exists = "SELECT to_regclass(:plain) IS NOT NULL OR to_regclass(:with_type) IS NOT NULL"
+    return bool(connection.execute(text(exists), names).scalar_one())

@@ -2,13 +2,15 @@
 
 `jobs` has the last known state of each job, and `transitions` has each transition. Both are partitioned by the day of
 the job's creation, so that a day goes as a whole and a job's timeline lies in one partition; what has no partition of
-its own lies in the default one. Indexes that a database may lack are in `optional_indexes.py`.
+its own lies in the default one. `workflows` and `workflow_nodes` are so by the day of the workflow's creation. Indexes
+that a database may lack are in `optional_indexes.py`.
 """
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Double,
     Index,
@@ -68,6 +70,9 @@ JOBS = Table(
     Column("ran_ms", BigInteger, comment="the last delivery that has ended"),
     Column("payload_bytes", Integer, comment="of the payload as JSON"),
     Column("rerun_of", Text),
+    Column("after", JSONB, comment="the jobs that it waited for"),
+    Column("after_failure", Text),
+    Column("because_of", _key(), comment="the one of them by which it ended"),
     Index("jobs_by_time", "tenant", "created_at"),
     Index("jobs_by_type", "tenant", "type", "created_at"),
     # None of the state itself: an index of what changes in each update would keep rows from being updated in place.
@@ -83,6 +88,10 @@ JOBS = Table(
     Index(
         "jobs_by_dead_group", "tenant", "type", "fingerprint", "created_at",
         postgresql_include=["finished_at"], postgresql_where=text("outcome = 'dead'"),
+    ),
+    Index(
+        "jobs_by_death", "tenant", "finished_at",
+        postgresql_include=["type", "fingerprint", "created_at"], postgresql_where=text("outcome = 'dead'"),
     ),
     Index("jobs_by_workflow", "tenant", "workflow_id", "created_at", postgresql_where=text("workflow_id IS NOT NULL")),
     Index("jobs_by_tag", "tags", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"}),
@@ -108,7 +117,54 @@ TRANSITIONS = Table(
     Column("attempt", Integer, comment="the attempt that begins or ends by this"),
     Column("waited_ms", BigInteger),
     Column("ran_ms", BigInteger),
+    Column("log_lines", JSONB, comment="what was logged last in the attempt that ends by this"),
     comment="all that happened to each job",
+    postgresql_partition_by=BY_DAY,
+)
+
+WORKFLOWS = Table(
+    "workflows",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("id", _key(), primary_key=True),
+    Column("name", _key(), nullable=False),
+    Column("state", _key(), nullable=False),
+    Column("turn", BigInteger, nullable=False, comment="grows with every change; an older one never replaces it"),
+    Column("place", Double, nullable=False, comment="in lists: the Unix ms of its creation, made unlike all others"),
+    Column("created_at", DateTime(timezone=True), primary_key=True),
+    Column("finished_at", DateTime(timezone=True), nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("on_failure", Text, nullable=False),
+    Column("retention_s", Double, nullable=False),
+    Column("counts", JSONB, nullable=False, comment="how many nodes are in which state"),
+    Column("result", JSONB),
+    Column("reason", Text, comment="why it failed or was cancelled, or why there is no result"),
+    Column("trace_id", Text),
+    Index("workflows_by_place", "tenant", "place"),
+    Index("workflows_by_name", "tenant", "name", "place"),
+    comment="the workflows that have ended",
+    postgresql_partition_by=BY_DAY,
+)
+
+WORKFLOW_NODES = Table(
+    "workflow_nodes",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("workflow_id", _key(), primary_key=True),
+    Column("place", Integer, primary_key=True, comment="in the order of the submission, from 0"),
+    Column("turn", BigInteger, nullable=False, comment="of the workflow"),
+    Column("name", Text, nullable=False),
+    Column("type", _key(), nullable=False),
+    Column("state", _key(), nullable=False),
+    Column("created_at", DateTime(timezone=True), primary_key=True, comment="of the workflow"),
+    Column("job_id", _key(), comment="of the last run; of one that was started and has no map"),
+    Column("reason", Text),
+    Column("after", JSONB, comment="the names of the nodes that it waited for"),
+    Column("optional", Boolean, nullable=False),
+    Column("items", JSONB, comment="how many of its jobs are in which state, of one with a job for each item"),
+    Column("started_at", DateTime(timezone=True), comment="when it could start, in its last run"),
+    Column("finished_at", DateTime(timezone=True), comment="when its workflow learned of its end"),
+    comment="the nodes of workflows that have ended",
     postgresql_partition_by=BY_DAY,
 )
 
@@ -119,8 +175,29 @@ WORKER_SPANS = Table(
     Column("worker", _key(), primary_key=True),
     Column("first_at", DateTime(timezone=True), nullable=False),
     Column("last_at", DateTime(timezone=True), nullable=False, comment="not before its last transition"),
+    Column("release", Text, comment="that it runs, as its heartbeat says"),
     comment="when each worker was seen, so that its jobs are looked for in that time alone",
 )
+
+
+def _dead(name: str, comment: str, *, is_keyed: bool) -> Table:
+    return Table(
+        name,
+        METADATA,
+        Column("tenant", _key(), primary_key=is_keyed, nullable=False),
+        Column("day", Date, primary_key=is_keyed, nullable=False, comment="of the creation of the jobs, in UTC"),
+        Column("type", _key(), primary_key=is_keyed, nullable=False),
+        Column("fingerprint", _key(), primary_key=is_keyed, nullable=False, comment="empty without one"),
+        Column("n", Integer, nullable=False),
+        comment=comment,
+    )
+
+
+DEAD_COUNTS = _dead("dead_counts", "how many jobs of a day are dead", is_keyed=True)
+DEAD_CHANGES = _dead(
+    "dead_changes", "by how many they have become more or fewer since they were counted", is_keyed=False
+)
+"""Triggers of `jobs` add to it; both tables together are right at any time."""
 
 
 def _stats(name: str, comment: str) -> Table:
@@ -187,6 +264,39 @@ WEBHOOK_ENDPOINTS = Table(
     comment="where events of jobs go",
 )
 
+AUDIT_RECORDS = Table(
+    "audit_records",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="its number in the chain"),
+    Column("id", _key(), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, comment="when the request came"),
+    Column("action", _key(), nullable=False),
+    Column("outcome", _key(), nullable=False),
+    Column("key_id", _key(), nullable=False, comment="who; empty where no credentials are asked for"),
+    Column("target", _key(), nullable=False),
+    Column("entry", Text, nullable=False, comment="all of it, as JSON"),
+    Column("previous", _key(), nullable=False, comment="the hash of the record before"),
+    Column("hash", _key(), nullable=False),
+    # Of the record and not of the action, so that a month holds a whole stretch of each chain.
+    Column("stored_at", DateTime(timezone=True), primary_key=True),
+    Index("audit_records_by_id", "id"),
+    Index("audit_records_by_key", "tenant", "key_id", "seq"),
+    Index("audit_records_by_target", "tenant", "target", "seq"),
+    comment="who changed what; records are only added",
+    postgresql_partition_by="RANGE (stored_at)",
+)
+
+AUDIT_CUTS = Table(
+    "audit_cuts",
+    METADATA,
+    Column("tenant", _key(), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", _key(), nullable=False),
+    Column("cut_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    comment="the last record of each chain that its retention has dropped",
+)
+
 OPERATIONS = Table(
     "operations",
     METADATA,
@@ -216,6 +326,9 @@ OPERATIONS = Table(
     Column("samples", JSONB, nullable=False, server_default=text("'[]'"), comment="what a patch would change"),
     Column("refusals", JSONB, nullable=False, server_default=text("'[]'"), comment="the first jobs that were refused"),
     Column("job_id", Text, comment="the job that writes an export"),
+    Column(
+        "removed", JSONB, nullable=False, server_default=text("'{}'"), comment="what a deletion of a tenant has removed"
+    ),
     Index("operations_due", "next_at", postgresql_where=text("finished_at IS NULL")),
     comment="decisions about many jobs, carried out page by page",
 )

@@ -2,12 +2,14 @@
 
 from millstream_runtime.admin import AdminServer, serve_admin
 from millstream_runtime.announcing import Announcement, announce, reachable, read_announcement
+from millstream_runtime.coding import codec_of, provider_of
 from millstream_runtime.duties import Duty, DutyResult, DutyRunner
 from millstream_runtime.duty_service import run_duties
 from millstream_runtime.errors import AdminBindError, BindError, ServiceStartError, SettingsError
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import Health, HealthCheck, HealthOverview, HealthReport, Pulse
 from millstream_runtime.heartbeat import beating
+from millstream_runtime.loopback import is_loopback
 from millstream_runtime.service import (
     Service,
     StoppedEarlyError,
@@ -17,10 +19,20 @@ from millstream_runtime.service import (
     run_service,
     suitable_redis,
 )
-from millstream_runtime.settings.fields import DAY_S, HOUR_S, HistoryUrl, ListenPort, Namespace, Port, RedisUrl, Url
+from millstream_runtime.settings.fields import (
+    DAY_S,
+    HOUR_S,
+    CidrNetwork,
+    HistoryUrl,
+    ListenPort,
+    Namespace,
+    Port,
+    RedisUrl,
+    Url,
+)
 from millstream_runtime.settings.masking import NO_ADDRESS, mask_path, mask_text, mask_url
 from millstream_runtime.settings.reader import read_settings, variables_of
-from millstream_runtime.settings.secret import Secret
+from millstream_runtime.settings.secret import Secret, revealed
 from millstream_runtime.settings.service_settings import (
     DemandSettings,
     HistorySettings,
@@ -51,6 +63,7 @@ __all__ = [
     "AdminServer",
     "Announcement",
     "BindError",
+    "CidrNetwork",
     "DemandSettings",
     "Duty",
     "DutyResult",
@@ -83,18 +96,22 @@ __all__ = [
     "WebhookSettings",
     "announce",
     "beating",
+    "codec_of",
     "heed_stop_signals",
     "hold_standard_streams",
     "ignore_late_signals",
+    "is_loopback",
     "mask_path",
     "mask_text",
     "mask_url",
     "open_service",
     "prepare_process",
     "prepare_signals",
+    "provider_of",
     "reachable",
     "read_announcement",
     "read_settings",
+    "revealed",
     "run_duties",
     "run_service",
     "serve_admin",

@@ -12,6 +12,7 @@ import anyio
 from msgspec import Struct
 
 from millstream_runtime.admin import serve_admin
+from millstream_runtime.coding import codec_of
 from millstream_runtime.failure_log import FailureLog
 from millstream_runtime.health import HealthReport
 from millstream_runtime.heartbeat import beating
@@ -79,7 +80,7 @@ def run_service(
     settings: S,
     main: Callable[[Service[S]], Awaitable[None]],
     *,
-    not_errors: tuple[type[Exception], ...] = (),
+    not_errors: tuple[type[BaseException], ...] = (),
 ) -> None:
     """Run a service on uvloop until the order to stop. Call it in the main thread: only that one receives signals.
 
@@ -144,9 +145,12 @@ async def suitable_redis(service: Service[R], needs: Needs, *, patience_s: float
     takes for an end in order.
     """
     settings, failures = service.settings, service.failures
-    observer = RedisMetrics(service.metrics)
     async with open_broker(
-        settings.redis, namespace=settings.namespace, patience_s=patience_s, observer=observer
+        settings.redis,
+        namespace=settings.namespace,
+        patience_s=patience_s,
+        observer=RedisMetrics(service.metrics),
+        codec=codec_of(settings, service.metrics),
     ) as broker:
         found = await service.orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, needs))
         if found is None:

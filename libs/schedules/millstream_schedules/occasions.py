@@ -13,6 +13,8 @@ from millstream_schedules.zones import zone_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
+END_OF_TIME = datetime(9000, 1, 1, tzinfo=UTC)
+"""No moment of a schedule or a backfill is later: near the year 10,000 the next occasion is no moment any more."""
 
 
 class IntervalTiming(Timing):
@@ -21,7 +23,7 @@ class IntervalTiming(Timing):
     def __init__(self, every_s: float, anchor: datetime | None, put_off: timedelta = timedelta()) -> None:
         super().__init__(put_off)
         self._every = round(every_s * 1000) * MS
-        self._anchor = (anchor or EPOCH).astimezone(UTC)
+        self._anchor = _whole_ms(anchor or EPOCH)
 
     def nominals_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the nominal times later than a moment, soonest first."""
@@ -36,12 +38,17 @@ class OnceTiming(Timing):
 
     def __init__(self, at: datetime, put_off: timedelta = timedelta()) -> None:
         super().__init__(put_off)
-        self._at = at.astimezone(UTC)
+        self._at = _whole_ms(at)
 
     def nominals_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the moment when it is still to come."""
         if self._at > moment:
             yield self._at
+
+
+def _whole_ms(moment: datetime) -> datetime:
+    """Return a moment in UTC without its microseconds: what is stored of an occasion is its Unix ms."""
+    return EPOCH + (moment - EPOCH) // MS * MS
 
 
 def timing_of(rules: ScheduleRules, name: str) -> Timing:
@@ -56,6 +63,9 @@ def timing_of(rules: ScheduleRules, name: str) -> Timing:
     for field, of in (("seconds", "cron"), ("anchor", "every_s")):
         if getattr(rules, field) and of not in given:
             raise ScheduleError(field, f"`{field}` belongs to `{of}`")
+    for field in ("anchor", "at"):
+        if (moment := getattr(rules, field)) and not EPOCH <= moment < END_OF_TIME:
+            raise ScheduleError(field, f"is not in the years {EPOCH.year} to {END_OF_TIME.year - 1}")
     zone = zone_of(rules.tz)
     put_off = offset_of(name, rules.jitter_s)
     if rules.cron is not None:

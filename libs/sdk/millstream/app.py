@@ -13,16 +13,19 @@ from millstream.cron_handler import CronHandler
 from millstream.cron_options import CronJobOptions, split_cron_options
 from millstream.errors import HandlerError, LifespanError
 from millstream.function_reader import checked_function, is_coroutine_function, place_of
+from millstream.gathering.batch_handler import BatchHandler, check_no_batch, inspect_batch_signature
+from millstream.gathering.batch_options import BatchOptions, batch_policy_of, check_batch_options
 from millstream.handler import Handler
-from millstream.job_options import JobOptions, check_job_options, isolation_of, policy_of
+from millstream.job_options import JobOptions, check_job_options, check_secrets, isolation_of, limits_of, policy_of
 from millstream.jobs.job_ref import check_job_type
 from millstream.jobs.submitter import Submitter
 from millstream.lifespan_check import check_lifespan, takes_app
-from millstream.registering import Register, RegisterCron
+from millstream.registering import Register, RegisterBatch, RegisterCron
 from millstream.schedules import DeclaredSchedule, take_schedules
 from millstream.seconds import Seconds
-from millstream.signature import inspect_signature
+from millstream.signature import Signature, inspect_signature
 from millstream.steering import Retry
+from millstream_contracts import TypePolicy
 from millstream_schedules import zone_of
 
 if TYPE_CHECKING:
@@ -101,7 +104,10 @@ class App(Generic[S]):
 
         def register(decorated: Callable[..., Any]) -> Handler:
             # A function may handle several types.
-            handler = self._registered(Handler, type, decorated, options)
+            function = self._function_of(type, decorated)
+            check_no_batch(function)
+            policy, signature = policy_of(type, options), inspect_signature(function)
+            handler = self._registered(Handler, type, function, signature, policy, options)
             if handler.signature.context is CronContext:
                 raise HandlerError(f"`{type}`: a CronContext is for `@app.cron`: take a Context")
             return self._add(handler)
@@ -119,7 +125,9 @@ class App(Generic[S]):
         job_options, schedule_options = split_cron_options(type, options)
 
         def register(decorated: Callable[..., Any]) -> Handler:
-            handler = self._registered(CronHandler, type, decorated, job_options)
+            function = self._function_of(type, decorated)
+            policy, signature = policy_of(type, job_options), inspect_signature(function)
+            handler = self._registered(CronHandler, type, function, signature, policy, job_options)
             if handler.signature.takes_payload or handler.signature.context not in {None, CronContext}:
                 raise HandlerError(f"`{type}`: a function of `@app.cron` takes a CronContext, or nothing")
             handler.schedule(type, when, **schedule_options)
@@ -128,18 +136,54 @@ class App(Generic[S]):
 
         return cast("RegisterCron[S]", register)
 
-    def _registered(self, kind: builtins.type[H], type: str, decorated: Callable[..., Any], options: JobOptions) -> H:
+    def batch(self, type: str, **options: Unpack[BatchOptions]) -> RegisterBatch[S]:
+        """Register a function that a worker calls once for many jobs of a type, which it gathers.
+
+        The jobs are submitted one by one, and each has its own attempts, timeout, outcome and events. The function
+        takes a `Batch`, or a `SyncBatch` if it is no `async def`, and a `BatchContext` if it wants. See
+        `docs/handlers/batch-handlers.md`.
+
+        Raises: HandlerError, as `job`.
+        """
+        if callable(type):
+            raise HandlerError('`@app.batch` needs the name of a job type: write `@app.batch("event.index")`')
+        check_job_type(type)
+        check_batch_options(type, options)
+
+        def register(decorated: Callable[..., Any]) -> Handler:
+            function = self._function_of(type, decorated)
+            policy, job_options = batch_policy_of(type, options)
+            signature = inspect_batch_signature(function)
+            return self._add(self._registered(BatchHandler, type, function, signature, policy, job_options))
+
+        return cast("RegisterBatch[S]", register)
+
+    def _function_of(self, type: str, decorated: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function to call. Raises: HandlerError, when it cannot be a handler or the type is taken."""
         # A function may handle several types.
         function = checked_function(decorated.function if isinstance(decorated, Handler) else decorated)
         if type in self.handlers:
             raise HandlerError(f"`{type}` is already handled by {place_of(self.handlers[type].function)}")
+        return function
+
+    def _registered(
+        self,
+        kind: builtins.type[H],
+        type: str,
+        function: Callable[..., Any],
+        signature: Signature,
+        policy: TypePolicy,
+        options: JobOptions,
+    ) -> H:
+        check_secrets(type, policy, signature.payload_type)
         return kind(
             type,
             function,
-            inspect_signature(function),
-            policy=policy_of(type, options),
+            signature,
+            policy=policy,
             isolation=isolation_of(function, options),
             retry=options.get("retry", Retry()),
+            limits=limits_of(type, options, policy),
             bound=lambda: self.submitter,
             app=self.name,
         )

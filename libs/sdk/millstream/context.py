@@ -9,6 +9,7 @@ from typing import Any, Generic, Unpack, overload
 import structlog
 from typing_extensions import TypeVar
 
+from millstream.batches.batch_of_job import BatchOfJob, SyncBatchOfJob
 from millstream.errors import NotBoundError
 from millstream.jobs.blocking_reader import BlockingReader
 from millstream.jobs.job_handle import JobHandle
@@ -16,7 +17,7 @@ from millstream.jobs.job_ref import JobRef, gives_of
 from millstream.jobs.submit_options import SubmitOptions
 from millstream.jobs.submitter import ParentJob, require_loop
 from millstream.jobs.sync_job_handle import SyncJobHandle
-from millstream_contracts import JobId, JobSpec, Progress
+from millstream_contracts import FiredBatch, JobId, JobSpec, Progress, fired_batch
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -76,6 +77,11 @@ class BaseContext(Generic[S_co]):
             self._log = structlog.stdlib.get_logger().bind(job_id=self.job_id, type=self.type, attempt=self.attempt)
         return self._log
 
+    @property
+    def fired_batch(self) -> FiredBatch | None:
+        """The batch for whose event this job runs, with the counts at the event; None for a job that is no callback."""
+        return fired_batch(self.tags)
+
     def _note(self, percent: Any, note: Any) -> None:
         if self._on_progress is not None:
             self._percent = _percent(percent, self._percent)
@@ -87,8 +93,8 @@ class BaseContext(Generic[S_co]):
         return self._submitter
 
 
-class Context(BaseContext[S_co]):
-    """What an `async def` handler is given. `Context[Pool]` says that the lifespan of its app yields a `Pool`."""
+class AsyncContext(BaseContext[S_co]):
+    """What is the same in all contexts of `async def` handlers."""
 
     def progress(self, percent: float, note: str = "") -> Awaitable[None]:
         """Record how far the handler is, from 0 to 100 percent.
@@ -161,9 +167,18 @@ class Context(BaseContext[S_co]):
         require_loop("`ctx.submit_many` of a Context")
         return self._parent().submit_children(job, payloads, **options)
 
+    @property
+    def batch(self) -> BatchOfJob:
+        """The batch of which this job is a member, to add others to it. Raises: NotBoundError."""
+        return BatchOfJob(self._parent())
 
-class SyncContext(BaseContext[S_co]):
-    """What a `def` handler is given: its calls block. `SyncContext[Pool]` says what the lifespan of its app yields."""
+
+class Context(AsyncContext[S_co]):
+    """What an `async def` handler is given. `Context[Pool]` says that the lifespan of its app yields a `Pool`."""
+
+
+class BlockingContext(BaseContext[S_co]):
+    """What is the same in all contexts of `def` handlers."""
 
     def progress(self, percent: float, note: str = "") -> None:
         """Record how far the handler is, from 0 to 100 percent. Does no I/O and never raises, as `Context.progress`."""
@@ -221,6 +236,15 @@ class SyncContext(BaseContext[S_co]):
         handles = parent.run_blocking(partial(parent.submit_children, job, payloads, **options))
         reader, gives = BlockingReader(parent), gives_of(job)
         return [SyncJobHandle(reader, handle.id, gives) for handle in handles]
+
+    @property
+    def batch(self) -> SyncBatchOfJob:
+        """The batch of which this job is a member, to add others to it. Raises: NotBoundError."""
+        return SyncBatchOfJob(self._parent())
+
+
+class SyncContext(BlockingContext[S_co]):
+    """What a `def` handler is given: its calls block. `SyncContext[Pool]` says what the lifespan of its app yields."""
 
 
 def _percent(value: Any, before: float) -> float:

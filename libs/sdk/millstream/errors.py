@@ -5,18 +5,22 @@ MillstreamError
 ├── LifespanError         the lifespan of an app failed
 ├── NotBoundError         `.submit()` was called where it cannot work: without a client, or without an event loop
 ├── ApiError              the API refused a request; carries the problem document
+│   ├── AccessError       401, 403: the key is missing or wrong, or may not do this
 │   ├── JobNotFoundError  404
 │   │   └── JobErasedError  410: an operation has erased the job
 │   ├── InvalidError      400, 413, 415, 422: the request itself is wrong
 │   ├── ConflictError     409, 412: the job is in the wrong state
 │   └── UnavailableError  429, 502, 503, 504, or no response: try again later
 ├── JobFailedError        the job that was waited for is dead, cancelled or expired
+├── WorkflowFailedError   the workflow that was waited for has failed, was cancelled or is stalled
 ├── ResultError           the result of a job is not what its reference says
+├── StepError             a step of a durable handler cannot be stored, or read
+├── SignalTimeoutError    a signal has not come in time
 └── WaitTimeoutError      the job did not end in time; it goes on
 """
 
 from millstream.own_frames import with_own_frames
-from millstream_contracts import Job, Problem
+from millstream_contracts import Job, Problem, WorkflowStatus
 
 
 class MillstreamError(Exception):
@@ -51,6 +55,10 @@ class ApiError(MillstreamError):
         super().__init__(describe(problem))
 
 
+class AccessError(ApiError):
+    """The key of the client is missing or wrong, has expired or was revoked, or does not allow the call."""
+
+
 class JobNotFoundError(ApiError):
     """The job does not exist, or no longer."""
 
@@ -81,8 +89,26 @@ class JobFailedError(MillstreamError):
         super().__init__(f"job {job.id} is {job.state}{reason}{cause}")
 
 
+class WorkflowFailedError(MillstreamError):
+    """The workflow that was waited for ended without success, or is stalled by a dead node."""
+
+    def __init__(self, workflow: WorkflowStatus) -> None:
+        self.workflow = workflow
+        counts = ", ".join(f"{count} {state}" for state, count in workflow.counts.items())
+        reason = f" ({workflow.reason})" if workflow.reason else ""
+        super().__init__(f"workflow {workflow.id} is {workflow.state}{reason}; nodes: {counts}")
+
+
 class ResultError(MillstreamError):
     """The result of a job is not what its handler, its contract or `into` says."""
+
+
+class StepError(MillstreamError):
+    """What a step of a durable handler has given cannot be stored, or is not what its function says by now."""
+
+
+class SignalTimeoutError(MillstreamError, TimeoutError):
+    """The signal that a durable handler has waited for has not come in time."""
 
 
 class WaitTimeoutError(MillstreamError, TimeoutError):

@@ -18,7 +18,7 @@ from millstream.schedules import DeclaredSchedule, ScheduleOptions, declared_sch
 from millstream.seconds import Seconds
 from millstream.signature import Signature
 from millstream.steering import Retry
-from millstream_contracts import TypePolicy, TypeRegistration
+from millstream_contracts import QueueLimits, TypePolicy, TypeRegistration, secret_places
 
 P_contra = TypeVar("P_contra", contravariant=True, default=Any)
 R_co = TypeVar("R_co", covariant=True, default=Any)
@@ -41,6 +41,7 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         policy: TypePolicy,
         isolation: Isolation,
         retry: Retry,
+        limits: QueueLimits | None = None,
         bound: Callable[[], Submitter | None],
         app: str = "",
     ) -> None:
@@ -52,8 +53,12 @@ class Handler(JobRef[P_contra, R_co], Generic[P_contra, R_co, F]):
         self.policy = policy
         self.isolation = isolation
         self.retry = retry
+        self.limits = limits
+        """What it declares of its queue."""
         self.signature = signature
         self.decode = signature.decode
+        self.secrets = secret_places(signature.payload_type.schema)
+        """Where its payload has secrets; None where nowhere."""
         self.code = code_of(plain)
         """The function that runs in the end, with a name and a source: that of a partial, of an object's `__call__`."""
         self._client = bound

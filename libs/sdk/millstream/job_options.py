@@ -12,7 +12,20 @@ from millstream.jobs.job_ref import JobRef
 from millstream.payloads import DataType
 from millstream.seconds import Seconds, in_seconds
 from millstream.steering import Retry
-from millstream_contracts import DeadJob, JobError, JobId, JobType, Keeps, TypePolicy, did_you_mean, moment
+from millstream.unique import Unique, rule_of
+from millstream_contracts import (
+    DeadJob,
+    JobError,
+    JobId,
+    JobType,
+    Keeps,
+    KeptLogs,
+    QueueLimits,
+    TypePolicy,
+    did_you_mean,
+    moment,
+    secret_places,
+)
 
 Isolation = Literal["loop", "thread", "process"]
 """Where a handler runs: on the event loop, in a thread, or in a process that can be killed."""
@@ -31,11 +44,28 @@ class JobOptions(TypedDict, total=False):
     """Time for which a finished job can be read, an hour by default."""
     on_dead: JobRef[DeadJob, Any]
     """The handler, or its contract, of which a job is submitted for each dead letter of this type."""
+    key: str
+    """The field of the payload that holds the key of a job, such as `customer_id` or `order.customer`, where its
+    submission has none."""
     partitions: int
     """Number of queues of the type, so that a busy type can span several nodes of a cluster; one by default."""
     keeps: Keeps
     """What the history stores of the jobs: `everything`, the default; `no_payload`: no payload, no result; `failures`:
     only jobs that failed, from their first failure on; or `nothing`. All are counted in statistics."""
+    logs: KeptLogs
+    """Of which attempts the history has the last log lines: `failed`, the default, `all` or `none`. With `keeps`
+    `no_payload` or `nothing` it has none, for lines quote payloads."""
+    compress: bool
+    """Whether large payloads and results may be compressed in Redis, which is so by default. Not for a type whose
+    payloads have secrets beside text that others choose: the size of what is stored tells of the secret."""
+    encrypted: bool
+    """Whether payloads, results, errors, progress notes, steps and log lines of its jobs are stored encrypted. It takes
+    keys: `MILLSTREAM_ENCRYPTION_KEYS`. Not beside `key` and `unique`, which are stored as they are."""
+    limits: QueueLimits
+    """How many of its jobs run at once and start in a time, of each key too, over all workers, and its circuit breaker.
+    They hold until an operator sets others."""
+    unique: Unique
+    """Which jobs are the same work, of which there is one at a time; without it any number may be the same."""
 
 
 def check_job_options(job_type: str, options: JobOptions) -> None:
@@ -51,6 +81,7 @@ def policy_of(job_type: str, options: JobOptions) -> TypePolicy:
     retry = options.get("retry", Retry())
     _check_retry(job_type, retry)
     delays = retry.delays
+    _check_encryption(job_type, options)
     try:
         wanted = {
             "max_attempts": retry.max_attempts,
@@ -61,10 +92,64 @@ def policy_of(job_type: str, options: JobOptions) -> TypePolicy:
             "on_dead": _on_dead(job_type, options.get("on_dead")),
             "partitions": options.get("partitions", 1),
             "keeps": options.get("keeps", "everything"),
+            "logs": options.get("logs", "failed"),
+            "key": options.get("key"),
+            "compress": options.get("compress", True),
+            "encrypted": options.get("encrypted", False),
         }
-        return msgspec.convert(wanted, TypePolicy)
+        return msgspec.convert({**wanted, **_unique(job_type, options)}, TypePolicy)
     except msgspec.ValidationError as error:
         raise HandlerError(f"`{job_type}`: {error}") from error
+
+
+def limits_of(job_type: str, options: JobOptions, policy: TypePolicy) -> QueueLimits | None:
+    """Return the limits that a handler declares; None for none. Raises: HandlerError, for what cannot hold."""
+    given: Any = options.get("limits")
+    if given is None:
+        return None
+    if not isinstance(given, QueueLimits):
+        raise HandlerError(
+            f"`{job_type}`: `limits` is a QueueLimits, such as QueueLimits(concurrency=20), not {given!r}"
+        )
+    try:
+        limits = msgspec.convert(msgspec.to_builtins(given), QueueLimits)
+    except msgspec.ValidationError as error:
+        raise HandlerError(f"`{job_type}`: `limits`: {error}") from error
+    if fault := limits.fault_over(policy.partitions):
+        name, why = fault
+        raise HandlerError(f"`{job_type}`: `{name}` of `limits` {why}: limit its keys, or let it have fewer partitions")
+    return limits
+
+
+def _unique(job_type: str, options: JobOptions) -> dict[str, Any]:
+    """Return the part of the policy that says which jobs are unique. Raises: HandlerError."""
+    if "unique" not in options:
+        return {}
+    try:
+        return {"unique": msgspec.to_builtins(rule_of(options["unique"]))}
+    except (TypeError, msgspec.ValidationError) as error:
+        raise HandlerError(f"`{job_type}`: {error}") from error
+
+
+def _check_encryption(job_type: str, options: JobOptions) -> None:
+    """Raise HandlerError for an encrypted type of whose payloads a part would be stored as it is."""
+    for name in ("key", "unique"):
+        if options.get("encrypted") and options.get(name) is not None:
+            raise HandlerError(
+                f"`{job_type}`: `encrypted` and `{name}` exclude each other: what `{name}` takes from a payload is "
+                "stored as it is. Give the key with the submission, where it is no secret"
+            )
+
+
+def check_secrets(job_type: str, policy: TypePolicy, payload: DataType) -> None:
+    """Raise HandlerError for a type whose keys, which are shown, would be made of a secret."""
+    secrets = secret_places(payload.schema)
+    if secrets is None:
+        return
+    made_of = [("key", policy.key), *(("unique", path) for path in (policy.unique.fields if policy.unique else ()))]
+    for name, path in made_of:
+        if path is not None and secrets.covers(path.split(".")):
+            raise HandlerError(f"`{job_type}`: `{path}` is secret, and what `{name}` takes from a payload is shown")
 
 
 def _check_retry(job_type: str, retry: Any) -> None:

@@ -1,6 +1,7 @@
 """What `@app.job` makes of a function, as type checkers see it.
 
-The class of the context says what a function may do: `Context` is for `async def`, `SyncContext` for `def`.
+The class of the context says what a function may do: `Context` and `DurableContext` are for
+`async def`, `SyncContext` and `SyncDurableContext` for `def`.
 """
 
 from collections.abc import Callable, Coroutine
@@ -8,6 +9,8 @@ from typing import Any, Protocol, TypeVar, overload
 
 from millstream.context import Context, SyncContext
 from millstream.cron_context import CronContext
+from millstream.durable.durable_context import DurableContext, SyncDurableContext
+from millstream.gathering.batch import Batch, BatchContext, SyncBatch
 from millstream.handler import Handler
 
 P = TypeVar("P")
@@ -31,6 +34,16 @@ class Register(Protocol[S]):
     ) -> Handler[P, R, Callable[[P, SyncContext[S]], R]]: ...
 
     @overload
+    def __call__(
+        self, function: Callable[[P, DurableContext[S]], Async[R]], /
+    ) -> Handler[P, R, Callable[[P, DurableContext[S]], Async[R]]]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[P, SyncDurableContext[S]], R], /
+    ) -> Handler[P, R, Callable[[P, SyncDurableContext[S]], R]]: ...
+
+    @overload
     def __call__(self, function: Callable[[P], Async[R]], /) -> Handler[P, R, Callable[[P], Async[R]]]: ...
 
     @overload
@@ -41,6 +54,30 @@ class Register(Protocol[S]):
 
     @overload
     def __call__(self, function: Callable[[], R], /) -> Handler[None, R, Callable[[], R]]: ...
+
+
+class RegisterBatch(Protocol[S]):
+    """Registers a function that is called for many jobs at once; its handler takes and gives what one job does."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[Batch[P, R], BatchContext[S]], Async[None]], /
+    ) -> Handler[P, R, Callable[[Batch[P, R], BatchContext[S]], Async[None]]]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[SyncBatch[P, R], BatchContext[S]], None], /
+    ) -> Handler[P, R, Callable[[SyncBatch[P, R], BatchContext[S]], None]]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[Batch[P, R]], Async[None]], /
+    ) -> Handler[P, R, Callable[[Batch[P, R]], Async[None]]]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[SyncBatch[P, R]], None], /
+    ) -> Handler[P, R, Callable[[SyncBatch[P, R]], None]]: ...
 
 
 class RegisterCron(Protocol[S]):

@@ -9,12 +9,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from millstream.context import BaseContext, Context, SyncContext
+from millstream.context import BaseContext, BlockingContext, Context, SyncContext
 from millstream.cron_context import CronContext
+from millstream.durable.durable_context import DurableContext, SyncDurableContext
 from millstream.errors import HandlerError
 from millstream.function_reader import is_async, parameters_of, place_of
 from millstream.jobs.annotations import annotations_of, data_type, result_annotation
 from millstream.payloads import DataType, plain_payload
+
+_CONTEXTS = (Context, SyncContext, DurableContext, SyncDurableContext, CronContext)
+_NAMES = ", ".join(kind.__name__ for kind in _CONTEXTS)
 
 _ONE_PAYLOAD = "a handler takes one payload and then, if it wants, a context"
 
@@ -52,8 +56,10 @@ def inspect_signature(function: Callable[..., Any]) -> Signature:
     if parameters and parameters[0].name in {"self", "cls"} and parameters[0].name not in hints:
         raise HandlerError(f"{where} is a method: register a function, a static method or a bound method")
     payload, context = _split(where, parameters, hints)
-    if context is SyncContext and is_async(function):
-        raise HandlerError(f"{where} is async: it takes a Context, because the calls of a SyncContext block")
+    if context is DurableContext and not is_async(function):
+        raise HandlerError(f"{where} is not async: it takes a SyncDurableContext, because nothing awaits its steps")
+    if context is not None and issubclass(context, BlockingContext) and is_async(function):
+        raise HandlerError(f"{where} is async: it takes a Context, because the calls of a {context.__name__} block")
     if payload is None:
         return Signature(Any, DataType(Any), False, context, result_annotation(hints))
     annotation = _annotation(where, payload, hints)
@@ -124,6 +130,6 @@ def _context_class(where: str, annotation: Any) -> type[BaseContext[Any]] | None
     cls = typing.get_origin(annotation) or annotation
     if not isinstance(cls, type) or not issubclass(cls, BaseContext):
         return None
-    if cls in {Context, SyncContext, CronContext}:
+    if cls in _CONTEXTS:
         return cls
-    raise HandlerError(f"{where}: a context is a Context, a SyncContext or a CronContext, not a {cls.__qualname__}")
+    raise HandlerError(f"{where}: a context is one of {_NAMES}, not a {cls.__qualname__}")

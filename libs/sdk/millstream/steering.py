@@ -1,14 +1,16 @@
 """Exceptions by which a handler decides what happens to its job. Any other exception is a failed attempt."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from millstream.seconds import Seconds, in_seconds
-from millstream_contracts import DEFAULT_MAX_ATTEMPTS, Backoff
+from millstream_contracts import DEFAULT_MAX_ATTEMPTS, Backoff, SnoozeGate
+
+_GATES = (None, *get_args(SnoozeGate))
 
 
 class Steering(Exception):  # noqa: N818 - these are requests, not errors
@@ -24,11 +26,20 @@ class RetryAfter(Steering):
 
 
 class Snooze(Steering):
-    """Run the job again in `delay_s`. This costs no attempt."""
+    """Run the job again in `delay_s`. This costs no attempt.
 
-    def __init__(self, delay: Seconds) -> None:
+    With `gate` no other job of its type (`"type"`), or of its key (`"key"`), starts until then, for a day at most: for
+    the 429 of an API that counts the calls of all. A job without a key holds back none but itself.
+    """
+
+    def __init__(self, delay: Seconds, *, gate: SnoozeGate | None = None) -> None:
+        """Take the delay. Raises: ValueError, for another gate."""
+        if gate not in _GATES:
+            raise ValueError(f'`gate` is "type" or "key", not {gate!r}')
         self.delay_s: float = in_seconds(delay)
-        super().__init__(f"snooze for {self.delay_s:g} s")
+        self.gate = gate
+        held = f", with all jobs of its {gate}" if gate else ""
+        super().__init__(f"snooze for {self.delay_s:g} s{held}")
 
 
 class Discard(Steering):

@@ -9,7 +9,9 @@ import anyio
 import structlog
 from msgspec import Struct
 
+from millstream_codec import Codec
 from millstream_contracts import Queue, moment
+from millstream_streams.batches.batches import Batches
 from millstream_streams.connection.address import RedisAddress, parse_redis_url
 from millstream_streams.connection.connections import (
     COMMAND_TIMEOUT_S,
@@ -27,29 +29,46 @@ from millstream_streams.errors import (
     UnsuitableRedisError,
     WrongServerError,
 )
+from millstream_streams.reading.api_keys import ApiKeys
+from millstream_streams.reading.audit_trail import AuditTrail
 from millstream_streams.reading.callbacks import Callbacks
+from millstream_streams.reading.data_keys import DataKeys
 from millstream_streams.reading.event_feed import EventFeed
 from millstream_streams.reading.event_lag import EventLag
 from millstream_streams.reading.hints import listen
+from millstream_streams.reading.lanes import LaneReader
 from millstream_streams.reading.listing import Listing
 from millstream_streams.reading.live_feed import LiveFeed
+from millstream_streams.reading.rate_tokens import RateTokens
 from millstream_streams.reading.ready_reader import ReadyReader
 from millstream_streams.reading.registry import Registry
 from millstream_streams.reading.schedules import Schedules
 from millstream_streams.reading.stack_answers import StackAnswers
 from millstream_streams.reading.stored_jobs import StoredJobs
+from millstream_streams.reading.templates import Templates
+from millstream_streams.reading.tenant_remains import TenantRemains
+from millstream_streams.reading.tenants import Tenants
 from millstream_streams.reading.views import JobViews
+from millstream_streams.store.budget_dealer import BudgetDealer
 from millstream_streams.store.clock import RedisClock
 from millstream_streams.store.deliveries import StackRequest
+from millstream_streams.store.dependency_store import DependencyStore
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, JobStore
 from millstream_streams.store.keys import DEFAULT_NAMESPACE, Keys
+from millstream_streams.store.queue_scripts import QueueScripts
+from millstream_streams.store.settings_store import SettingsStore
+from millstream_streams.store.step_store import StepStore
 from millstream_streams.suitability.clock_check import ClockReading, read_clock
 from millstream_streams.suitability.needs import Needs
 from millstream_streams.suitability.probing import look_closer
 from millstream_streams.suitability.rights import Rights, tried_queue, try_rights
 from millstream_streams.suitability.topology import Topology, survey
+from millstream_streams.workflows.workflows import Workflows
 
 CLOCK_WITHIN_S = 1.0
+DRAIN = "drain"
+"""The order to drain, as ask_drain.lua sends it."""
+
 MAX_CONFIRMING = 64
 """The number of calls that may wait for a confirmation at once, each with a connection of its own."""
 
@@ -60,15 +79,33 @@ class Broker(Struct, frozen=True):
     address: RedisAddress
     keys: Keys
     store: JobStore
+    dependencies: DependencyStore
+    steps: StepStore
     views: JobViews
+    lanes: LaneReader
     listing: Listing
     registry: Registry
     schedules: Schedules
+    workflows: Workflows
+    batches: Batches
+    templates: Templates
+    api_keys: ApiKeys
+    tenants: Tenants
+    tenant_remains: TenantRemains
+    audit_trail: AuditTrail
+    rate_tokens: RateTokens
+    data_keys: DataKeys
+    sessions: ApiKeys
+    """Sessions, which are keys of another kind."""
+    settings: SettingsStore
+    budgets: BudgetDealer
     event_lag: EventLag
     stack_answers: StackAnswers
     callbacks: Callbacks
     stored_jobs: StoredJobs
     clock: RedisClock
+    codec: Codec
+    """Writes and reads what jobs carry."""
     client: Client
     """The client, for this package's own tests and `doctor`; services use the parts above."""
 
@@ -96,24 +133,41 @@ class Broker(Struct, frozen=True):
         """Listen for ids of watched jobs that have settled. See :func:`hints.listen`."""
         await listen(self.address, [self.keys.hint_settled], on_hint, on_gap)
 
+    async def listen_queues(self, on_hint: Callable[[Queue], None], on_gap: Callable[[], None]) -> NoReturn:
+        """Listen for queues that are new or were dormant, of all tenants and types. See :func:`hints.listen`."""
+        read = _reader_of_tags(on_hint)
+
+        def read_each(tags: str) -> None:
+            for tag in tags.split():
+                read(tag)
+
+        await listen(self.address, [self.keys.hint_queues], read_each, on_gap)
+
+    async def listen_keys(self, on_hint: Callable[[], None]) -> NoReturn:
+        """Listen for changes of the keys of the API, and for gaps in which one may have been lost."""
+        await listen(self.address, [self.keys.hint_keys], lambda _: on_hint(), on_hint)
+
     async def listen_cancel(
         self,
         worker: str,
         on_hint: Callable[[str], None],
         on_gap: Callable[[], None],
         on_stack: Callable[[StackRequest], None] = lambda _: None,
+        on_drain: Callable[[], None] = lambda: None,
     ) -> NoReturn:
-        """Listen for ids of jobs that this worker should stop, and for requests for stacks.
+        """Listen for ids of jobs that this worker should stop, for requests for stacks, and for the order to drain.
 
         See :func:`hints.listen`.
         """
 
         def read(message: str) -> None:
             request = StackRequest.read(message)
-            if request is None:
-                on_hint(message)
-            else:
+            if request is not None:
                 on_stack(request)
+            elif message == DRAIN:
+                on_drain()
+            else:
+                on_hint(message)
 
         await listen(self.address, [self.keys.hint_cancel(worker)], read, on_gap)
 
@@ -224,39 +278,59 @@ async def open_broker(
     max_connections: int = 8,
     answer_within_s: float = COMMAND_TIMEOUT_S,
     observer: RedisObserver | None = None,
+    codec: Codec | None = None,
 ) -> AsyncIterator[Broker]:
     """Open Redis by its address, or by a URL that says all. Nothing is sent before the first call.
 
     `patience_s` is for how long a call is repeated while Redis is away, `answer_within_s` for how long each try waits
-    for a response. Raises: RedisUrlError.
+    for a response. `codec` is for this broker alone. Raises: RedisUrlError.
     """
     where = parse_redis_url(address) if isinstance(address, str) else address
     keys, clock = Keys(namespace), RedisClock()
     clients = _open_clients(where, max_connections=max_connections, answer_within_s=answer_within_s)
+    scripts = QueueScripts(
+        clients.scripting, keys, patience_s=patience_s, observer=observer, confirming=clients.confirming
+    )
+    codec = codec or Codec()
+    data_keys = DataKeys(clients.reading, keys, patience_s=patience_s)
+    if codec.keyring is not None:
+        codec.keyring.store = data_keys
+    store = JobStore(scripts, retention_s=retention_s, clock=clock, codec=codec)
     try:
         yield Broker(
             address=where,
             keys=keys,
-            store=JobStore(
-                clients.scripting,
-                keys,
-                patience_s=patience_s,
-                retention_s=retention_s,
-                observer=observer,
-                confirming=clients.confirming,
-                clock=clock,
-            ),
-            views=JobViews(clients.reading, keys, patience_s=patience_s),
+            store=store,
+            dependencies=DependencyStore(scripts, retention_s=retention_s),
+            steps=StepStore(scripts),
+            views=JobViews(clients.reading, keys, patience_s=patience_s, codec=codec),
+            lanes=LaneReader(clients.reading, keys, clock.now_ms, patience_s=patience_s),
             listing=Listing(
-                clients.paging, keys, JobViews(clients.paging, keys, patience_s=patience_s), patience_s=patience_s
+                clients.paging,
+                keys,
+                JobViews(clients.paging, keys, patience_s=patience_s, codec=codec),
+                patience_s=patience_s,
             ),
             registry=Registry(clients.reading, keys, patience_s=patience_s),
             schedules=Schedules(clients.reading, keys, patience_s=patience_s),
+            workflows=Workflows(clients.reading, keys, store, patience_s=patience_s),
+            batches=Batches(clients.reading, keys, patience_s=patience_s),
+            templates=Templates(clients.reading, keys, patience_s=patience_s),
+            api_keys=ApiKeys(clients.reading, keys, patience_s=patience_s),
+            tenants=Tenants(clients.reading, keys, patience_s=patience_s),
+            tenant_remains=TenantRemains(clients.reading, clients.ordinary, keys, patience_s=patience_s),
+            audit_trail=AuditTrail(clients.reading, keys, patience_s=patience_s),
+            rate_tokens=RateTokens(clients.reading, keys),
+            data_keys=data_keys,
+            sessions=ApiKeys(clients.reading, keys, are_sessions=True, patience_s=patience_s),
+            settings=SettingsStore(scripts, clients.reading, clock, patience_s=patience_s),
+            budgets=BudgetDealer(scripts),
             event_lag=EventLag(clients.reading, keys, patience_s=patience_s),
             stack_answers=StackAnswers(clients.reading, keys, patience_s=patience_s),
             callbacks=Callbacks(clients.reading, keys, patience_s=patience_s),
             stored_jobs=StoredJobs(clients.reading, clients.ordinary, keys, patience_s=patience_s),
             clock=clock,
+            codec=codec,
             client=clients.ordinary,
         )
     finally:

@@ -26,6 +26,8 @@ class Decoded(Struct, frozen=True):
     """The payload as one MessagePack value, which is stored."""
     value: Any
     """The decoded value of the payload."""
+    sent: bytes = b""
+    """What the request said, where a template has filled it up; see :func:`filling.as_sent`."""
 
 
 class Codec(Struct, frozen=True):
@@ -35,10 +37,36 @@ class Codec(Struct, frozen=True):
     payload: Callable[[Raw, str], tuple[Any, bytes]]
     """Decodes a payload, given with its pointer. Raises: SubmissionError."""
     mend: Mend
+    members: Callable[[bytes | Raw], dict[str, Raw]]
+    """Returns the members of an object, undecoded. Raises: msgspec.DecodeError."""
+    decode: Callable[[bytes | Raw], Any]
+    encode: Callable[[Any], bytes]
+    of_msgpack: Callable[[Raw], Raw]
+    """Brings a value of MessagePack that passed as a payload into this encoding."""
 
 
-JSON = Codec(msgspec.json.Decoder(Submission).decode, pack_json, mend_json)
-MSGPACK = Codec(msgspec.msgpack.Decoder(Submission).decode, pack_msgpack, mend_msgpack)
+def _json_of(value: Raw) -> Raw:
+    return Raw(msgspec.json.encode(msgspec.msgpack.decode(value)))
+
+
+JSON = Codec(
+    submission=msgspec.json.Decoder(Submission).decode,
+    payload=pack_json,
+    mend=mend_json,
+    members=msgspec.json.Decoder(dict[str, Raw]).decode,
+    decode=msgspec.json.Decoder().decode,
+    encode=msgspec.json.Encoder().encode,
+    of_msgpack=_json_of,
+)
+MSGPACK = Codec(
+    submission=msgspec.msgpack.Decoder(Submission).decode,
+    payload=pack_msgpack,
+    mend=mend_msgpack,
+    members=msgspec.msgpack.Decoder(dict[str, Raw]).decode,
+    decode=msgspec.msgpack.Decoder().decode,
+    encode=msgspec.msgpack.Encoder().encode,
+    of_msgpack=lambda value: value,
+)
 
 
 def decode_submission(
@@ -51,7 +79,16 @@ def decode_submission(
     """
     if len(body) > limits.MAX_BODY_BYTES:
         raise too_large(prefix, "the submission", len(body), limits.MAX_BODY_BYTES)
-    submission = decode(codec.submission, body, Submission, prefix, codec.mend)
+    return check_submission(decode(codec.submission, body, Submission, prefix, codec.mend), codec, prefix, clock)
+
+
+def check_submission(
+    submission: Submission, codec: Codec, prefix: str = "", clock: Callable[[], float] = time.time
+) -> Decoded:
+    """Return a submission whose payload is not decoded yet, and the payload. Raises: SubmissionError.
+
+    The arguments are those of :func:`decode_submission`.
+    """
     if has_rules(submission) and (faults := list(rule_faults(submission, prefix, clock))):
         raise InvalidError(faults)
     value, packed = codec.payload(submission.payload, prefix + "/payload")

@@ -7,7 +7,6 @@ between. What is left undone here, the linker of the dispatchers does.
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
 
 from millstream_contracts import (
     AfterFailure,
@@ -17,13 +16,24 @@ from millstream_contracts import (
     Queue,
     Submission,
     Tenant,
+    ids_by_queue,
     limits,
     queue_of,
 )
-from millstream_streams import Blocked, Edge, JobStore, JobViews, NewJob, Parents, ResolveCode, StoreError
+from millstream_streams import (
+    Blocked,
+    DependencyStore,
+    Edge,
+    JobViews,
+    NewJob,
+    Parents,
+    ResolveCode,
+    StoreError,
+    in_calls,
+)
 from millstream_submission.errors import UnknownParentError
-
-T = TypeVar("T")
+from millstream_submission.parent_spans import parent_spans
+from millstream_telemetry import TraceContext
 
 States = Mapping[JobId, str]
 """The states of jobs, in the words of scripts."""
@@ -49,7 +59,7 @@ async def _recall_nothing(_tenant: Tenant, _job_id: JobId) -> str | None:
 class Dependencies:
     """Looks at parents, and links children to them."""
 
-    def __init__(self, store: JobStore, views: JobViews, *, recall: Recall = _recall_nothing) -> None:
+    def __init__(self, store: DependencyStore, views: JobViews, *, recall: Recall = _recall_nothing) -> None:
         self._store = store
         self._views = views
         self._recall = recall
@@ -57,8 +67,8 @@ class Dependencies:
     async def look(self, tenant: Tenant, ids: Iterable[JobId]) -> dict[JobId, str]:
         """Return the states of those of these jobs that are known. Raises: StoreUnavailableError."""
         found: dict[JobId, str] = {}
-        for queue, some in _by_queue(tenant, ids).items():
-            for part in _parts(some):
+        for queue, some in ids_by_queue(tenant, ids).items():
+            for part in in_calls(some):
                 for job_id, live in zip(part, await self._views.states(queue, part), strict=True):
                     state = live or await self._recall(tenant, job_id)
                     if state is not None:
@@ -70,6 +80,12 @@ class Dependencies:
         if submission.after is None:
             return None
         return parents_of(submission, await self.look(tenant, submission.after), prefix)
+
+    async def spans(self, tenant: Tenant, submission: Submission, caller: TraceContext) -> list[TraceContext]:
+        """Return the spans of the jobs that a submission waits for; none where no span is recorded anyway."""
+        if not submission.after or not caller.is_sampled:
+            return []
+        return await parent_spans(self._views, tenant, submission.after)
 
     async def link(self, queue: Queue, blocked: Sequence[Blocked]) -> Counter[ResolveCode]:
         """Tell the parents of blocked jobs of one queue of them, and the jobs of parents that have settled.
@@ -93,14 +109,14 @@ class Dependencies:
         counts = await self._resolve(queue, edges)
         if failure is not None:
             raise failure
-        for part in _parts([one.id for one in blocked]):
+        for part in in_calls([one.id for one in blocked]):
             await self._store.linked(queue, part)
         return counts
 
     async def _listen(self, queue: Queue, pairs: Sequence[tuple[JobId, JobId]]) -> list[Edge]:
         """Note children at their parents. Returns: what these have to be told at once."""
         edges = []
-        for part in _parts(pairs):
+        for part in in_calls(pairs):
             states = await self._store.listen(queue, part)
             for (parent, child), state in zip(part, states, strict=True):
                 if state in _TELLING:
@@ -111,7 +127,7 @@ class Dependencies:
 
     async def _resolve(self, queue: Queue, edges: Sequence[Edge]) -> Counter[ResolveCode]:
         counts: Counter[ResolveCode] = Counter()
-        for part in _parts(edges):
+        for part in in_calls(edges):
             counts.update(await self._store.resolve(queue, part))
         return counts
 
@@ -163,16 +179,3 @@ def loads_of(jobs: Iterable[tuple[int, NewJob]]) -> Iterator[list[int]]:
         weight += weight_of(job)
     if load:
         yield load
-
-
-def _by_queue(tenant: Tenant, ids: Iterable[JobId]) -> dict[Queue, list[JobId]]:
-    found: defaultdict[Queue, list[JobId]] = defaultdict(list)
-    for job_id in dict.fromkeys(ids):
-        if queue := queue_of(tenant, job_id):
-            found[queue].append(job_id)
-    return found
-
-
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), limits.MAX_SCRIPT_JOBS):
-        yield items[start : start + limits.MAX_SCRIPT_JOBS]

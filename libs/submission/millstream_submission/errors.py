@@ -4,14 +4,18 @@ SubmissionError          a job may not be submitted; carries the fields at fault
 ├── MalformedError       its bytes cannot be decoded
 ├── TooLargeError        it, or its payload, has too many bytes
 ├── InvalidError         it says something that may not be
-└── UnknownParentError   it waits for a job that is not known
+├── UnknownParentError   it waits for a job that is not known
+├── UniqueConflictError  another job holds its unique key; carries the id of that
+├── BatchNotFoundError   it is for a batch that is not known
+├── BatchClosedError     it is for a batch that takes no more members
+└── BatchFullError       it is for a batch that has as many members as a batch may have
 
 BacklogFullError         too many jobs wait to be stored already; carries their number
 """
 
 from collections.abc import Sequence
 
-from millstream_contracts import FieldError, told
+from millstream_contracts import FieldError, JobId, told
 from millstream_submission.wording import in_plain_words
 
 
@@ -39,6 +43,32 @@ class InvalidError(SubmissionError):
 
 class UnknownParentError(SubmissionError):
     """A submission waits for a job that is not known, or was forgotten."""
+
+
+class UniqueConflictError(SubmissionError):
+    """Another job holds the unique key of a submission."""
+
+    def __init__(self, holder: JobId, pointer: str = "") -> None:
+        detail = held_by(holder)
+        super().__init__([FieldError(f"{pointer}/unique", detail)], detail)
+        self.holder = holder
+
+
+def held_by(holder: JobId) -> str:
+    """Return why a job is not stored whose unique key this one holds."""
+    return f"the job {holder} holds its unique key"
+
+
+class BatchNotFoundError(SubmissionError):
+    """A submission is for a batch that is not known, or was forgotten."""
+
+
+class BatchClosedError(SubmissionError):
+    """A submission is for a batch that takes no more members, or none from this job."""
+
+
+class BatchFullError(SubmissionError):
+    """A submission is for a batch that has as many members as a batch may have."""
 
 
 class BacklogFullError(Exception):

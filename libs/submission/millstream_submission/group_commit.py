@@ -32,7 +32,8 @@ from millstream_submission.errors import BacklogFullError
 from millstream_submission.known_queues import KnownQueues
 
 ANSWER_WITHIN_S = 0.9
-"""The time after which a request and its command are given up, because Redis may accept connections and stay silent."""
+"""The time after which a request and its command are given up, because Redis may accept connections and stay silent;
+where ingest is told no other."""
 
 CALL_S = 0.4
 """The least time of a call, however long its oldest request has waited: a call that is cut short too soon would only
@@ -56,11 +57,15 @@ class Ticket(Struct, eq=False):
 
 
 class Lane:
-    """The waiting jobs of one queue under one durability, and the number of its calls under way."""
+    """The waiting jobs of one queue under one durability, and the number of its calls under way.
 
-    def __init__(self, queue: Queue, durability: Durability | None) -> None:
+    Jobs that may be stored until a moment only have a lane of their own: it would make others late.
+    """
+
+    def __init__(self, queue: Queue, durability: Durability | None, until_s: float | None) -> None:
         self.queue = queue
         self.durability = durability
+        self.until_s = until_s
         self.tickets: deque[Ticket] = deque()
         self.weight = 0
         """Of the waiting jobs, in a script call."""
@@ -97,11 +102,6 @@ class Lane:
             return bool(self.tickets)
         return self.calls < MAX_CALLS and self.weight >= limits.MAX_SCRIPT_JOBS
 
-    @property
-    def answer_within_s(self) -> float:
-        """How long a request may take, with the time of its confirmation."""
-        return ANSWER_WITHIN_S + (CONFIRM_WITHIN_S if self.durability else 0.0)
-
 
 Observe = Callable[[str, float, int], None]
 """Receives the outcome of a call (`ok`, `full` or `unavailable`), its seconds and its number of jobs."""
@@ -116,16 +116,25 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         queues: KnownQueues,
         *,
         max_backlog_jobs: int,
+        answer_within_s: float = ANSWER_WITHIN_S,
         is_away: Callable[[], bool] = lambda: False,
+        admit: Callable[[Queue, int], None] = lambda *_: None,
         observe: Observe = lambda *_: None,
     ) -> None:
-        """Take `is_away`, which says that Redis is known to be away, so that calls would only make connections."""
+        """Take the longest time of a request without its confirmation, and `is_away`.
+
+        That says that Redis is known to be away, so that calls would only make connections.
+
+        `admit` is told of so many jobs for a queue before they are stored, and may refuse them.
+        """
         self._store = store
         self._queues = queues
         self._max_backlog_jobs = max_backlog_jobs
+        self.answer_within_s = answer_within_s
         self._is_away = is_away
+        self._admit = admit
         self._observe = observe
-        self._lanes: dict[tuple[Queue, Durability | None], Lane] = {}
+        self._lanes: dict[tuple[Queue, Durability | None, float | None], Lane] = {}
         self.backlog_jobs = 0
         """Jobs that wait or are being stored."""
         self._tasks: TaskGroup
@@ -149,24 +158,30 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         jobs: Sequence[NewJob],
         since: float | None = None,
         durability: Durability | None = None,
+        until_s: float | None = None,
     ) -> "asyncio.Future[list[Enqueued]]":
         """Store jobs of one queue, as many as one call takes; await the result for their codes, in order.
 
-        `since` is when the request began, on the monotonic clock, by default now. A caller that is cancelled leaves its
-        jobs to be stored. Raises: BacklogFullError, NotDurableError, StoreFullError, StoreUnavailableError.
+        `since` is when the request began, on the monotonic clock, by default now; `until_s` as in
+        :meth:`JobStore.enqueue`. A caller that is cancelled leaves its jobs to be stored.
+        Raises: what `admit` raises, BacklogFullError, NotDurableError, StoreFullError, StoreUnavailableError.
         """
         if self._is_away():
             raise StoreUnavailableError("Redis refused a write a moment ago")
         if self.backlog_jobs + len(jobs) > self._max_backlog_jobs:
             raise BacklogFullError(self.backlog_jobs)
+        self._admit(queue, len(jobs))
         ticket = Ticket(jobs, self._loop.create_future(), sum(map(weight_of, jobs)), since or time.monotonic())
         self.backlog_jobs += len(jobs)
-        lane = self._lanes.get((queue, durability))
+        lane = self._lanes.get((queue, durability, until_s))
         if lane is None:
-            lane = self._lanes[queue, durability] = Lane(queue, durability)
+            lane = self._lanes[queue, durability, until_s] = Lane(queue, durability, until_s)
         lane.put(ticket)
         self._start_call(lane)
         return ticket.outcome
+
+    def _within_s(self, lane: Lane) -> float:
+        return self.answer_within_s + (CONFIRM_WITHIN_S if lane.durability else 0.0)
 
     def _start_call(self, lane: Lane) -> None:
         if lane.wants_call:
@@ -180,7 +195,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
             self._start_call(lane)
             await self._deliver(lane, load)
         lane.calls -= 1
-        place = lane.queue, lane.durability
+        place = lane.queue, lane.durability, lane.until_s
         if not lane.calls and self._lanes.get(place) is lane:
             del self._lanes[place]
 
@@ -188,7 +203,7 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
         """Store some jobs and resolve their tickets."""
         begun = time.monotonic()
         jobs = [job for ticket in load for job in ticket.jobs]
-        deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + lane.answer_within_s)
+        deadline = max(begun + CALL_S, min(ticket.since for ticket in load) + self._within_s(lane))
         outcome, answers = await self._call(lane, jobs, deadline)
         self._observe(outcome, time.monotonic() - begun, len(jobs))
         if isinstance(answers, StoreUnavailableError):
@@ -211,13 +226,17 @@ class GroupCommitter(AbstractAsyncContextManager["GroupCommitter"]):
                 await self._queues.make_known([lane.queue])
                 if any(job.callback for job in jobs):
                     await self._queues.note_callbacks([lane.queue])
-                return "ok", await self._store.enqueue(lane.queue, jobs, lane.durability)
+                # What is added to a batch was promised to it, and is not refused.
+                is_capped = lane.until_s is None
+                return "ok", await self._store.enqueue(
+                    lane.queue, jobs, lane.durability, until_s=lane.until_s, is_capped=is_capped
+                )
         except StoreFullError as error:
             return "full", error
         except StoreUnavailableError as error:
             return "unavailable", error
         except TimeoutError:
-            silent = StoreUnavailableError(f"Redis did not answer within {lane.answer_within_s:g} s")
+            silent = StoreUnavailableError(f"Redis did not answer within {self._within_s(lane):g} s")
             # The tickets behind this call would wait for as long once more, and fail alike.
             self._fail(lane.give_up(), silent)
             return "unavailable", silent

@@ -11,6 +11,8 @@ from millstream_submission.field_errors import missing, pointer, quoted
 from millstream_submission.wording import A_TIME
 
 MAX_DETAIL_CHARS = 300
+MASKED_VALUE = "the value"
+"""How the messages of the validator name a value."""
 
 _KINDS: Mapping[str, str] = {
     "object": "an object",
@@ -66,9 +68,9 @@ def _of_branches(place: list[str | int], branches: list[list[ValidationError]]) 
         yield _error(place, f"expected {' or '.join(kinds)}, got {_shown(branches[0][0].instance)}")
     elif not meant:
         tags = [tag for errors in of_kind for tag in _tags(errors, place)]
-        words = dict.fromkeys(_shown(word) for _, word in tags)
+        words = dict.fromkeys(quoted(msgspec.json.encode(word).decode()) for _, word in tags)
         error, _ = tags[0]
-        yield _error(error.instance_path, f"expected one of {', '.join(words)}, got {_shown(error.instance)}")
+        yield _error(error.instance_path, f"expected one of {', '.join(words)}")
     elif shared := _shared(meant):
         yield from shared
     elif all(len(errors) == 1 and errors[0].instance_path == place for errors in meant):
@@ -116,14 +118,19 @@ def _kinds(error: ValidationError) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """Return a value in a form that a person recognises."""
+    """Return the kind of a value. The value itself is never shown: it may be a secret."""
     match value:
         case dict():
-            return "an object"
+            return _KINDS["object"]
         case list():
-            return "an array"
-        case _:
-            return quoted(msgspec.json.encode(value).decode())
+            return _KINDS["array"]
+        case str():
+            return _KINDS["string"]
+        case bool():
+            return _KINDS["boolean"]
+        case None:
+            return _KINDS["null"]
+    return "a number with a fraction" if isinstance(value, float) and not value.is_integer() else _KINDS["number"]
 
 
 def _detail(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from millstream_contracts import TEXT_FORMATS, FieldError, JobType
-from millstream_submission.payload_errors import MAX_DETAIL_CHARS, field_errors
+from millstream_submission.payload_errors import MASKED_VALUE, MAX_DETAIL_CHARS, field_errors
 
 MAX_ERRORS = 20
 """The most errors of a refusal: enough for a person, and few enough that no response is larger than its request."""
@@ -27,7 +27,7 @@ class _MultipleOf:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         if math.fmod(value, self._divisor) if self._is_real else self._remainder(value):
-            raise ValueError(f"{value} is not a multiple of {self._divisor}")
+            raise ValueError(f"{MASKED_VALUE} is not a multiple of {self._divisor}")
 
     def _remainder(self, value: float) -> float:
         is_whole = float(value).is_integer()
@@ -45,6 +45,8 @@ class PayloadSchema:
         self._validator = jsonschema_rs.validator_for(
             schema,
             offline=True,
+            # No error quotes a value: it may be a secret, and clients log what they are refused.
+            mask=MASKED_VALUE,
             validate_formats=True,
             formats={name: has for name, has in TEXT_FORMATS.items() if f'"{name}"'.encode() in text} or None,
             keywords={"multipleOf": _MultipleOf} if b'"multipleOf"' in text else None,

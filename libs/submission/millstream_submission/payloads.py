@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
+from msgspec.msgpack import Ext
 
+from millstream_codec import CodecCode
 from millstream_contracts import FieldError, limits
 from millstream_submission.errors import invalid, too_large
 from millstream_submission.field_errors import TOO_DEEP, decode, pointer
@@ -182,6 +184,13 @@ def _scalar_fault(value: Any) -> str:
         return ""
     if kind is datetime:
         return "a timestamp"
+    return _extension_fault(value)
+
+
+def _extension_fault(value: Ext) -> str:
+    if value.code == CodecCode.SEALED:
+        # On its way to another node of its workflow, as it is stored.
+        return "the result of an encrypted job, and workflows pass on none of these"
     return (
         f"the MessagePack extension {value.code} has no form in JSON; of extensions only timestamps, -1, are accepted"
     )

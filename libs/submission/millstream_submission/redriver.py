@@ -24,6 +24,7 @@ class Redriver:
         operation: str = "",
         died_by_ms: int | None = None,
         specs: Mapping[JobId, NewSpec] | None = None,
+        fresh: bool = False,
     ) -> list[ActionCode]:
         """Redrive jobs, at most `limits.MAX_SCRIPT_JOBS`, as :meth:`JobStore.redrive` does.
 
@@ -31,7 +32,7 @@ class Redriver:
         """
         # Read before they are redriven: afterwards they may run already.
         jobs = await self._views.with_specs(queue, ids) if self._tracer.is_on else {}
-        codes = await self._store.redrive(queue, ids, died_by_ms=died_by_ms, specs=specs)
+        codes = await self._store.redrive(queue, ids, died_by_ms=died_by_ms, specs=specs, fresh=fresh)
         for job_id, code in zip(ids, codes, strict=True):
             if code is ActionCode.DONE and job_id in jobs:
                 self._note(queue, *jobs[job_id], request, operation)

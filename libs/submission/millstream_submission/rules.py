@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from millstream_contracts import Callback, FieldError, Submission
+from millstream_contracts import Callback, FieldError, Submission, limits
 from millstream_webhooks import CALL_TYPE, AddressError, check_form
 
 TOO_FAR = "is more than ten years away"
+
+OVERLONG_KEY = f"has more than {limits.MAX_KEY_BYTES} bytes in UTF-8"
+NUL = "contains the character NUL"
 
 _NO_TIMES = (None, None, None, None)
 
@@ -16,13 +19,14 @@ def has_rules(submission: Submission) -> bool:
     fields = (submission.run_at, submission.delay_s, submission.expires_at, submission.expires_in_s)
     if submission.after_failure != "wait" or submission.after_unknown != "refuse":
         return True
+    if submission.key is not None:
+        return True
     return submission.tags is not None or submission.callback is not None or fields != _NO_TIMES
 
 
 def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float]) -> Iterator[FieldError]:
     """Yield the faults of a submission, with pointers that begin with `prefix`; `clock` gives Unix seconds."""
-    if submission.tags and any("\0" in key + value for key, value in submission.tags.items()):
-        yield FieldError(prefix + "/tags", "contains the character NUL")
+    yield from _text_faults(submission, prefix)
     if submission.callback is not None:
         yield from _callback_faults(submission.type, submission.callback, prefix)
     if submission.after is None:
@@ -38,6 +42,20 @@ def rule_faults(submission: Submission, prefix: str, clock: Callable[[], float])
     if None not in expiry:
         yield FieldError(prefix + "/expires_in_s", "excludes `expires_at`")
     yield from _time_faults(submission, prefix, clock())
+
+
+def _text_faults(submission: Submission, prefix: str) -> Iterator[FieldError]:
+    if submission.tags and any("\0" in key + value for key, value in submission.tags.items()):
+        yield FieldError(prefix + "/tags", NUL)
+    if submission.key is not None and (fault := key_fault(submission.key)):
+        yield FieldError(prefix + "/key", fault)
+
+
+def key_fault(key: str) -> str:
+    """Return what keeps a text from being the key of a job; empty for nothing."""
+    if len(key.encode(errors="surrogatepass")) > limits.MAX_KEY_BYTES:
+        return OVERLONG_KEY
+    return NUL if "\0" in key else ""
 
 
 def _callback_faults(job_type: str, callback: Callback, prefix: str) -> Iterator[FieldError]:

@@ -1,18 +1,19 @@
-"""Submits jobs that a service makes by itself: each has a key, so that a repetition finds the job of the first time.
+"""Submits jobs that a service makes by itself.
+
+Each has a key, so that a repetition finds the job of the first time, or a time after which it is not stored.
 
 They keep the rules of every submission. Their type may be handled by workers that have not started yet.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from millstream_contracts import JobId, Tenant
-from millstream_streams import Idempotency, JobStore
-from millstream_submission.admission import Admission
-from millstream_submission.building import BuiltJob, build_job
-from millstream_submission.decoding import MSGPACK, decode_submission
+from millstream_streams import Enqueued, Idempotency, JobStore, NodeRef
+from millstream_submission.building import BuiltJob, build_job, chosen_partition
+from millstream_submission.decoding import MSGPACK
+from millstream_submission.intake import Intake
 from millstream_submission.known_queues import KnownQueues
-from millstream_submission.storing import store_jobs
-from millstream_submission.type_catalogue import TypeCatalogue
+from millstream_submission.storing import CountConflict, store_jobs
 from millstream_telemetry import JobTracer, TraceContext
 
 
@@ -23,28 +24,41 @@ class SystemSubmitter:
         self,
         store: JobStore,
         queues: KnownQueues,
-        catalogue: TypeCatalogue,
+        intake: Intake,
         tracer: JobTracer,
         *,
         clock: Callable[[], float],
+        conflicted: CountConflict | None = None,
     ) -> None:
+        """`conflicted` is called for each job whose unique key another one held."""
         self._store = store
         self._queues = queues
-        self._catalogue = catalogue
-        self._admission = Admission("accept")
+        self._intake = intake
         self._tracer = tracer
         self._clock = clock
+        self._conflicted = conflicted
 
     async def build(
-        self, tenant: Tenant, content: bytes, key: bytes, *, caller: TraceContext, job_id: JobId | None = None
+        self,
+        tenant: Tenant,
+        content: bytes,
+        key: bytes | None,
+        *,
+        caller: TraceContext,
+        job_id: JobId | None = None,
+        node: NodeRef | None = None,
+        behind: Sequence[TraceContext] = (),
+        owner: str = "",
     ) -> BuiltJob:
         """Return the job of a submission in MessagePack, with this id where one was decided on.
 
+        `node` is what it is of a workflow, `behind` the spans of the jobs before it, `owner` who has submitted what it
+        is made for.
+
         Raises: SubmissionError; StoreUnavailableError.
         """
-        decoded = decode_submission(content, MSGPACK, clock=self._clock)
-        known = await self._catalogue.of(tenant)
-        policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, tenant)
+        decoded = await self._intake.decode(tenant, content, MSGPACK)
+        policy = await self._intake.admit(tenant, decoded)
         return build_job(
             self._tracer,
             tenant,
@@ -52,14 +66,26 @@ class SystemSubmitter:
             policy,
             caller=caller,
             # The same fingerprint each time: the key says what the job is for, whatever was read for it.
-            idempotency=Idempotency(key, key.hex()),
+            idempotency=None if key is None else Idempotency(key, key.hex()),
             job_id=job_id,
+            node=node,
+            behind=behind,
+            owner=owner,
             clock=self._clock,
         )
 
-    async def store(self, built: Iterable[BuiltJob]) -> list[JobId]:
-        """Store jobs and return their ids, in order; that of the earlier one where the key is known.
+    async def partition_of(self, tenant: Tenant, content: bytes) -> int | None:
+        """Return the partition that the key of a submission in MessagePack chooses; None where any of them will do.
 
+        Raises: SubmissionError; StoreUnavailableError.
+        """
+        decoded = await self._intake.decode(tenant, content, MSGPACK)
+        return chosen_partition(decoded, await self._intake.admit(tenant, decoded))
+
+    async def store(self, built: Iterable[BuiltJob], *, until_s: float | None = None) -> list[Enqueued]:
+        """Store jobs and return what became of each, in order. One whose unique key another holds is not stored.
+
+        `until_s` is as in :meth:`JobStore.enqueue`.
         Raises: StoreUnavailableError; then some of them may be stored.
         """
-        return await store_jobs(self._store, self._queues, built)
+        return await store_jobs(self._store, self._queues, built, until_s=until_s, conflicted=self._conflicted)

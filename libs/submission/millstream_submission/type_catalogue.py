@@ -1,7 +1,8 @@
 """A cache of the registered job types, so that a submission need not ask Redis.
 
 It is read again when a request arrives and it is older than a second, or before a refusal; an idle ingest sends
-nothing. While Redis is away the last known types count.
+nothing. While Redis is away the last known types count. Where none were ever read, nothing is known of any type: to
+take them for unregistered would place a job in another partition than its repetition.
 """
 
 import math
@@ -12,7 +13,7 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import JobType, Tenant, TypeRegistration
+from millstream_contracts import JobType, SecretPlaces, Tenant, TypeRegistration, secret_places
 from millstream_streams import Registered, Registrations, Registry, StoreUnavailableError, digest_of
 from millstream_submission.payload_schema import PayloadSchema, compile_schema
 from millstream_telemetry import MetricRegistry
@@ -32,6 +33,19 @@ class KnownType(Struct, frozen=True):
     """The digest of the registration."""
     others: tuple["KnownType", ...] = ()
     """The same type in the other live releases, the newest first."""
+    secret_payload: SecretPlaces | None = None
+    """Where the payload has secrets; None where nowhere."""
+    secret_result: SecretPlaces | None = None
+
+    @property
+    def secret_payloads(self) -> list[SecretPlaces]:
+        """Return where payloads have secrets by any live release: jobs of each of them are there."""
+        return [one.secret_payload for one in (self, *self.others) if one.secret_payload]
+
+    @property
+    def secret_results(self) -> list[SecretPlaces]:
+        """Return where results have secrets by any live release."""
+        return [one.secret_result for one in (self, *self.others) if one.secret_result]
 
 
 KnownTypes = Mapping[JobType, KnownType]
@@ -40,37 +54,60 @@ KnownTypes = Mapping[JobType, KnownType]
 class TypeCatalogue:
     """The registered types of each tenant."""
 
-    def __init__(self, registry: Registry, metrics: MetricRegistry, *, own: Iterable[TypeRegistration] = ()) -> None:
-        """Take `own`, the types that are known without a registration, because this process handles them."""
+    def __init__(
+        self,
+        registry: Registry,
+        metrics: MetricRegistry,
+        *,
+        own: Iterable[TypeRegistration] = (),
+        answer_within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
+        """Take `own`, the types that are known without a registration, because this process handles them.
+
+        A read takes `answer_within_s` seconds at most.
+        """
         self._registry = registry
         self._own: KnownTypes = {one.type: _known(one, digest_of(one)) for one in own}
         self._metrics = metrics
+        self.answer_within_s = answer_within_s
         self._known: dict[Tenant, KnownTypes] = {}
         self._fresh_until: dict[Tenant, float] = {}
         self._read_at: dict[Tenant, float] = {}
         self._reading = anyio.Lock()
+        self._failure = ""
+        """Why the last read that failed did."""
 
     def fresh(self, tenant: Tenant) -> KnownTypes | None:
         """Return the types of a tenant if they need not be read again; None where :meth:`of` has to be called."""
-        return None if self._is_stale(tenant) else self._known.get(tenant, self._own)
+        return None if self._is_stale(tenant) else self._known.get(tenant)
 
     async def of(self, tenant: Tenant) -> KnownTypes:
-        """Return the types of a tenant, at most a second old unless Redis is away."""
+        """Return the types of a tenant, at most a second old unless Redis is away.
+
+        Raises: StoreUnavailableError, when they were never read and cannot be now.
+        """
         if self._is_stale(tenant):
             async with self._reading:
                 if self._is_stale(tenant):
                     await self._read(tenant)
-        return self._known.get(tenant, self._own)
+        return self._read_by_now(tenant)
 
     async def newest(self, tenant: Tenant) -> KnownTypes:
         """Return the types of a tenant as they are now, for a submission that older ones would refuse.
 
-        A worker may have registered since, and a refusal is final for a client.
+        A worker may have registered since, and a refusal is final for a client. Raises: StoreUnavailableError, as
+        :meth:`of`.
         """
         async with self._reading:
             if time.monotonic() > self._read_at.get(tenant, -math.inf) + READ_AGAIN_AFTER_S:
                 await self._read(tenant)
-        return self._known.get(tenant, self._own)
+        return self._read_by_now(tenant)
+
+    def _read_by_now(self, tenant: Tenant) -> KnownTypes:
+        known = self._known.get(tenant)
+        if known is None:
+            raise StoreUnavailableError(f"the registered job types could not be read yet: {self._failure}")
+        return known
 
     def _is_stale(self, tenant: Tenant) -> bool:
         return time.monotonic() > self._fresh_until.get(tenant, 0.0)
@@ -78,10 +115,12 @@ class TypeCatalogue:
     async def _read(self, tenant: Tenant) -> None:
         self._read_at[tenant] = time.monotonic()
         try:
-            with anyio.fail_after(ANSWER_WITHIN_S):
+            with anyio.fail_after(self.answer_within_s):
                 registrations = await self._registry.registrations(tenant)
-        except (StoreUnavailableError, TimeoutError):
-            pass
+        except StoreUnavailableError as error:
+            self._failure = str(error)
+        except TimeoutError:
+            self._failure = f"Redis did not answer within {self.answer_within_s:g} s"
         else:
             self._replace(tenant, registrations)
         self._fresh_until[tenant] = time.monotonic() + FRESH_FOR_S
@@ -100,9 +139,9 @@ def _learn(ranked: Sequence[Registered], known: KnownType | None) -> KnownType:
     before = (known, *known.others) if known else ()
     if known is not None and [one.digest for one in before] == [one.digest for one in ranked]:
         return known
-    compiled = {one.digest: one.schema for one in before}
+    compiled = {one.digest: replace(one, others=()) for one in before}
     newest, *others = [
-        KnownType(one.registration, compiled[one.digest], one.digest)
+        replace(compiled[one.digest], registration=one.registration)
         if one.digest in compiled
         else _known(one.registration, one.digest)
         for one in ranked
@@ -111,4 +150,10 @@ def _learn(ranked: Sequence[Registered], known: KnownType | None) -> KnownType:
 
 
 def _known(registration: TypeRegistration, digest: str) -> KnownType:
-    return KnownType(registration, compile_schema(registration.type, registration.payload_schema), digest)
+    return KnownType(
+        registration,
+        compile_schema(registration.type, registration.payload_schema),
+        digest,
+        secret_payload=secret_places(registration.payload_schema),
+        secret_result=secret_places(registration.result_schema),
+    )

@@ -7,7 +7,7 @@ This is the one place that knows msgspec's sentences. An unknown sentence is sho
 import re
 from collections.abc import Callable, Mapping
 
-from millstream_contracts import NAME_PATTERN
+from millstream_contracts import NAME_PATTERN, RATE_PATTERN
 
 A_TIME = "a time such as `2026-11-26T15:00:00Z`"
 A_TYPE_NAME = "a-z, 0-9, `.` and `-`, a letter or a digit first, at most 64 characters"
@@ -36,7 +36,10 @@ _FOUND: Mapping[str, str] = {
 }
 """What may be found instead."""
 
-_PATTERNS: Mapping[str, str] = {NAME_PATTERN: A_TYPE_NAME}
+_PATTERNS: Mapping[str, str] = {
+    NAME_PATTERN: A_TYPE_NAME,
+    RATE_PATTERN: "a number of starts and a unit of time, `s`, `m`, `h` or `d`, such as `100/m`",
+}
 _BOUNDS: Mapping[str, str] = {">=": "of at least", ">": "greater than", "<=": "of at most", "<": "less than"}
 _UNITS: Mapping[str, str] = {"str": "character", "bytes": "byte", "array": "item", "object": "member"}
 
@@ -62,6 +65,12 @@ def _length(match: re.Match[str]) -> str:
     return f"expected {least} {count:,} {unit}{'' if count == 1 else 's'}"
 
 
+def _items(match: re.Match[str]) -> str:
+    """Word the bound of what msgspec reads as an array with a name for each item."""
+    count, unit = int(match["count"]), _UNITS[match["kind"]]
+    return f"expected {match['bound']} {count:,} {unit}{'' if count == 1 else 's'}"
+
+
 def _pattern(match: re.Match[str]) -> str:
     # msgspec shows the repr of the pattern.
     known = next((words for pattern, words in _PATTERNS.items() if repr(pattern) == match["pattern"]), "")
@@ -74,6 +83,7 @@ _SENTENCES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] =
         (r"Expected `(?P<expected>[\w |]+)`, got `(?P<found>\w+)`", _kind),
         (r"Expected `(?P<kind>int|float)` (?P<sign>[<>]=?) (?P<value>\S+)", _bound),
         (r"Expected `(?P<kind>\w+)` of length (?P<sign>[<>]=) (?P<count>\d+)", _length),
+        (r"Expected `(?P<kind>array)` of (?P<bound>at (?:least|most)) length (?P<count>\d+)(?:, got \d+)?", _items),
         (r"Expected `str` matching regex (?P<pattern>.*)", _pattern),
         (r"Expected `\w+` with a timezone component", f"the time zone is missing: expected {A_TIME}"),
         (r"Invalid RFC3339 encoded datetime", f"expected {A_TIME}, by RFC 3339"),

@@ -46,12 +46,19 @@ SPANS = (
         "send {type}",
         "PRODUCER",
         "ingest, workers",
-        "a job was stored, and how long that took; the parent of what follows",
+        "a job was stored, and how long that took; the parent of what follows. Links to the attempts of up to 32 jobs "
+        "that it waits for",
     ),
     SpanSpec(
         "process {type}", "CONSUMER", "workers", "one delivery, most often an attempt; links to the one before it"
     ),
     SpanSpec("{handler}", "INTERNAL", "workers", "the handler function; the spans of user code nest here"),
+    SpanSpec(
+        "call {type}",
+        "INTERNAL",
+        "workers",
+        "one call of a batch handler; links, both ways, to the handler spans of up to 32 of its jobs",
+    ),
     SpanSpec("search", "INTERNAL", "ingest", "a search in the history"),
     SpanSpec(
         "recover",
@@ -70,6 +77,20 @@ SPANS = (
     ),
     SpanSpec("operation {kind}", "INTERNAL", "dispatcher", "one page of an operation on many jobs"),
     SpanSpec("fire {schedule}", "INTERNAL", "dispatcher", "an occasion of a schedule, the root of its job's trace"),
+    SpanSpec(
+        "send workflow {name}",
+        "PRODUCER",
+        "ingest",
+        "a workflow was stored; the parent of the `send` of its nodes, and of its `workflow`",
+    ),
+    SpanSpec("workflow {name}", "INTERNAL", "dispatcher", "a workflow from its submission to its end"),
+    SpanSpec(
+        "send batch {name}",
+        "PRODUCER",
+        "ingest",
+        "a batch was stored; the parent of the `send` of its callbacks, and of its `batch`",
+    ),
+    SpanSpec("batch {name}", "INTERNAL", "dispatcher", "a batch from its submission to its end"),
 )
 
 SEARCH = "search"
@@ -86,6 +107,31 @@ def operation_span(kind: str) -> str:
 def fire_span(schedule: str) -> str:
     """Return the name of the span of an occasion of a schedule."""
     return f"fire {schedule}"
+
+
+def batch_call_span(job_type: str) -> str:
+    """Return the name of the span of a call of a batch handler."""
+    return f"call {job_type}"
+
+
+def send_workflow_span(name: str) -> str:
+    """Return the name of the span whose context a workflow carries for life."""
+    return f"send workflow {name}"
+
+
+def workflow_span(name: str) -> str:
+    """Return the name of the span of a workflow."""
+    return f"workflow {name}"
+
+
+def send_batch_span(name: str) -> str:
+    """Return the name of the span whose context a batch carries for life."""
+    return f"send batch {name}"
+
+
+def batch_span(name: str) -> str:
+    """Return the name of the span of a batch."""
+    return f"batch {name}"
 
 
 def server_span(method: str, route: str) -> str:
@@ -108,6 +154,9 @@ RETRY_SCHEDULED = "retry scheduled"
 
 SNOOZED = "snoozed"
 """Event on a delivery that was snoozed, with the attribute :data:`DELAY_S`."""
+
+STEP_SAVED = "step saved"
+"""Event on a delivery whose durable handler has stored a step, with :data:`STEP_NAME` and :data:`STEP_KIND`."""
 
 DEAD = "dead"
 """Event on the last delivery of a dead job, and on `bury`, with the attribute :data:`JOB_REASON`."""
@@ -135,6 +184,8 @@ BATCH_COUNT = "messaging.batch.message_count"
 CODE_FUNCTION = "code.function.name"
 ERROR_TYPE = "error.type"
 JOB_ATTEMPT = "millstream.job.attempt"
+STEP_NAME = "millstream.step.name"
+STEP_KIND = "millstream.step.kind"
 JOB_DELIVERY = "millstream.job.delivery"
 JOB_QUEUE_WAIT_MS = "millstream.job.queue_wait_ms"
 JOB_TENANT = "millstream.job.tenant"
@@ -148,6 +199,14 @@ OPERATION_ID = "millstream.operation.id"
 SCHEDULE = "millstream.schedule"
 SCHEDULED_FOR = "millstream.scheduled_for"
 LATENESS_S = "millstream.lateness_s"
+WORKFLOW_ID = "millstream.workflow.id"
+WORKFLOW_STATE = "millstream.workflow.state"
+WORKFLOW_NODES = "millstream.workflow.nodes"
+"""Prefix of one number for each state that nodes ended in."""
+BATCH_ID = "millstream.batch.id"
+BATCH_STATE = "millstream.batch.state"
+BATCH_MEMBERS = "millstream.batch.members"
+"""Prefix of one number for each state that members ended in."""
 
 ATTRIBUTES = (
     FieldSpec(HTTP_METHOD, "method of the request"),
@@ -191,6 +250,12 @@ ATTRIBUTES = (
     FieldSpec(SCHEDULE, "name of the schedule, on `fire`"),
     FieldSpec(SCHEDULED_FOR, "nominal time of the occasion, on `fire`"),
     FieldSpec(LATENESS_S, "seconds from when the occasion was due until its job was sent"),
+    FieldSpec(WORKFLOW_ID, "id of the workflow"),
+    FieldSpec(WORKFLOW_STATE, "in which a workflow has ended"),
+    FieldSpec(f"{WORKFLOW_NODES}.{{state}}", "how many nodes have ended so"),
+    FieldSpec(BATCH_ID, "id of the batch"),
+    FieldSpec(BATCH_STATE, "in which a batch has ended"),
+    FieldSpec(f"{BATCH_MEMBERS}.{{state}}", "how many members have ended so"),
     FieldSpec(SEARCH_WAY, "how a search has found its page, as in `millstream_search_seconds`"),
     FieldSpec(SEARCH_JOBS, "number of jobs on the page of a search"),
     FieldSpec(SEARCH_COMPLETE, "false for a page of a search whose time was over"),
@@ -209,7 +274,10 @@ BATCH_JOBS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0, 10_000.0)
 
 SEARCH_OUTCOMES = ("complete", "partial", "refused", "unavailable")
 SEARCH_WAYS = ("plain", "walk", "index", "scan", "none")
-SUBMISSION_OUTCOMES = ("accepted", "replayed", "rejected", "unavailable")
+REFUSAL_REASONS = ("backlog", "key-backlog")
+SUBMISSION_OUTCOMES = ("accepted", "replayed", "unique", "rejected", "unavailable")
+"""`unique`: nothing was stored, because the job that is returned holds the unique key."""
+ON_CONFLICT = ("return", "reject", "replace")
 ENQUEUE_OUTCOMES = ("ok", "full", "unavailable")
 ATTEMPT_OUTCOMES = ("ok", "error", "timeout", "lost", "snoozed", "cancelled", "handed_back", "stale")
 RECOVERY_REASONS = ("lease_expired", "never_started", "buried", "stray")
@@ -233,6 +301,19 @@ JOBS_SUBMITTED = MetricSpec(
     "counter",
     ("type", "outcome"),
     f"Jobs asked for, by what became of the request: {', '.join(SUBMISSION_OUTCOMES)}",
+)
+SUBMISSIONS_REFUSED = MetricSpec(
+    "millstream_submissions_refused_total",
+    "counter",
+    ("type", "reason"),
+    "Submissions refused for the sake of others: backlog, because the queue has as many jobs as its cap allows, "
+    "key-backlog, because the key has",
+)
+UNIQUE_CONFLICTS = MetricSpec(
+    "millstream_unique_conflicts_total",
+    "counter",
+    ("type", "on_conflict"),
+    "Submissions whose unique key another job held, by what they ask for then: return, reject or replace",
 )
 JOBS_FINISHED = MetricSpec(
     "millstream_jobs_finished_total",
@@ -280,8 +361,45 @@ QUEUE_JOBS = MetricSpec(
     ("type", "state", "priority"),
     "Jobs in a queue: queued by priority, running, scheduled and blocked without one",
 )
+QUEUE_PARKED = MetricSpec("millstream_queue_parked_jobs", "gauge", ("type",), "Queued jobs that a limit holds back")
+QUEUE_LANES = MetricSpec(
+    "millstream_queue_lanes",
+    "gauge",
+    ("type",),
+    "Lanes of a queue with limits in which jobs wait for their turn: one for each key and priority",
+)
+QUEUE_KEYS_FULL = MetricSpec(
+    "millstream_queue_keys_full", "gauge", ("type",), "Keys of which as many jobs run as their limit lets"
+)
+QUEUE_KEYS_RATE_LIMITED = MetricSpec(
+    "millstream_queue_keys_rate_limited",
+    "gauge",
+    ("type",),
+    "Keys whose rate is spent, until it lets one more start",
+)
 QUEUE_OLDEST_READY = MetricSpec(
     "millstream_queue_oldest_ready_age_seconds", "gauge", ("type",), "How long the longest waiting job has been ready"
+)
+BREAKER_STATE = MetricSpec(
+    "millstream_breaker_state",
+    "gauge",
+    ("type",),
+    "State of a circuit breaker: 0 closed, 1 half-open, 2 open, 3 open by hand; none without one",
+)
+BREAKER_OPENED = MetricSpec(
+    "millstream_breaker_opened",
+    "gauge",
+    ("type",),
+    "How often a circuit breaker has opened since it was set; the same on every dispatcher",
+)
+QUEUE_HELD = MetricSpec(
+    "millstream_queue_held", "gauge", ("type",), "1 while a handler holds all jobs of the type back"
+)
+HOLDS = MetricSpec(
+    "millstream_holds_total",
+    "counter",
+    ("type", "gate"),
+    "Snoozes by which a handler has held back its type or its key, by gate: type, key",
 )
 QUEUE_PAUSED = MetricSpec("millstream_queue_paused", "gauge", ("type",), "1 when the queue is paused")
 DEAD_JOBS = MetricSpec("millstream_dead_jobs", "gauge", ("type",), "Dead jobs that wait for a decision")
@@ -298,7 +416,7 @@ RESOLVED = MetricSpec(
     "millstream_resolved_total",
     "counter",
     ("outcome",),
-    "What became of blocked jobs that were told of a parent: ready, noted, kept, ended, unknown_job",
+    "What became of blocked jobs that were told of a parent: ready, noted, kept, cancelled, dead, unknown_job",
 )
 DEMAND_JOBS = MetricSpec(
     "millstream_demand_jobs",
@@ -331,6 +449,90 @@ LOOP_BLOCKED = MetricSpec(
     ("type",),
     "Attempts whose handler has blocked the event loop for longer than MILLSTREAM_BLOCKED_LOOP_S",
 )
+BATCH_CALL_JOBS = MetricSpec(
+    "millstream_batch_call_jobs", "histogram", ("type",), "Jobs of one call of a batch handler", BATCH_JOBS
+)
+LOG_LINES_DROPPED_REASONS = ("bounds", "rate")
+LOG_LINES_DROPPED = MetricSpec(
+    "millstream_log_lines_dropped_total",
+    "counter",
+    ("type", "reason"),
+    "Log lines that were not kept with their attempt: it had more than its bounds allow, or its worker sent too many",
+)
+STEPS_SAVED = MetricSpec(
+    "millstream_steps_saved_total",
+    "counter",
+    ("type",),
+    "Steps of durable handlers that were stored, with sleeps and waits that have ended",
+)
+SIGNAL_OUTCOMES = ("delivered", "kept", "replayed", "refused")
+SIGNALS = MetricSpec(
+    "millstream_signals_total",
+    "counter",
+    ("outcome",),
+    f"Signals that clients have sent to jobs, by outcome: {', '.join(SIGNAL_OUTCOMES)}",
+)
+AUTH_REFUSAL_REASONS = (
+    "missing",
+    "malformed",
+    "unknown",
+    "untrusted",
+    "expired",
+    "limited",
+    "scope",
+    "network",
+    "role",
+    "issuer",
+)
+AUTH_REFUSED = MetricSpec(
+    "millstream_auth_refused_total",
+    "counter",
+    ("reason",),
+    f"Requests refused for their credentials, by reason: {', '.join(AUTH_REFUSAL_REASONS)}",
+)
+LIMIT_POLICIES = ("submissions", "requests", "tenant-submissions", "tenant-requests")
+LIMITED = MetricSpec(
+    "millstream_requests_limited_total",
+    "counter",
+    ("policy",),
+    f"Requests refused because a limit is spent, by the limit: {', '.join(LIMIT_POLICIES)}",
+)
+TOKENS_MISSED = MetricSpec(
+    "millstream_rate_tokens_missed_total",
+    "counter",
+    (),
+    "Leases of tokens that Redis did not answer; ingest then limits by itself",
+)
+ISSUER_READ_OUTCOMES = ("ok", "failed")
+ISSUER_READS = MetricSpec(
+    "millstream_issuer_reads_total",
+    "counter",
+    ("issuer", "outcome"),
+    f"Times that the keys of an issuer of tokens were read, by outcome: {', '.join(ISSUER_READ_OUTCOMES)}",
+)
+ISSUER_LAST_READ = MetricSpec(
+    "millstream_issuer_last_read_timestamp_seconds",
+    "gauge",
+    ("issuer",),
+    "Unix time at which the keys of an issuer of tokens were last read; 0 until they were",
+)
+AUDIT_OUTCOMES = ("done", "refused", "failed", "unrecorded")
+AUDIT_RECORDS = MetricSpec(
+    "millstream_audit_records_total",
+    "counter",
+    ("outcome",),
+    f"Actions of principals, by outcome: {', '.join(AUDIT_OUTCOMES)}; the last one for those whose end could not be "
+    "recorded, and for refusals that were too many",
+)
+AUDIT_WAITING = MetricSpec(
+    "millstream_audit_records_waiting", "gauge", (), "Audit records in Redis that the history does not have yet"
+)
+AUDIT_LAG = MetricSpec(
+    "millstream_audit_lag_seconds",
+    "gauge",
+    (),
+    "How old the oldest audit record is that waits for the history; NaN where there is no history",
+)
 RECOVERED = MetricSpec(
     "millstream_recovered_total",
     "counter",
@@ -353,6 +555,19 @@ HISTORY_LAG = MetricSpec(
     (),
     "How old the oldest event was that this dispatcher last stored, or could not store yet; 0 when there was none, NaN "
     "when there was none and the database does not answer",
+)
+HISTORY_WORKFLOWS = MetricSpec(
+    "millstream_history_workflows_waiting",
+    "gauge",
+    (),
+    "Workflows that have ended and that the history does not have yet; NaN until a dispatcher has looked",
+)
+HISTORY_WORKFLOW_LAG = MetricSpec(
+    "millstream_history_workflow_lag_seconds",
+    "gauge",
+    (),
+    "How long ago the first of the workflows ended that this dispatcher could not store yet; 0 when there is none, NaN "
+    "until it has looked",
 )
 HISTORY_GAPS = MetricSpec(
     "millstream_history_gaps", "gauge", (), "Queues whose history lacks events that were lost, until it is repaired"
@@ -388,11 +603,65 @@ SCHEDULE_LATENESS = MetricSpec(
     "From when an occasion was due until it was decided that its job starts",
     JOB_SECONDS,
 )
+QUEUES = MetricSpec(
+    "millstream_queues",
+    "gauge",
+    ("state",),
+    "Queues by state: active, which the services look at, and dormant; the same on every dispatcher",
+)
 SCHEDULES = MetricSpec(
     "millstream_schedules",
     "gauge",
     ("state",),
     "Schedules by state: active, paused, orphan, done; the same on every dispatcher",
+)
+TENANTS = MetricSpec(
+    "millstream_tenants",
+    "gauge",
+    ("state",),
+    "Tenants by state: active, suspended, deleting; the same on every dispatcher",
+)
+WORKFLOWS = MetricSpec(
+    "millstream_workflows",
+    "gauge",
+    ("state",),
+    "Workflows by state: running, stalled, cancelling, succeeded, failed, cancelled; the same on every dispatcher",
+)
+WORKFLOW_STARTS = MetricSpec(
+    "millstream_workflow_starts_total",
+    "counter",
+    ("outcome",),
+    "Nodes of workflows that were taken: started, refused because no job can be made of them, undone by a cancellation",
+)
+WORKFLOW_REPAIRS = MetricSpec(
+    "millstream_workflow_repairs_total",
+    "counter",
+    ("what",),
+    "What Redis had lost of workflows: restarted, nodes whose jobs were gone",
+)
+BATCHES = MetricSpec(
+    "millstream_batches",
+    "gauge",
+    ("state",),
+    "Batches by state: open, running, stalled, cancelling, succeeded, failed, cancelled; the same on every dispatcher",
+)
+BATCH_CALLBACKS = MetricSpec(
+    "millstream_batch_callbacks_total",
+    "counter",
+    ("event", "outcome"),
+    "Callbacks of batches: started, refused because no job can be made of them",
+)
+BATCH_PROMISES = MetricSpec(
+    "millstream_batch_promises_total",
+    "counter",
+    ("outcome",),
+    "Promised members that their submitter did not confirm: found, dropped because it has not stored their jobs",
+)
+BATCH_REPAIRS = MetricSpec(
+    "millstream_batch_repairs_total",
+    "counter",
+    ("what",),
+    "What Redis had lost of batches: lost, members whose jobs were gone; restarted, callbacks whose jobs were",
 )
 INCIDENTS = MetricSpec(
     "millstream_incidents", "gauge", ("rule",), "Open incidents by rule; the same on every dispatcher"
@@ -418,6 +687,13 @@ CONSOLE_PAGE = MetricSpec(
     "Pages and forms of the console, by route and status, until the answer begins",
     CALL_SECONDS,
 )
+SIGN_IN_OUTCOMES = ("signed-in", "refused", "limited", "unavailable", "denied", "stray")
+CONSOLE_SIGN_INS = MetricSpec(
+    "millstream_console_sign_ins_total",
+    "counter",
+    ("outcome",),
+    f"Attempts to sign in to the console, by outcome: {', '.join(SIGN_IN_OUTCOMES)}",
+)
 CONSOLE_VIEWERS = MetricSpec("millstream_console_viewers", "gauge", (), "Pages of the console that are kept fresh")
 CONSOLE_VIEWS = MetricSpec(
     "millstream_console_views", "gauge", (), "Different pages among them: each is read once for all who look at it"
@@ -428,11 +704,19 @@ REDIS = MetricSpec(
 REDIS_RECONNECTS = MetricSpec(
     "millstream_redis_reconnects_total", "counter", (), "Connections to Redis made anew after an error"
 )
+COMPRESSED_BYTES = MetricSpec(
+    "millstream_compressed_bytes_total",
+    "counter",
+    ("side",),
+    "Bytes of payloads and results that were stored compressed: `before` and `after`; the difference was saved",
+)
 
 METRICS = (
     BUILD_INFO,
     READY,
     JOBS_SUBMITTED,
+    SUBMISSIONS_REFUSED,
+    UNIQUE_CONFLICTS,
     JOBS_FINISHED,
     JOB_ATTEMPTS,
     JOB_QUEUE_WAIT,
@@ -447,6 +731,14 @@ METRICS = (
     OUTBOX_OLDEST,
     RESOLVED,
     QUEUE_OLDEST_READY,
+    QUEUE_PARKED,
+    QUEUE_LANES,
+    QUEUE_KEYS_FULL,
+    QUEUE_KEYS_RATE_LIMITED,
+    BREAKER_STATE,
+    BREAKER_OPENED,
+    QUEUE_HELD,
+    HOLDS,
     QUEUE_PAUSED,
     DEAD_JOBS,
     DEAD_OLDEST,
@@ -461,6 +753,18 @@ METRICS = (
     WORKER_RSS,
     WORKER_LOOP_LAG,
     LOOP_BLOCKED,
+    BATCH_CALL_JOBS,
+    LOG_LINES_DROPPED,
+    STEPS_SAVED,
+    SIGNALS,
+    AUTH_REFUSED,
+    LIMITED,
+    TOKENS_MISSED,
+    ISSUER_READS,
+    ISSUER_LAST_READ,
+    AUDIT_RECORDS,
+    AUDIT_WAITING,
+    AUDIT_LAG,
     RECOVERED,
     DUTY_LAST_SUCCESS,
     DUTY,
@@ -468,19 +772,32 @@ METRICS = (
     HISTORY_GAPS,
     HISTORY_DAYS_AHEAD,
     HISTORY_LAG,
+    HISTORY_WORKFLOWS,
+    HISTORY_WORKFLOW_LAG,
     SEARCH_SECONDS,
     WEBHOOK_EVENTS,
     WEBHOOK_ENDPOINTS,
     SCHEDULE_FIRED,
     SCHEDULE_LATENESS,
+    QUEUES,
     SCHEDULES,
+    TENANTS,
+    WORKFLOWS,
+    WORKFLOW_STARTS,
+    WORKFLOW_REPAIRS,
+    BATCHES,
+    BATCH_CALLBACKS,
+    BATCH_PROMISES,
+    BATCH_REPAIRS,
     INCIDENTS,
     NOTICES,
     CONSOLE_PAGE,
+    CONSOLE_SIGN_INS,
     CONSOLE_VIEWERS,
     CONSOLE_VIEWS,
     REDIS,
     REDIS_RECONNECTS,
+    COMPRESSED_BYTES,
 )
 
 # Log fields.
@@ -497,6 +814,7 @@ LOG_FIELDS = (
     FieldSpec("trace_id", "trace that the line belongs to"),
     FieldSpec("span_id", "span that was current"),
     FieldSpec("job_id", "job id"),
+    FieldSpec("job_ids", "ids of the jobs of one call of a batch handler, of 20 at most"),
     FieldSpec("type", "job type"),
     FieldSpec("attempt", "number of the attempt, from 1"),
     FieldSpec("delivery", "number of the delivery, from 1"),

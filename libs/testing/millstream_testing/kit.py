@@ -7,14 +7,25 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
-from millstream import App, Client, Context, JobFailedError, JobHandle, JobRef, SubmitOptions, SyncClient, SyncContext
+from millstream import (
+    App,
+    Client,
+    Context,
+    JobFailedError,
+    JobHandle,
+    JobRef,
+    Signal,
+    SubmitOptions,
+    SyncClient,
+    SyncContext,
+)
 from millstream.app import FROM_LIFESPAN
 from millstream_contracts import DeadJob, JobId, JobState, JobType
 from millstream_testing.errors import LeftoverError, TestingError
 from millstream_testing.memory.ledger import Ledger
 from millstream_testing.opening import OpenKit, open_kit
 from millstream_testing.running.faults import CrashPoint, Faults
-from millstream_testing.running.kit_caller import CallThread, KitCaller
+from millstream_testing.running.kit_caller import KitCaller
 from millstream_testing.running.stub import Stub
 from millstream_testing.surface.context_maker import ContextOptions, make_context
 from millstream_testing.surface.kit_clients import KitSyncClient
@@ -23,6 +34,7 @@ from millstream_testing.surface.stand_in import stand_in
 from millstream_testing.surface.submitted import Submitted, dead_job, submitted
 from millstream_testing.surface.unawaited import noted_unawaited
 from millstream_testing.virtual_clock import VirtualClock
+from millstream_workers.running.thread_call import CallThread
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -201,6 +213,23 @@ class Testing(Generic[S]):
                 found.append(await dead_job(one, opened.runner.parts.broker.views))
         return found
 
+    @overload
+    async def signal(self, job: Any, signal: Signal[None], payload: None = None) -> None: ...
+
+    @overload
+    async def signal(self, job: Any, signal: Signal[P], payload: P) -> None: ...
+
+    @overload
+    async def signal(self, job: Any, signal: str, payload: Any = None) -> None: ...
+
+    async def signal(self, job: Any, signal: Any, payload: Any = None) -> None:
+        """Send a signal to a job, which is given by its handle or its id, and run what becomes ready by that.
+
+        Raises: as `Client.signal`.
+        """
+        await self.client.signal(job if isinstance(job, str) else job.id, signal, payload)
+        await self.run_ready()
+
     def stub(self, job: JobRef[P, R]) -> Stub[P, R]:
         """Return what stands in for the handler of a type. Without a handler in the app, it makes the type handled."""
         if job.type not in self._handlers:
@@ -208,12 +237,17 @@ class Testing(Generic[S]):
         stub: Stub[P, R] = self._stubs.setdefault(job.type, Stub(job.type))
         return stub
 
-    def crash(self, job: JobRef[Any, Any], *, at: CrashPoint = "end", times: int = 1) -> AbstractContextManager[None]:
-        """Have the worker vanish in the next runs of a type: before the handler begins, or at its end.
+    def crash(
+        self, job: JobRef[Any, Any], *, at: CrashPoint = "end", step: str | None = None, times: int = 1
+    ) -> AbstractContextManager[None]:
+        """Have the worker vanish in the next runs of a type: before the handler begins, at its end, or in a step.
 
-        At the end its effects have happened, and the outcome is lost. The job runs again when the lease is over.
+        At the end its effects have happened, and the outcome is lost; in a step, the next one or the next of this name,
+        its function has run, and what it returned is lost. The job runs again when the lease is over.
+
+        Raises: ValueError, for a `step` without `at="step"`.
         """
-        return self._faults.plan(job.type, at, times)
+        return self._faults.crash(job.type, at, step, times)
 
     def deliver_twice(self, job: JobRef[Any, Any], *, times: int = 1) -> AbstractContextManager[None]:
         """Have two workers run the next job of a type, because the first one has lost its lease without knowing it."""
@@ -248,6 +282,7 @@ class Testing(Generic[S]):
         job = self._ledger.jobs[handle.id]
         if not job.state.is_settled:
             why = "" if job.queue.type in self._handlers else f": the app has no handler for `{job.queue.type}`"
+            why = f": it waits for the signal `{job.waiting_for}`" if job.waiting_for else why
             raise TestingError(f"{job.id} is {job.state}, and nothing moves it{why}")
         try:
             return await handle.result()

@@ -47,7 +47,9 @@ async def open_kit(
     """Open the states and bind the app to the kit while the block lasts; handlers that still run are stopped then."""
     given = {} if state is FROM_LIFESPAN else {app.state_of: state}
     async with opened_states(app, handlers, given) as states:
-        broker = memory_broker(ledger, clock)
+        for type_, handler in handlers.items():
+            ledger.limits.declare(type_, handler.limits)
+        broker = memory_broker(ledger, clock, faults.lose_at)
         make_parts = partial(runner_parts, broker, handlers, states, caller)
         runner = JobRunner(ledger, clock, faults, make_parts, app.schedules.values())
         endpoint = Endpoint(runner.parts, ledger, runner, clock)

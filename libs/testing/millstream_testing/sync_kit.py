@@ -12,7 +12,7 @@ from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from millstream import App, Client, Context, JobRef, SubmitOptions, SyncClient, SyncContext, SyncJobHandle
+from millstream import App, Client, Context, JobRef, Signal, SubmitOptions, SyncClient, SyncContext, SyncJobHandle
 from millstream.app import FROM_LIFESPAN
 from millstream_contracts import DeadJob
 from millstream_testing.errors import TestingError
@@ -149,13 +149,28 @@ class SyncTesting(Generic[S]):
         """Return the dead jobs, of one type or of all, oldest first. They are no leftovers then."""
         return self._call(lambda: self._kit.dead(job))
 
+    @overload
+    def signal(self, job: Any, signal: Signal[None], payload: None = None) -> None: ...
+
+    @overload
+    def signal(self, job: Any, signal: Signal[P], payload: P) -> None: ...
+
+    @overload
+    def signal(self, job: Any, signal: str, payload: Any = None) -> None: ...
+
+    def signal(self, job: Any, signal: Any, payload: Any = None) -> None:
+        """Send a signal to a job, and run what becomes ready by that. See `Testing.signal`."""
+        self._call(lambda: self._kit.signal(job, signal, payload))
+
     def stub(self, job: JobRef[P, R]) -> Stub[P, R]:
         """Return what stands in for the handler of a type. See `Testing.stub`."""
         return self._kit.stub(job)
 
-    def crash(self, job: JobRef[Any, Any], *, at: CrashPoint = "end", times: int = 1) -> AbstractContextManager[None]:
+    def crash(
+        self, job: JobRef[Any, Any], *, at: CrashPoint = "end", step: str | None = None, times: int = 1
+    ) -> AbstractContextManager[None]:
         """Have the worker vanish in the next runs of a type. See `Testing.crash`."""
-        return self._kit.crash(job, at=at, times=times)
+        return self._kit.crash(job, at=at, step=step, times=times)
 
     def deliver_twice(self, job: JobRef[Any, Any], *, times: int = 1) -> AbstractContextManager[None]:
         """Have two workers run the next job of a type. See `Testing.deliver_twice`."""

@@ -8,7 +8,7 @@ from millstream_webhooks.errors import AddressError, SealError, WebhookError
 from millstream_webhooks.schedule import GONE_REASON, MAX_PAUSE_S, PAUSES_WITHIN_S, RETRY_DELAYS_S
 from millstream_webhooks.secrets import CALLBACKS, MIN_KEY_CHARS, NOTICES, SECRET_PREFIX, WebhookKeys, new_salt
 from millstream_webhooks.signature import signature_headers
-from millstream_webhooks.target import check_form, check_url, refusal
+from millstream_webhooks.target import NETWORKS_SETTING, check_form, check_url, refusal
 
 __all__ = [
     "CALLBACKS",
@@ -18,6 +18,7 @@ __all__ = [
     "GONE_REASON",
     "MAX_PAUSE_S",
     "MIN_KEY_CHARS",
+    "NETWORKS_SETTING",
     "NOTICES",
     "PAUSES_WITHIN_S",
     "RETRY_DELAYS_S",

@@ -37,10 +37,20 @@ def _data(job: Job, *, whole: bool) -> dict[str, Any]:
     if data.get("error"):
         # Where it broke is for those who may read the job.
         data["error"] = {name: data["error"].get(name) for name in ("type", "message", "fingerprint")}
+    if job.encrypted:
+        _leave_out(data)
     if not whole or _size(data.get("payload")) + _size(data.get("result")) > _MAX_WHOLE_BYTES:
         data.pop("payload", None)
         data.pop("result", None)
     return data
+
+
+def _leave_out(data: dict[str, Any]) -> None:
+    """Leave out what is stored encrypted: it would be stored as it is with the call."""
+    for name in ("payload", "result", "progress"):
+        data.pop(name, None)
+    if data.get("error"):
+        data["error"]["message"] = ""
 
 
 def _size(value: Any) -> int:

@@ -8,6 +8,9 @@ from millstream_contracts import MAX_URL_CHARS
 from millstream_webhooks.addresses import Network, judge, parse_address
 from millstream_webhooks.errors import AddressError
 
+NETWORKS_SETTING = "MILLSTREAM_OUTGOING_NETWORKS"
+"""What names the private networks that calls of jobs and webhooks may go to."""
+
 
 def check_form(url: str) -> httpx2.URL:
     """Return a URL that a call may be made to, wherever it leads. Raises: AddressError."""
@@ -26,13 +29,16 @@ def check_form(url: str) -> httpx2.URL:
     return parsed.copy_with(fragment=None)
 
 
-def check_url(url: str, allowed: Sequence[Network] = ()) -> httpx2.URL:
-    """Return a URL that a call may be made to, as far as it shows without DNS. Raises: AddressError."""
+def check_url(url: str, allowed: Sequence[Network] = (), *, setting: str = NETWORKS_SETTING) -> httpx2.URL:
+    """Return a URL that a call may be made to, as far as it shows without DNS.
+
+    `setting` is what names the allowed networks, for the error. Raises: AddressError.
+    """
     parsed = check_form(url)
     if (address := parse_address(parsed.host)) and (why := judge(address, allowed)):
-        raise AddressError(refusal(why))
+        raise AddressError(refusal(why, setting))
     if parsed.host.rstrip(".") == "localhost" and (why := judge_localhost(allowed)):
-        raise AddressError(refusal(why))
+        raise AddressError(refusal(why, setting))
     return parsed
 
 
@@ -42,6 +48,6 @@ def judge_localhost(allowed: Sequence[Network]) -> str | None:
     return next(iter(reasons)) if all(reasons) else None
 
 
-def refusal(why: str) -> str:
+def refusal(why: str, setting: str = NETWORKS_SETTING) -> str:
     """Return why a call is refused, with what an operator may do about it."""
-    return f"{why}; MILLSTREAM_OUTGOING_NETWORKS names the private networks that calls may go to"
+    return f"{why}; {setting} names the private networks that calls may go to"

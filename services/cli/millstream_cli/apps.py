@@ -14,7 +14,7 @@ from millstream.handlers import (
     WebhookSettings,
     builtin_app,
 )
-from millstream_runtime import Secret
+from millstream_runtime import revealed
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.settings import BUILTIN, WorkerSettings
 
@@ -49,18 +49,23 @@ def handler_settings(settings: WorkerSettings) -> HandlerSettings:
     return HandlerSettings(
         smtp=_smtp(settings),
         reports=ReportSettings(
-            folder=str(settings.reports_folder), font=None if font is None else str(font), api_url=settings.url
+            folder=str(settings.reports_folder),
+            font=None if font is None else str(font),
+            api_url=settings.url,
+            api_key=revealed(settings.api_key),
         ),
         webhooks=WebhookSettings(
-            key=_revealed(settings.webhook_key),
-            key_before=_revealed(settings.webhook_key_before),
+            key=revealed(settings.webhook_key),
+            key_before=revealed(settings.webhook_key_before),
             networks=settings.outgoing_networks,
         ),
         notify=NotifySettings(
-            urls=tuple((_revealed(settings.notify_urls) or "").split()), sms_url=_revealed(settings.sms_url)
+            urls=tuple((revealed(settings.notify_urls) or "").split()), sms_url=revealed(settings.sms_url)
         ),
         files=FileSettings(root=str(settings.files_root or "files"), protocols=settings.files_protocols),
-        exports=ExportSettings(folder=str(settings.exports_folder), api_url=settings.url),
+        exports=ExportSettings(
+            folder=str(settings.exports_folder), api_url=settings.url, api_key=revealed(settings.api_key)
+        ),
     )
 
 
@@ -72,9 +77,5 @@ def _smtp(settings: WorkerSettings) -> SmtpSettings:
         port=settings.smtp_port,
         tls=settings.smtp_tls,
         username=settings.smtp_username,
-        password=_revealed(settings.smtp_password),
+        password=revealed(settings.smtp_password),
     )
-
-
-def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()

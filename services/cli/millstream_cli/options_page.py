@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from millstream import Retry
+from millstream import BatchOptions, Retry
 from millstream.job_options import JobOptions
 from millstream.jobs.submit_options import SubmitOptions
 from millstream.schedules import ScheduleOptions
@@ -43,6 +43,12 @@ class Option(Struct, frozen=True):
 
 SECTIONS = (
     Section("A handler", 'Of `@app.job("order.charge", timeout=30)`.', JobOptions),
+    Section(
+        "A batch handler",
+        'Of `@app.batch("event.index", size=500)`, which takes those of a handler too; '
+        "[Batch handlers](batch-handlers.md) says more.",
+        BatchOptions,
+    ),
     Section("Retry", "Of `retry=Retry(max_attempts=3)`; [Retries](retries.md) has examples.", Retry),
     Section(
         "A submission",

@@ -12,7 +12,7 @@ from millstream_console.settings import ConsoleSettings
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_reaper.settings import ReaperSettings
-from millstream_runtime import HistoryUrl, ServiceSettings, Settings, Url, read_settings
+from millstream_runtime import HistoryUrl, Secret, ServiceSettings, Settings, Url, read_settings
 from millstream_workers.settings import WorkerSettings
 
 
@@ -38,6 +38,12 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
 
     url: Url = "http://127.0.0.1:8080"
     """The address of ingest."""
+    api_key: Secret | None = None
+    """The key for ingest, where it asks for one; better given as a file."""
+    token: Secret | None = None
+    """A token of an issuer that ingest trusts, in place of the key. As a file it is read again for each new token."""
+    show_secrets: bool = False
+    """Whether commands show what handlers declare as `Secret`, where the key may read payloads; else `***`."""
 
 
 ALL_SETTINGS: tuple[type[Settings], ...] = (

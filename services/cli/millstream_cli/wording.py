@@ -26,7 +26,7 @@ def lasting(seconds: float) -> str:
     """Return a length of time in the unit that fits it."""
     if 0.0 < seconds < 0.001:
         return "under 1 ms"
-    if seconds < 1.0:
+    if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms"
     name, size = next(((name, size) for name, size in _UNITS if seconds >= size), _UNITS[-1])
     amount = seconds / size

@@ -41,7 +41,8 @@ def pool_specs(settings: WorkerSettings, environ: Mapping[str, str]) -> list[Chi
 
 def _spec(settings: WorkerSettings, environ: Mapping[str, str], index: int) -> ChildSpec:
     types = [word for pattern in settings.types for word in ("--types", pattern)]
-    argv = (sys.executable, "-P", "-m", "millstream_cli.main", "worker", *settings.apps, *types)
+    tenants = ("--tenants", ",".join(settings.tenants)) if settings.tenants else ()
+    argv = (sys.executable, "-P", "-m", "millstream_cli.main", "worker", *settings.apps, *types, *tenants)
     options = ("--concurrency", str(settings.concurrency), "--processes", "1")
     env = dict(environ)
     if settings.admin_port:

@@ -7,10 +7,12 @@ from litestar.di import Provide
 
 from millstream_console.pages import HANDLERS
 from millstream_console.web.assets import Assets, send_asset
+from millstream_console.web.door import DoorRequest
 from millstream_console.web.observation import Observation
 from millstream_console.web.origin import is_for_us, is_from_us
 from millstream_console.web.policy import security_headers
 from millstream_console.web.problem_pages import ForeignRequestError, problem_page
+from millstream_console.web.session_cookie import token_in
 from millstream_console.web.visit import Desk, PageRequest
 
 MAX_FORM_BYTES = 8 << 20
@@ -23,8 +25,11 @@ def create_app(desk: Desk, assets: Assets, observation: Observation) -> Litestar
     """Return the application."""
     allowed = desk.settings.allowed_hosts
 
-    def provide_visit(request: Request[Any, Any, Any]) -> PageRequest:
-        return PageRequest(request, desk)
+    async def provide_visit(request: Request[Any, Any, Any]) -> PageRequest:
+        return PageRequest(request, desk, await desk.seats.of(token_in(request.cookies, request.headers)))
+
+    def provide_door(request: Request[Any, Any, Any]) -> DoorRequest:
+        return DoorRequest(request, desk)
 
     def provide_assets() -> Assets:
         return assets
@@ -42,7 +47,8 @@ def create_app(desk: Desk, assets: Assets, observation: Observation) -> Litestar
         path=desk.settings.console_path or "/",
         route_handlers=[*HANDLERS, send_asset],
         dependencies={
-            "visit": Provide(provide_visit, sync_to_thread=False),
+            "visit": Provide(provide_visit),
+            "door": Provide(provide_door, sync_to_thread=False),
             "assets": Provide(provide_assets, sync_to_thread=False),
         },
         middleware=[observation],

@@ -8,7 +8,7 @@ from millstream_contracts import Queue
 from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.messenger import count_outcomes
 from millstream_runtime import DutyResult
-from millstream_streams import Blocked, JobStore, StoreError, StoreUnavailableError, for_each_queue
+from millstream_streams import Blocked, DependencyStore, StoreError, StoreUnavailableError, for_each_queue
 from millstream_submission import Dependencies
 from millstream_telemetry import DispatcherMetrics
 
@@ -26,7 +26,7 @@ class Linker:
 
     def __init__(
         self,
-        store: JobStore,
+        store: DependencyStore,
         dependencies: Dependencies,
         schedule: CheckSchedule,
         metrics: DispatcherMetrics,

@@ -1,16 +1,17 @@
-"""Tells blocked jobs that a job has settled for which they wait. Run by every dispatcher.
+"""Tells blocked jobs, workflows and batches that a job has settled for which they wait. Run by every dispatcher.
 
-Level, not edge: a job stays in the outbox of its queue until each of its children knows its present state. So messages
-may be lost, doubled or late, and what a killed dispatcher leaves undone is done after its lease.
+Level, not edge: a job stays in the outbox of its queue until each of its children, and its workflow or batch, knows its
+present state. So messages may be lost, doubled or late. What a killed dispatcher leaves undone is done after its lease.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from millstream_contracts import JobId, JobState, Queue, limits, queue_of
+from millstream_contracts import JobId, JobState, Queue, queue_of
 from millstream_dispatcher.check_schedule import CheckSchedule
+from millstream_dispatcher.flow_teller import FlowTeller
 from millstream_runtime import DutyResult
-from millstream_streams import Edge, JobStore, News, ResolveCode, StoreError, Told, for_each_queue
+from millstream_streams import DependencyStore, Edge, News, ResolveCode, StoreError, Told, for_each_queue, in_calls
 from millstream_telemetry import DispatcherMetrics
 
 
@@ -18,7 +19,7 @@ class Messages(DutyResult, frozen=True):
     """The result of one pass."""
 
     told: int = 0
-    """Edges of which a blocked job was told."""
+    """Edges of which a blocked job was told, and jobs of which a workflow or a batch was."""
 
 
 class Messenger:
@@ -27,11 +28,18 @@ class Messenger:
     name = "messenger"
 
     def __init__(
-        self, store: JobStore, schedule: CheckSchedule, metrics: DispatcherMetrics, *, interval_s: float
+        self,
+        store: DependencyStore,
+        flows: FlowTeller,
+        schedule: CheckSchedule,
+        metrics: DispatcherMetrics,
+        *,
+        interval_s: float,
     ) -> None:
         self.interval_s = interval_s
         self.wake = schedule.wake
         self._store = store
+        self._flows = flows
         self._schedule = schedule
         self._metrics = metrics
 
@@ -58,15 +66,16 @@ class Messenger:
                 edges[queue_of(queue.tenant, child)].append((one, child))
         # What is no job id has no queue: it is told, and so removed.
         told = [_told(one, child, ResolveCode.UNKNOWN_JOB) for one, child in edges.pop(None, [])]
-        failure: StoreError | None = None
+        of_flows, failure = await self._flows.tell(queue.tenant, news)
+        told += of_flows
         for of_children, some in edges.items():
             try:
                 told += await self._resolve(of_children, some)
             except StoreError as error:
                 # Those of the other queues do not wait for it. What was not told is told after the lease.
                 failure = error
-        for start in range(0, len(told), limits.MAX_SCRIPT_JOBS):
-            await self._store.end_news(queue, told[start : start + limits.MAX_SCRIPT_JOBS])
+        for part in in_calls(told):
+            await self._store.end_news(queue, part)
         if failure is not None:
             raise failure
         return len(told)
@@ -75,8 +84,7 @@ class Messenger:
         assert queue is not None
         told = []
         self._metrics.know_types([queue.type])
-        for start in range(0, len(edges), limits.MAX_SCRIPT_JOBS):
-            part = edges[start : start + limits.MAX_SCRIPT_JOBS]
+        for part in in_calls(edges):
             codes = await self._store.resolve(queue, [Edge(child, one.id, one.state) for one, child in part])
             told += [_told(one, child, code) for (one, child), code in zip(part, codes, strict=True)]
             count_outcomes(self._metrics, queue, Counter(codes))
@@ -87,9 +95,12 @@ def _told(one: News, child: JobId, code: ResolveCode) -> Told:
     return Told(one.id, one.version, child, is_kept=code is ResolveCode.KEPT)
 
 
+_ENDS = {ResolveCode.CANCELLED: JobState.CANCELLED, ResolveCode.DEAD: JobState.DEAD}
+
+
 def count_outcomes(metrics: DispatcherMetrics, queue: Queue, counts: Mapping[ResolveCode, int]) -> None:
     """Count what became of edges of one queue, by outcome, and the jobs that ended by them."""
     for code, count in counts.items():
         metrics.count_resolved(code.name.lower(), count)
-    if ended := counts.get(ResolveCode.ENDED):
-        metrics.count_finished(queue.type, JobState.CANCELLED, ended)
+        if code in _ENDS and count:
+            metrics.count_finished(queue.type, _ENDS[code], count)

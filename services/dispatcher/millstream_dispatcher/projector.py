@@ -10,11 +10,14 @@ from collections.abc import Awaitable
 import anyio
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from millstream_contracts import Event, Queue, QueueEvents
 from millstream_dispatcher.event_reader import EventReader
 from millstream_dispatcher.kept_parts import KeptParts
-from millstream_history import History, HistoryError, Rows, Schema, as_kept, rows_of
+from millstream_dispatcher.stored_versions import StoredVersions, Versions, versions_of
+from millstream_dispatcher.worker_releases import WorkerReleases
+from millstream_history import History, HistoryError, Rows, Schema, as_kept, rows_of, with_releases
 from millstream_runtime import DutyResult, HealthCheck
 from millstream_streams import HISTORY_GROUP, Broker, EventFeed
 from millstream_telemetry import HistoryMetrics
@@ -48,6 +51,8 @@ class Batch(Struct, frozen=True):
     entries: int
     moves: int
     rows: Rows
+    versions: Versions
+    """The states of jobs that it stores."""
 
 
 class Projector:
@@ -59,6 +64,7 @@ class Projector:
     def __init__(self, feed: EventFeed, broker: Broker, history: History, metrics: HistoryMetrics) -> None:
         self._feed = feed
         self._kept = KeptParts(broker.registry)
+        self._releases = WorkerReleases(broker.registry)
         self._events = EventReader(feed)
         self._broker = broker
         self._history = history
@@ -73,6 +79,7 @@ class Projector:
         """Events that were read and not acknowledged yet."""
         self._next: Batch | None = None
         """The batch of the oldest held events, if it is composed already."""
+        self._stored = StoredVersions()
         self._moves_at_once = FEWEST_MOVES_AT_ONCE
 
     async def run_once(self) -> Projection:
@@ -80,7 +87,7 @@ class Projector:
         if not self._held:
             await self._read()
         self._show_lag()
-        batch, self._next = self._next or await self._compose(0), None
+        batch, self._next = self._next or await self._compose(0, {}), None
         if batch is None:
             await self._probe()
             return Projection(more=True)
@@ -103,8 +110,11 @@ class Projector:
         batches = await self._events.read(self._queues, entries=entries)
         self._held += ((batch.queue, event) for batch in batches for event in batch.events)
 
-    async def _compose(self, start: int) -> Batch | None:
-        """Return the next batch of the held events, from this place on; None when there are no more."""
+    async def _compose(self, start: int, before: Versions) -> Batch | None:
+        """Return the next batch of the held events, from this place on; None when there are no more.
+
+        `before` are the states of jobs that are stored before it.
+        """
         entries = moves = 0
         events: dict[Queue, list[Event]] = {}
         for queue, event in self._held[start:]:
@@ -115,13 +125,18 @@ class Projector:
         if not entries:
             return None
         batches = [QueueEvents(queue, some) for queue, some in events.items()]
-        found = [await self._feed.jobs_of(batch) for batch in batches]
-        self._adapt(sum(one.size_bytes for one in found))
-        by_queue = {batch.queue: one for batch, one in zip(batches, found, strict=True)}
-        jobs = {queue: one.jobs for queue, one in by_queue.items()}
-        rows = rows_of(batches, jobs, {queue: one.waited_ms for queue, one in by_queue.items()})
-        rows = as_kept(rows, batches, jobs, await self._kept.of(events))
-        return Batch(batches, entries, moves, rows)
+        kept = await self._kept.of(events)
+        whole = {queue for queue, keeps in kept.items() if keeps == "everything"}
+        told = {one.queue: self._stored.told_by(one, before) for one in batches if one.queue in whole}
+        found = {one.queue: await self._feed.jobs_of(one, without=told.get(one.queue, ())) for one in batches}
+        self._adapt(sum(one.size_bytes for one in found.values()))
+        jobs = {queue: one.jobs for queue, one in found.items()}
+        rows = rows_of(batches, jobs, {queue: one.waited_ms for queue, one in found.items()}, told)
+        rows = as_kept(rows, batches, jobs, kept)
+        workers = {event.worker for one in batches for event in one.events if event.worker}
+        rows = replace(rows, spans=with_releases(rows.spans, await self._releases.of(workers)))
+        versions = {queue: versions_of(some) for queue, some in jobs.items() if queue in whole}
+        return Batch(batches, entries, moves, rows, versions)
 
     async def _store(self, batch: Batch) -> Batch | None:
         """Store a batch and acknowledge it. Returns: the next one, composed while the database works."""
@@ -129,7 +144,7 @@ class Projector:
 
         async def compose() -> None:
             nonlocal following
-            following = await self._compose(batch.entries)
+            following = await self._compose(batch.entries, batch.versions)
 
         try:
             async with anyio.create_task_group() as tasks:
@@ -138,6 +153,7 @@ class Projector:
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         self._show_lag()
+        self._stored.add(batch.versions)
         await self._feed.acknowledge(batch.batches)
         del self._held[: batch.entries]
         return following
@@ -156,6 +172,7 @@ class Projector:
             schema = await call
         except HistoryError as error:
             self._database = HealthCheck(NEED, ok=False, detail=str(error))
+            self._stored.clear()
             raise
         self._database = HealthCheck(NEED, ok=True)
         self._probed_at = time.monotonic()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from millstream_contracts import JobType, Queue, WorkerInfo
 from millstream_dispatcher.check_schedule import CheckSchedule
+from millstream_dispatcher.dormancy_keeper import QuietQueues
 from millstream_dispatcher.notices.queue_board import QueueBoard
 from millstream_runtime import DutyResult
 from millstream_streams import (
@@ -50,8 +51,9 @@ class QueueMetrics:
         due_soon_s: float,
         interval_s: float,
         board: QueueBoard | None = None,
+        quiet: QuietQueues | None = None,
     ) -> None:
-        """Take `board`, which is told what was measured."""
+        """Take `board` and `quiet`, which are told what was measured."""
         self.interval_s = interval_s
         self._store = store
         self._registry = registry
@@ -63,6 +65,7 @@ class QueueMetrics:
         self._blocked = blocked
         self._due_soon_s = due_soon_s
         self._board = board
+        self._quiet = quiet
 
     async def run_once(self) -> DutyResult:
         """Measure every queue and publish the sums by type. Returns: when to come back."""
@@ -76,6 +79,7 @@ class QueueMetrics:
             raise
         finally:
             self._metrics.publish(sum_depths(job_type, some) for job_type, some in depths.items())
+            self._metrics.publish_keys(_keys(depths))
             every = [one for some in depths.values() for one in some]
             oldest_ms = max((one.oldest_news_age_ms for one in every), default=0)
             self._metrics.publish_outbox(sum(one.outbox for one in every), oldest_ms / 1000)
@@ -95,6 +99,8 @@ class QueueMetrics:
             self._outbox.record(queue, checked_at=checked_at, next_in_ms=found.next_news_in_ms)
             self._blocked.record(queue, checked_at=checked_at, next_in_ms=found.next_link_in_ms)
             depths[queue.type].append(found)
+            if self._quiet is not None:
+                self._quiet.note(queue, found)
 
         await for_each_queue(queues, measure)
 
@@ -112,3 +118,13 @@ class QueueMetrics:
         )
         if self._board is not None:
             self._board.put((sum_depths(job_type, some) for job_type, some in depths.items()), workers)
+
+
+def _keys(depths: Mapping[JobType, Sequence[Depths]]) -> dict[str, tuple[int, int, int]]:
+    """Return lanes, full keys and rate-limited keys of the types that have limits, partitions summed."""
+    limited = {job_type: [one.keys for one in some if one.keys] for job_type, some in depths.items()}
+    return {
+        job_type: (sum(one.lanes for one in some), sum(one.full for one in some), sum(one.rate_limited for one in some))
+        for job_type, some in limited.items()
+        if some
+    }

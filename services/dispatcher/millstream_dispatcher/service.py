@@ -1,6 +1,7 @@
 """Runs a dispatcher: a list of duties, and a listener for hints."""
 
 from contextlib import AsyncExitStack
+from itertools import chain
 
 import anyio
 
@@ -10,7 +11,8 @@ from millstream_dispatcher.check_schedule import CheckSchedule
 from millstream_dispatcher.settings import DispatcherSettings
 from millstream_history import open_history
 from millstream_runtime import DutyRunner, Service, run_duties, run_service, suitable_redis
-from millstream_streams import NEEDS, SCHEDULES_TYPE, StoreUnavailableError
+from millstream_runtime.gc_tuning import tune_gc
+from millstream_streams import NEEDS, StoreUnavailableError
 from millstream_telemetry import DutyMetrics
 
 PATIENCE_S = 1.0
@@ -41,15 +43,16 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
         service.report.take_over(live=runner.live, ready=runner.ready, duties=runner.duties)
 
         def on_hint(queue: Queue) -> None:
-            if queue.type != SCHEDULES_TYPE:
+            wakes = made.shard_wakes.get(queue.type)
+            if wakes is None:
                 due.check_now(queue)
                 return
-            for wake in made.schedule_wakes:
+            for wake in wakes:
                 wake.set()
 
         def on_gap() -> None:
             due.check_all_now()
-            for wake in made.schedule_wakes:
+            for wake in chain(*made.shard_wakes.values()):
                 wake.set()
 
         async def listen() -> None:
@@ -57,4 +60,5 @@ async def _dispatch(service: Service[DispatcherSettings]) -> None:
                 tasks.start_soon(broker.listen_due, on_hint, on_gap)
                 tasks.start_soon(broker.listen_outbox, outbox.check_now, outbox.check_all_now)
 
+        tune_gc()
         await run_duties(runner, service.orders, beside=listen)

@@ -31,6 +31,12 @@ class DispatcherSettings(HistorySettings, frozen=True, kw_only=True):
     """How often the depth and age of the queues are measured."""
     history_days: Annotated[int, Meta(ge=2, le=3650)] = 90
     """How many days the history keeps. Older days are dropped whole; jobs of them that have not ended are kept."""
+    audit_days: Annotated[int, Meta(ge=62, le=3650)] = 400
+    """How many days the history keeps [audit records](security/audit.md), whatever it keeps of jobs. They go by whole
+    months."""
+    deletion_settles_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 90.0
+    """For how long the deletion of a tenant looks again for what comes late: from running handlers, and from processes
+    that remember its queues, which they do for a minute."""
     notices_email: tuple[MailAddress, ...] = ()
     """The mail addresses that notices go to, by jobs of the type `email.send`. Empty: no mails."""
     notices_webhook: Url | None = None
@@ -41,5 +47,7 @@ class DispatcherSettings(HistorySettings, frozen=True, kw_only=True):
     """How old a dead letter is when people are told."""
     notices_no_worker_after_s: Patience = 60.0
     """How long jobs wait without a worker that handles them when people are told."""
+    notices_schedule_late_after_s: Patience = 300.0
+    """How long an occasion of a schedule has been due without being decided on when people are told."""
     notices_history_behind_s: Patience = 300.0
     """How far the history is behind when people are told."""

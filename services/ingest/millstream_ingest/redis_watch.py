@@ -11,7 +11,6 @@ from millstream_submission.deadline import Deadline
 
 ASK_EVERY_S = 1.0
 ASK_AWAY_EVERY_S = 0.5
-ANSWER_WITHIN_S = 1.0
 FIRST_ANSWER_WITHIN_S = 10.0
 """The time of the first check, which connects to every server, through Sentinels and TLS, and waits for silent ones."""
 
@@ -28,8 +27,10 @@ LOOP_WITHIN_S = 10.0
 class RedisWatch:
     """Records whether this process can accept submissions."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, answer_within_s: float) -> None:
+        """Take how long an answer of Redis may take, except the first."""
         self._broker = broker
+        self.answer_within_s = answer_within_s
         self._is_suitable = False
         self._redis = HealthCheck("redis", ok=False, detail="not asked yet")
         self._loop = Pulse("event loop", LOOP_WITHIN_S)
@@ -43,10 +44,10 @@ class RedisWatch:
         """Watch until cancelled. Raises: UnsuitableRedisError."""
         while True:
             self._loop.beat()
-            await self.look(ANSWER_WITHIN_S if self._is_suitable else FIRST_ANSWER_WITHIN_S)
+            await self.look(self.answer_within_s if self._is_suitable else FIRST_ANSWER_WITHIN_S)
             await anyio.sleep(ASK_EVERY_S if self._redis.ok else ASK_AWAY_EVERY_S)
 
-    async def look(self, within_s: float = ANSWER_WITHIN_S) -> None:
+    async def look(self, within_s: float) -> None:
         """Check Redis once.
 
         Raises: UnsuitableRedisError, when Redis responds for the first time and loses jobs, or is none.

@@ -5,9 +5,9 @@ import structlog
 
 from millstream_ingest.api.app import create_asgi
 from millstream_ingest.assembly import Services, open_services
-from millstream_ingest.gc_tuning import tune_gc
 from millstream_ingest.settings import IngestSettings
 from millstream_runtime import Service, beating, run_service
+from millstream_runtime.gc_tuning import tune_gc
 from millstream_runtime.http_server import HttpServer, Listening, serving
 
 GRACE_S = 20.0

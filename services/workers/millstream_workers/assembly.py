@@ -1,28 +1,33 @@
 """Builds the parts of a worker from its settings."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, NoReturn
 
 from msgspec import Struct
 
 from millstream.handler import Handler
 from millstream.schedules import take_schedules
-from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue, Tenant
+from millstream_contracts import JobState, JobType, Queue, Tenant
 from millstream_runtime import DutyRunner, Pulse
 from millstream_streams import Broker, ReadyReader, StoreUnavailableError, consumer_name
-from millstream_submission import Admission, Dependencies, KnownQueues, TypeCatalogue
+from millstream_submission import Admission, Dependencies, Intake, KnownQueues, Members, TypeCatalogue
 from millstream_telemetry import DutyMetrics, JobTracer, MetricRegistry, WorkerMetrics, configured_logs
+from millstream_workers.children.call_desk import CallDesk
 from millstream_workers.children.child_jobs import ChildSubmitter
 from millstream_workers.children.child_reader import ChildReader
-from millstream_workers.children.running_parent import ParentMaker
+from millstream_workers.children.running_parent import ParentMaker, TenantParents
+from millstream_workers.children.step_keeper import StepKeeper
 from millstream_workers.children.wait_limit import WaitLimit
 from millstream_workers.death_announcer import DeathAnnouncer
+from millstream_workers.enroller import Enroller
 from millstream_workers.fetching.fetcher import Fetcher
 from millstream_workers.fetching.partition_finder import PartitionFinder
 from millstream_workers.fetching.release_finder import ReleaseFinder
 from millstream_workers.fetching.slots import Slots
 from millstream_workers.isolation.process_pool import ProcessPool
+from millstream_workers.keeping.holder import Holder
 from millstream_workers.keeping.lease_keeper import LeaseKeeper
 from millstream_workers.keeping.loop_watch import LoopWatch
 from millstream_workers.pipeline import Pipeline
@@ -30,6 +35,7 @@ from millstream_workers.registrar import Registrar
 from millstream_workers.running.calling import Caller
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.executor import Executor
+from millstream_workers.running.gatherer import Gatherer
 from millstream_workers.schedule_declarer import ScheduleDeclarer
 from millstream_workers.settings import WorkerSettings
 
@@ -52,11 +58,14 @@ class WorkerParts(Struct, frozen=True, kw_only=True):
     leases: LeaseKeeper
     loop_watch: LoopWatch
     executor: Executor
+    gatherer: Gatherer
     pipeline: Pipeline
     processes: ProcessPool
     registrar: Registrar
     announcer: DeathAnnouncer
     duties: DutyRunner
+    heed_queues: Callable[[], Coroutine[Any, Any, NoReturn]]
+    """Has further queues read as soon as they have jobs."""
     metrics: WorkerMetrics
 
 
@@ -86,11 +95,16 @@ class Assembly(Struct, frozen=True, kw_only=True):
         settings, store, name = self.settings, self.broker.store, consumer_name()
         clean, slots, metrics = CleanContext(), Slots(settings.concurrency), WorkerMetrics(self.registry)
         metrics.watch_slots(settings.concurrency, lambda: min(slots.busy, settings.concurrency))
-        leases, processes = LeaseKeeper(settings, name, asyncio.get_running_loop()), ProcessPool(settings.app_refs)
-        tracer, queues = self.tracer.of_client(name), queues_of(DEFAULT_TENANT, self.handlers)
+        leases, processes = (
+            LeaseKeeper(settings, name, asyncio.get_running_loop()),
+            ProcessPool(settings.app_refs, line_bytes=settings.log_lines_bytes),
+        )
+        tracer, queues = self.tracer.of_client(name), self._known_queues()
         submission = self._submission()
-        executor = self._executor(processes, metrics, clean, tracer, submission)
+        gatherer = self._gatherer(clean, metrics, tracer)
+        executor = self._executor(Caller(settings.concurrency, processes, gatherer), metrics, clean, tracer, submission)
         announcer = self._announcer(tracer, queues, submission)
+        holder = Holder(self.broker.settings, queues)
         pipeline = Pipeline(
             settings,
             store,
@@ -101,6 +115,8 @@ class Assembly(Struct, frozen=True, kw_only=True):
             metrics=metrics,
             clean=clean,
             buried=announcer.heed,
+            link=Dependencies(self.broker.dependencies, self.broker.views).link,
+            holder=holder,
         )
         pulse, reader = Pulse("intake", max(3 * settings.lease_s, SILENT_READ_S)), self.broker.reader()
         fetcher = Fetcher(
@@ -117,6 +133,24 @@ class Assembly(Struct, frozen=True, kw_only=True):
         )
         loop_watch = LoopWatch(settings.blocked_loop_s, pipeline.running, metrics)
         registrar = self._registrar(name, queues, pipeline, loop_watch)
+        enroller = Enroller(
+            self.broker.registry,
+            self.handlers,
+            known=queues,
+            registrar=registrar,
+            announcer=announcer,
+            holder=holder,
+            fetcher=fetcher,
+            reader=reader,
+        )
+        finder = PartitionFinder(
+            self.broker.registry,
+            settings.served,
+            self.handlers.keys(),
+            is_known=enroller.knows,
+            found=enroller.enroll,
+            keep=enroller.keep,
+        )
         return WorkerParts(
             name=name,
             slots=slots,
@@ -126,17 +160,36 @@ class Assembly(Struct, frozen=True, kw_only=True):
             leases=leases,
             loop_watch=loop_watch,
             executor=executor,
+            gatherer=gatherer,
             pipeline=pipeline,
             processes=processes,
             registrar=registrar,
             announcer=announcer,
-            duties=self._duties(registrar, announcer, queues, fetcher),
+            duties=self._duties(registrar, announcer, finder),
+            heed_queues=partial(self.broker.listen_queues, finder.hint, finder.look_again),
             metrics=metrics,
         )
 
+    def _known_queues(self) -> list[Queue]:
+        return [queue for tenant in self.settings.served.known for queue in queues_of(tenant, self.handlers)]
+
+    def _gatherer(self, clean: CleanContext, metrics: WorkerMetrics, tracer: JobTracer) -> Gatherer:
+        settings = self.settings
+        gatherer = Gatherer(
+            limit=settings.concurrency,
+            lease_s=settings.lease_s,
+            cleanup_s=settings.cleanup_s,
+            clean=clean,
+            metrics=metrics,
+            tracer=tracer,
+            states=self.states,
+        )
+        gatherer.check(self.handlers)
+        return gatherer
+
     def _executor(
         self,
-        processes: ProcessPool,
+        caller: Caller,
         metrics: WorkerMetrics,
         clean: CleanContext,
         tracer: JobTracer,
@@ -145,7 +198,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
         settings, broker, logs = self.settings, self.broker, configured_logs()
         return Executor(
             self.handlers,
-            caller=Caller(settings.concurrency, processes),
+            caller=caller,
             metrics=metrics,
             tracer=tracer,
             parents=self._parents(tracer, submission, metrics),
@@ -153,6 +206,8 @@ class Assembly(Struct, frozen=True, kw_only=True):
             clean=clean,
             releases=ReleaseFinder(broker.store, broker.registry, self.handlers, code_version=settings.code_version),
             logs_messages=settings.log_error_messages or (logs is not None and logs.is_terminal),
+            line_bytes=settings.log_lines_bytes,
+            codec=broker.codec,
         )
 
     def _submission(self) -> tuple[KnownQueues, TypeCatalogue]:
@@ -163,40 +218,51 @@ class Assembly(Struct, frozen=True, kw_only=True):
 
     def _parents(
         self, tracer: JobTracer, submission: tuple[KnownQueues, TypeCatalogue], metrics: WorkerMetrics
-    ) -> ParentMaker:
-        broker, admission = self.broker, Admission(self.settings.unknown_types)
+    ) -> TenantParents:
+        broker, (queues, catalogue) = self.broker, submission
         clock, limit = broker.clock.now_s, WaitLimit(self.settings.concurrency)
-        submitter = ChildSubmitter(
-            broker.store,
-            *submission,
-            admission,
-            tracer,
-            DEFAULT_TENANT,
-            clock=clock,
-            dependencies=Dependencies(broker.store, broker.views),
-        )
-        reader = ChildReader(
-            broker.store,
-            broker.views,
-            DEFAULT_TENANT,
-            limit,
-            cancelled=lambda job: metrics.count_finished(job.type, job.state),
-        )
-        return ParentMaker(submitter, reader)
+        intake = Intake(catalogue, Admission(self.settings.unknown_types), broker.templates, clock=clock)
+        steps = StepKeeper(broker.steps, broker.views, metrics, broker.codec)
+
+        def parents_of(tenant: Tenant) -> ParentMaker:
+            submitter = ChildSubmitter(
+                broker.store,
+                queues,
+                intake,
+                tracer,
+                tenant,
+                clock=clock,
+                dependencies=Dependencies(broker.dependencies, broker.views),
+                members=Members(broker.batches),
+                conflicted=metrics.count_unique_conflict,
+            )
+            reader = ChildReader(
+                broker.store,
+                broker.views,
+                tenant,
+                limit,
+                cancelled=lambda job: metrics.count_finished(job.type, job.state),
+            )
+            calls = CallDesk(submitter, steps, broker.steps, broker.views, tenant)
+            return ParentMaker(submitter, reader, steps, calls)
+
+        return TenantParents(parents_of)
 
     def _announcer(
         self, tracer: JobTracer, queues: list[Queue], submission: tuple[KnownQueues, TypeCatalogue]
     ) -> DeathAnnouncer:
         policies = {job_type: handler.policy for job_type, handler in self.handlers.items()}
         on_dead = {job_type: policy.on_dead for job_type, policy in policies.items() if policy.on_dead}
-        return DeathAnnouncer(self.broker, *submission, tracer, DEFAULT_TENANT, on_dead=on_dead, known=queues)
+        return DeathAnnouncer(self.broker, *submission, tracer, self.settings.served, on_dead=on_dead, known=queues)
 
     def _registrar(self, name: str, queues: list[Queue], pipeline: Pipeline, loop_watch: LoopWatch) -> Registrar:
         settings = self.settings
         return Registrar(
             self.broker.registry,
+            self.broker.settings,
+            self.broker.budgets,
             name=name,
-            tenant=DEFAULT_TENANT,
+            served=self.settings.served,
             handlers=self.handlers,
             queues=queues,
             concurrency=settings.concurrency,
@@ -211,19 +277,14 @@ class Assembly(Struct, frozen=True, kw_only=True):
         handlers = self.handlers.values()
         return ScheduleDeclarer(
             self.broker,
-            DEFAULT_TENANT,
+            self.settings.served.known,
             take_schedules([schedule for handler in handlers for schedule in handler.schedules]),
             apps={handler.app for handler in handlers},
             release=self.settings.code_version or self.release,
             started_at_ms=lambda: registrar.started_at_ms,
         )
 
-    def _duties(
-        self, registrar: Registrar, announcer: DeathAnnouncer, queues: list[Queue], fetcher: Fetcher
-    ) -> DutyRunner:
-        finder = PartitionFinder(
-            self.broker.registry, DEFAULT_TENANT, self.handlers.keys(), known=queues, found=fetcher.add
-        )
+    def _duties(self, registrar: Registrar, announcer: DeathAnnouncer, finder: PartitionFinder) -> DutyRunner:
         metrics = DutyMetrics(self.registry, "workers")
         return DutyRunner(
             [registrar, finder, self._declarer(registrar), *([announcer] if announcer.on_dead else [])],

@@ -16,14 +16,16 @@ from functools import partial
 import structlog
 from anyio.abc import TaskGroup
 
-from millstream_contracts import HandedBack, JobType, Outcome
+from millstream_contracts import Dead, HandedBack, JobType, KeptLines, Outcome, RetryAt
 from millstream_streams import Delivery, JobStore
 from millstream_telemetry import WorkerMetrics
 from millstream_workers.attempt.running import Running
 from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.fetching.slots import Slots
-from millstream_workers.keeping.committer import Committer, Finished, job_fields
+from millstream_workers.keeping.committer import Committer, Finished, Link, job_fields
+from millstream_workers.keeping.holder import Holder
 from millstream_workers.keeping.lease_keeper import LeaseKeeper
+from millstream_workers.keeping.line_rate import LineRate
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.execution import Execution
 from millstream_workers.running.executor import Executor
@@ -47,17 +49,28 @@ class Pipeline:
         metrics: WorkerMetrics,
         clean: CleanContext,
         buried: Callable[[JobType], None] = lambda _: None,
+        link: Link | None = None,
+        holder: Holder | None = None,
     ) -> None:
         """Take `worker`, the name of the worker, and `clean`, the context in which the tasks of its handlers start.
 
-        `buried` is called with the type of jobs that this worker has buried.
+        `buried` is called with the type of jobs that this worker has buried; `link` tells jobs that a handler has
+        called of the one that waits for them; `holder` holds other partitions of a type back.
         """
         self._slots = slots
         self._leases = leases
         self._executor = executor
         self._metrics = metrics
+        self._line_rate = LineRate()
         self.committer = Committer(
-            store, metrics, worker, lease_s=settings.lease_s, concluded=leases.let_go, buried=buried
+            store,
+            metrics,
+            worker,
+            lease_s=settings.lease_s,
+            concluded=leases.let_go,
+            buried=buried,
+            link=link,
+            holder=holder,
         )
         """Keeps the outcomes until Redis has concluded them; then their leases are let go."""
         self._quarantine = Quarantine(store, slots, self.committer, worker=worker, max_crashes=settings.max_crashes)
@@ -133,5 +146,23 @@ class Pipeline:
             self._leases.let_go(delivery)
             self._metrics.count_attempts(delivery.queue.type, "lost")
             return
-        ttl_ms = round(execution.handler.policy.result_ttl_s * 1000)
-        self.committer.put(Finished(delivery, outcome, ttl_ms, execution.running.unstored_progress))
+        policy = execution.handler.policy
+        ttl_ms = round(policy.result_ttl_s * 1000)
+        lines = None if execution.running.lines is None else self._kept_lines(execution, outcome)
+        progress = execution.running.unstored_progress
+        self.committer.put(Finished(delivery, outcome, ttl_ms, progress, lines, policy.coding))
+
+    def _kept_lines(self, execution: Execution, outcome: Outcome) -> KeptLines | None:
+        """Return the log lines that go with the end of an attempt; None where its type asks for none of it."""
+        assert execution.running.lines is not None
+        has_failed = isinstance(outcome, RetryAt | Dead)
+        if isinstance(outcome, HandedBack) or not (has_failed or execution.handler.policy.kept_logs == "all"):
+            return None
+        lines = execution.running.lines.kept()
+        kept = self._line_rate.cut(lines)
+        job_type, fitting = execution.delivery.queue.type, len(kept.lines) if kept else 0
+        if lines.left_out:
+            self._metrics.count_lines_dropped(job_type, "bounds", lines.left_out)
+        if fitting < len(lines.lines):
+            self._metrics.count_lines_dropped(job_type, "rate", len(lines.lines) - fitting)
+        return kept

@@ -1,21 +1,23 @@
-"""Registers this worker: its types, their descriptions, and its heartbeat.
+"""Registers this worker: its types, their descriptions, the limits that they declare, and its heartbeat.
 
 Releases of an application run side by side while one replaces another. The registrations of a release count while one
 of its workers sends heartbeats and claims jobs, and for a while after that, because it may only be restarting (ADR 16).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
 import anyio
 
 from millstream.handler import Handler
-from millstream_contracts import JobType, Queue, RunningJob, Tenant, TypeRegistration, WorkerInfo, moment
+from millstream_contracts import JobType, Queue, RunningJob, TypeRegistration, WorkerInfo, moment
 from millstream_runtime import DutyResult, Wake
-from millstream_streams import Registry, Start, StoreError
+from millstream_streams import BudgetDealer, Registry, SettingsStore, Start, StoreError, for_each_queue
 from millstream_telemetry.metrics.groups import rss_bytes
 from millstream_workers.attempt.running import Running
+from millstream_workers.partitions import Partitions
+from millstream_workers.serving import Served
 
 SHOWN_JOBS = 100
 
@@ -43,9 +45,11 @@ class Registrar:
     def __init__(
         self,
         registry: Registry,
+        queue_settings: SettingsStore,
+        budgets: BudgetDealer,
         *,
         name: str,
-        tenant: Tenant,
+        served: Served,
         handlers: Mapping[JobType, Handler],
         queues: Sequence[Queue],
         concurrency: int,
@@ -57,10 +61,15 @@ class Registrar:
     ) -> None:
         self.interval_s = interval_s
         self._registry = registry
+        self._queue_settings = queue_settings
+        self._budgets = budgets
         self._worker = name
-        self._tenant = tenant
+        self._served = served
         self._types: list[TypeRegistration] = [handler.registration(code_version) for handler in handlers.values()]
         self._queues = queues
+        self._partitions = Partitions(queues)
+        self._limits = {job_type: handler.limits for job_type, handler in handlers.items()}
+        self._has_declared = False
         self._concurrency = concurrency
         self._running = running
         self._loop_lag_ms = loop_lag_ms
@@ -98,14 +107,55 @@ class Registrar:
     async def register(self) -> Start:
         """Publish the types and queues of this worker."""
         await self._registry.add_queues(self._queues)
+        if not self._has_declared:
+            await self._spread_limits()
         self._start = await self._registry.add_types(
-            self._tenant,
+            self._served.first,
             self._types,
             worker=self._worker,
             started_at_ms=self._start.at_ms if self._start else None,
             alive_for=self._alive_for,
+            others=self._served.others,
         )
+        await self._declare_limits(self._partitions, self._start.at_ms, is_first=not self._has_declared)
+        self._has_declared = True
         return self._start
+
+    async def take_up(self, queues: Sequence[Queue]) -> None:
+        """Declare the limits of the handlers for queues of other tenants, before the first job is taken from them."""
+        further = [queue for queue in queues if queue.tenant not in self._served.known]
+        if self._start is not None:
+            await self._declare_limits(Partitions(further), self._start.at_ms, is_first=True)
+        self._partitions.add(further)
+
+    def give_up(self, queues: Iterable[Queue]) -> None:
+        """Declare nothing any more for queues that were taken up."""
+        self._partitions.remove(queues)
+
+    async def _declare_limits(self, partitions: Partitions, started_at_ms: int, *, is_first: bool) -> None:
+        """Declare the limits of the handlers; a handler without takes back, once, what an earlier release declared."""
+
+        async def declare(queue: Queue) -> None:
+            is_split = len(partitions.beside(queue)) > 1
+            limits = self._limits[queue.type]
+            await self._queue_settings.declare(queue, limits, started_at_ms=started_at_ms, is_split=is_split)
+
+        every = (queue for queues in partitions for queue in queues)
+        await for_each_queue((one for one in every if is_first or self._limits[one.type] is not None), declare)
+        for queues in partitions:
+            if len(queues) > 1 and is_first:
+                await self._deal(queues)
+
+    async def _spread_limits(self) -> None:
+        """Let new partitions have the limits that an operator has set, before jobs are submitted to them."""
+        for queues in self._partitions:
+            if len(queues) > 1:
+                await self._queue_settings.spread(queues)
+
+    async def _deal(self, queues: Sequence[Queue]) -> None:
+        """Give the partitions of a type their parts of its limits, so that its jobs do not wait for a dispatcher."""
+        if any(one.is_split for one in await self._queue_settings.splits(queues)):
+            await self._budgets.deal(queues)
 
     def drain(self) -> None:
         """Announce at once that this worker claims no more, so that ingest soon refuses jobs of its release."""
@@ -124,7 +174,8 @@ class Registrar:
             name=self._worker,
             types=[registration.type for registration in self._types],
             concurrency=self._concurrency,
-            running=[RunningJob(one.id, moment(one.delivery.claimed_at_ms)) for one in running[:SHOWN_JOBS]],
+            tenants=list(self._served.named),
+            running=[_shown(one) for one in running[:SHOWN_JOBS]],
             busy=len(running),
             started_at=started_at,
             seen_at=started_at,  # Redis notes when it was
@@ -134,6 +185,11 @@ class Registrar:
             rss_bytes=round(rss_bytes()),
             loop_lag_ms=self._loop_lag_ms(),
         )
+
+
+def _shown(running: Running) -> RunningJob:
+    delivery = running.delivery
+    return RunningJob(running.id, moment(delivery.claimed_at_ms), delivery.queue.tenant)
 
 
 def _beats(number: int, interval_s: float) -> timedelta:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from millstream.schedules import DeclaredSchedule
-from millstream_contracts import ScheduleRules, ScheduleState, moment, ms_of
+from millstream_contracts import ScheduleState, moment, ms_of, rules_of
 from millstream_schedules import timing_of
 from millstream_streams import IndexLine, ScheduleChange, StoredSchedule
 
@@ -56,13 +56,15 @@ def orphaned_change(held: StoredSchedule, now: datetime) -> ScheduleChange | Non
     """Return the change that pauses a schedule which no worker declares any more; None when one did lately."""
     if moment(max(held.seen_ms, held.updated_ms)) > now - ORPHAN_AFTER:
         return None
-    fields = {"reason": ORPHAN_REASON, "paused_ms": str(ms_of(now)), "waiting_ms": "0", **_version(held, now)}
+    fields = {"reason": ORPHAN_REASON, "paused_ms": str(ms_of(now)), **_version(held, now)}
+    if held.waiting_ms:
+        fields |= {"waiting_ms": "0", "skipped": str(held.skipped + 1)}
     return _change(held.name, held, ScheduleState.ORPHAN, fields)
 
 
 def _wanted(declared: DeclaredSchedule) -> dict[str, str | bytes]:
     definition = declared.definition
-    rules = ScheduleRules(**{field: getattr(definition, field) for field in ScheduleRules.__struct_fields__})
+    rules = rules_of(definition)
     return {
         "rules": _encode(rules),
         "job": bytes(definition.job),

@@ -3,7 +3,7 @@
 The latest start wins where two releases declare one name. A schedule that was put over the API is left alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -32,16 +32,19 @@ class ScheduleDeclarer:
     def __init__(
         self,
         broker: Broker,
-        tenant: Tenant,
+        tenants: Sequence[Tenant],
         schedules: Mapping[str, DeclaredSchedule],
         *,
         apps: Iterable[str],
         release: str,
         started_at_ms: Callable[[], int | None],
     ) -> None:
-        """`apps` are those of the worker, also without schedules. `started_at_ms` is None before it has registered."""
+        """`tenants` are those for which the worker declares them, `apps` those of the worker, also without schedules.
+
+        `started_at_ms` is None before it has registered.
+        """
         self._broker = broker
-        self._tenant = tenant
+        self._tenants = tenants
         self._schedules = schedules
         self._apps = frozenset(apps)
         self._release = release
@@ -57,23 +60,29 @@ class ScheduleDeclarer:
         if started_ms is None:
             return DutyResult(next_in_s=AGAIN_S)
         now = datetime.fromtimestamp(max(self._broker.clock.now_ms(), started_ms) / 1000, UTC)
-        changes = await self._declared(Declarer(self._release, started_ms), now)
-        # A worker of the release before may declare them a moment later: this one leaves them a first pass.
-        changes += [] if self._is_first else await self._orphaned(now)
-        made = await self._broker.schedules.change(self._tenant, changes) if changes else []
+        declarer = Declarer(self._release, started_ms)
+        all_made = [await self._declare(tenant, declarer, now) for tenant in self._tenants]
         self._is_first = False
+        return DutyResult() if all(all_made) else DutyResult(next_in_s=AGAIN_S)
+
+    async def _declare(self, tenant: Tenant, declarer: Declarer, now: datetime) -> bool:
+        """Do the same for one tenant. Returns: False where another worker was faster."""
+        changes = await self._declared(tenant, declarer, now)
+        # A worker of the release before may declare them a moment later: this one leaves them a first pass.
+        changes += [] if self._is_first else await self._orphaned(tenant, now)
+        made = await self._broker.schedules.change(tenant, changes) if changes else []
         for change, is_made in zip(changes, made, strict=True):
             if is_made and "version" in change.fields:
-                self._log.info("schedule declared", schedule=change.name, state=change.fields["state"])
-        return DutyResult() if all(made) else DutyResult(next_in_s=AGAIN_S)
+                self._log.info("schedule declared", tenant=tenant, schedule=change.name, state=change.fields["state"])
+        return all(made)
 
-    async def _declared(self, declarer: Declarer, now: datetime) -> list[ScheduleChange]:
-        held = await self._broker.schedules.read(self._tenant, list(self._schedules))
+    async def _declared(self, tenant: Tenant, declarer: Declarer, now: datetime) -> list[ScheduleChange]:
+        held = await self._broker.schedules.read(tenant, list(self._schedules))
         changes = []
         for name, schedule in self._schedules.items():
             before = held.get(name)
             if before is None:
-                await self._broker.schedules.make_known(self._tenant, name)
+                await self._broker.schedules.make_known(tenant, name)
             elif before.owner != BY_CODE:
                 self._note_refused(name)
                 continue
@@ -81,16 +90,16 @@ class ScheduleDeclarer:
                 changes.append(change)
         return changes
 
-    async def _orphaned(self, now: datetime) -> list[ScheduleChange]:
+    async def _orphaned(self, tenant: Tenant, now: datetime) -> list[ScheduleChange]:
         """Return the changes that pause schedules of these apps that were not declared for long."""
-        if not (names := [name for name, line in await self._index() if self._may_be_orphan(name, line)]):
+        if not (names := [name for name, line in await self._index(tenant) if self._may_be_orphan(name, line)]):
             return []
-        held = (await self._broker.schedules.read(self._tenant, names)).values()
+        held = (await self._broker.schedules.read(tenant, names)).values()
         changes = (orphaned_change(stored, now) for stored in held if self._is_ours(stored))
         return [change for change in changes if change]
 
-    async def _index(self) -> Iterable[tuple[str, IndexLine]]:
-        return (await self._broker.schedules.index(self._tenant)).items()
+    async def _index(self, tenant: Tenant) -> Iterable[tuple[str, IndexLine]]:
+        return (await self._broker.schedules.index(tenant)).items()
 
     def _may_be_orphan(self, name: str, line: IndexLine) -> bool:
         is_declared = name in self._schedules

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from millstream import App, Discard, Snooze
+from millstream.durable.suspension import Suspended
 from millstream_contracts import JobType, did_you_mean
-from millstream_runtime import Service, run_service, suitable_redis
+from millstream_runtime import Service, SettingsError, provider_of, run_service, suitable_redis
 from millstream_streams import NEEDS
 from millstream_workers.assembly import Assembly, Handlers
 from millstream_workers.errors import NoHandlersError
@@ -44,12 +45,13 @@ def run_worker(settings: WorkerSettings, app: App[Any], *, release: str = "") ->
         settings,
         partial(_work, app=app, handlers=handlers, release=release),
         # How a handler says what becomes of its job.
-        not_errors=(Snooze, Discard),
+        not_errors=(Snooze, Discard, Suspended),
     )
 
 
 async def _work(service: Service[WorkerSettings], *, app: App[Any], handlers: Handlers, release: str) -> None:
     service.metrics.register_types(handlers)
+    _check_keys(service.settings, handlers)
     async with (
         suitable_redis(service, NEEDS["worker"], patience_s=PATIENCE_S) as redis,
         opened_states(app, handlers) as states,
@@ -66,6 +68,16 @@ async def _work(service: Service[WorkerSettings], *, app: App[Any], handlers: Ha
         worker = Worker(service.settings, assembly.build(), abandon=service.leave)
         service.report.take_over(live=worker.live, ready=worker.ready)
         await worker.run(service.orders)
+
+
+def _check_keys(settings: WorkerSettings, handlers: Handlers) -> None:
+    """Raise SettingsError for a worker that could not store what its handlers give."""
+    encrypted = sorted(job_type for job_type, handler in handlers.items() if handler.policy.encrypted)
+    if encrypted and provider_of(settings) is None:
+        need = f"`{encrypted[0]}` is declared with encrypted=True, which takes keys"
+        raise SettingsError(
+            [f"{need}: set MILLSTREAM_ENCRYPTION_KEYS or its companions, the same for ingest, workers and dispatchers"]
+        )
 
 
 @asynccontextmanager

@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from millstream_contracts import EVERY_TENANT, NAME_PATTERN, Tenant, limits
 from millstream_runtime import HOUR_S, LeaseSettings, Port, Secret, Url
 from millstream_submission import UnknownTypes
+from millstream_workers.serving import Served
 
 BUILTIN = "millstream.handlers:app"
 """The app with the built-in handlers."""
@@ -15,6 +17,7 @@ AppPath = Annotated[str, Meta(pattern=r"^[\w.]+:[\w.]+$", description="an app su
 TypeGlob = Annotated[
     str, Meta(pattern=r"^[a-z0-9.*?-]{1,64}$", description="a job type, or a pattern such as invoice.*")
 ]
+TenantName = Annotated[str, Meta(pattern=NAME_PATTERN, description="the name of a tenant, such as acme")]
 PriorityRule = Annotated[
     str,
     Meta(
@@ -33,6 +36,8 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """The apps whose handlers the worker runs, each `module:name`. Empty: the built-in handlers."""
     types: tuple[TypeGlob, ...] = ()
     """The job types that the worker takes. Empty: all that its apps handle."""
+    tenants: tuple[TenantName, ...] = ()
+    """The tenants whose jobs the worker takes. Empty, or `all`: every tenant, also one that is made later."""
     concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 100
     """The number of jobs that one process runs at a time."""
     code_version: str = ""
@@ -61,6 +66,9 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     log_error_messages: bool = False
     """Whether the log line of a failed attempt has the message of its error, which may quote what users have sent. It
     has where the error was raised in any case. On a terminal it has the message too."""
+    log_lines_bytes: Annotated[int, Meta(ge=0, le=limits.MAX_LOG_LINES_BYTES)] = 8_192
+    """How many bytes the last log lines may take that are kept with an attempt that failed, or with any, as its type
+    says. They go through Redis into the history. 0: none are kept."""
     smtp_host: str | None = None
     """The mail server of `email.send`. Unset: this worker does not take that type."""
     smtp_port: Port = 587
@@ -79,6 +87,8 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     """The folder in which `data.export` puts its files."""
     url: Url = "http://127.0.0.1:8080"
     """The address of ingest, from which `data.export` and `report.generate` read the jobs that a query finds."""
+    api_key: Secret | None = None
+    """The key for ingest, where it asks for one; better given as a file."""
     files_root: Path | None = None
     """The folder of the local files of `file.process`. Unset: this worker does not take that type."""
     files_protocols: tuple[Protocol, ...] = ()
@@ -89,6 +99,11 @@ class WorkerSettings(LeaseSettings, frozen=True, kw_only=True):
     sms_url: Secret | None = None
     """The gateway of `sms.send`: a URL of Apprise without a telephone number. Unset: this worker does not take that
     type."""
+
+    @property
+    def served(self) -> Served:
+        """Return which tenants the worker serves."""
+        return Served(() if EVERY_TENANT in self.tenants else tuple(map(Tenant, self.tenants)))
 
     @property
     def weights(self) -> tuple[int, int, int] | None:

@@ -21,7 +21,7 @@ INTERRUPT_EVERY_S = 0.05
 
 
 class Worker:
-    """Runs the parts of a worker until the order to stop."""
+    """Runs the parts of a worker until the order to stop, or until it is asked to drain and has nothing left."""
 
     def __init__(
         self, settings: WorkerSettings, parts: WorkerParts, *, abandon: Callable[[], None] | None = None
@@ -33,7 +33,7 @@ class Worker:
         self._log = structlog.get_logger().bind(worker=parts.name)
 
     async def run(self, orders: StopOrders) -> None:
-        """Work until the order to stop, then drain."""
+        """Work until the order to stop or to drain, then drain."""
         parts = self.parts
         guard_tasks(asyncio.get_running_loop())
         # Before the first job is taken: a reaper looks only after jobs of workers and queues that are known.
@@ -73,6 +73,7 @@ class Worker:
             background.start_soon(self._tick)
             background.start_soon(parts.leases.watch)
             background.start_soon(parts.duties.run, stop)
+            background.start_soon(parts.heed_queues)
             background.start_soon(self._heed_abandon, orders)
             async with anyio.create_task_group() as committing:
                 committing.start_soon(parts.pipeline.committer.run)
@@ -84,7 +85,12 @@ class Worker:
     async def _fetch_and_execute(self, orders: StopOrders) -> None:
         settings, parts = self._settings, self.parts
         drain = Drain(
-            orders, parts.slots, parts.pipeline.running, grace_s=settings.grace_s, cleanup_s=settings.cleanup_s
+            orders,
+            parts.slots,
+            parts.pipeline.running,
+            asked=parts.leases.drain_asked,
+            grace_s=settings.grace_s,
+            cleanup_s=settings.cleanup_s,
         )
         async with anyio.create_task_group() as tasks:
 
@@ -92,9 +98,11 @@ class Worker:
                 parts.registrar.drain()
                 parts.fetcher.stop()
                 parts.pipeline.drain()
+                parts.gatherer.drain()
                 tasks.start_soon(self._interrupt_read)
 
             parts.pipeline.open(tasks)
+            parts.gatherer.open(tasks.start_soon)
             tasks.start_soon(parts.fetcher.run)
             if stubborn := await drain.run(begin_to_drain):
                 await self._leave_without(stubborn)

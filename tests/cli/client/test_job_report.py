@@ -44,6 +44,16 @@ def test_report_leaves_out_what_says_nothing(report):
     assert texts == ""
 
 
+def test_report_shows_who_has_submitted_the_job(report):
+    """A job of which that is known says who has submitted it."""
+    assert report(submitted_by="7Kq2vXbA")[0]["submitter"] == "7Kq2vXbA"
+
+
+def test_report_shows_the_key(report):
+    """The key says which limits of its type count the job."""
+    assert report(key="acme")[0]["key"] == "acme"
+
+
 def test_report_prints_the_traceback_as_text(report):
     """Line by line, as Python prints it, and the message that ends it only once."""
     error = JobError(type="ValueError", message="no invoice", traceback=TRACEBACK, attempt=2)

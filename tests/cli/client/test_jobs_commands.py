@@ -135,3 +135,11 @@ def test_groups_of_dead_jobs_are_listed(api):
     assert "counted in the last day only" in output
     assert "jobs search 'state:dead fingerprint:v2:f'" in output
     assert api.received[-1].query["since"] == ["86400s"]
+
+
+@pytest.mark.parametrize(("asked", "sent"), [({}, "masked"), ({"MILLSTREAM_SHOW_SECRETS": "true"}, None)])
+def test_commands_show_no_secrets_unless_they_are_asked_to(api: ScriptedApi, asked: dict[str, str], sent: str | None):
+    """A command asks for masked answers: what is on a terminal is soon in a ticket."""
+    api.script.append(Reply(200, job_body("x_1")))
+    assert run("job", "x_1", "--url", api.url, **asked).exit_code == 0
+    assert api.received[-1].headers.get("millstream-secrets") == sent

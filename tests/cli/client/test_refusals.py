@@ -29,6 +29,8 @@ COMMANDS = [
     ("job", JOB_ID),
     ("job", JOB_ID, "--cancel"),
     ("job", JOB_ID, "--retry"),
+    ("job", JOB_ID, "--run-now"),
+    ("job", JOB_ID, "--priority", "high"),
     ("dead",),
     ("dead", "redrive", JOB_ID),
     ("dead", "redrive", "--type", "a.b", "--yes"),
@@ -291,6 +293,16 @@ def test_wait_that_is_cut_short_tells_how_to_find_the_job_again(url, monkeypatch
         r"millstream: the job goes on; wait for it again with: millstream job (a.b_\w+) --wait 9", told
     )[1]
     assert json.loads(run("job", job_id, "--json", "--url", url).stdout)["type"] == "a.b"
+
+
+def test_a_job_is_given_a_priority_and_run_before_its_time(url):
+    """A job is printed as it is then; both options at once are refused, as is a word that is no priority."""
+    job_id = json.loads(run("submit", "a.b", "--delay", "600", "--json", "--url", url).stdout)["id"]
+    asked = ("job", job_id, "--json", "--url", url)
+    assert json.loads(run(*asked, "--priority", "high").stdout)["priority"] == "high"
+    assert json.loads(run(*asked, "--run-now").stdout)["state"] == "queued"
+    refused(run(*asked, "--run-now", "--priority", "low"), "--priority and --run-now exclude each other", code=2)
+    refused(run(*asked, "--priority", "urgent"), "'urgent'", code=2)
 
 
 def test_job_that_is_not_dead_cannot_be_retried(url):

@@ -39,11 +39,30 @@ def schedule(**fields: object) -> dict[str, object]:
 def test_a_schedule_is_put_as_its_options_say(api: ScriptedApi) -> None:
     """Options that are given are sent under the names of the API, and the others are left to the service."""
     api.script.append(Reply(201, schedule()))
-    words = ("--cron", "30 2 * * *", "--tz", "Europe/Paris", "--overlap", "skip", "--jitter", "5m", "--priority", "low")
+    words = (
+        "--cron",
+        "30 2 * * *",
+        "--tz",
+        "Europe/Paris",
+        "--overlap",
+        "skip",
+        "--jitter",
+        "5m",
+        "--priority",
+        "low",
+        "--key",
+        "acme",
+        "--unique",
+        "close",
+        "--on-conflict",
+        "reject",
+    )
     result = run("schedules", "put", "nightly", "shop.close", '{"day": 1}', *words, "--url", api.url)
     assert result.exit_code == 0, result.output
     sent = msgspec.msgpack.decode(api.received[-1].content)
-    assert sent["job"] == {"type": "shop.close", "payload": {"day": 1}, "priority": "low"}
+    unique = {"key": "close", "on_conflict": "reject"}
+    assert sent["job"].pop("unique").items() >= unique.items()
+    assert sent["job"] == {"type": "shop.close", "payload": {"day": 1}, "priority": "low", "key": "acme"}
     assert {name: sent[name] for name in ("cron", "tz", "overlap", "jitter_s")} == {
         "cron": "30 2 * * *",
         "tz": "Europe/Paris",
@@ -51,6 +70,20 @@ def test_a_schedule_is_put_as_its_options_say(api: ScriptedApi) -> None:
         "jitter_s": 300.0,
     }
     assert "missed" not in sent
+
+
+def test_a_dry_run_of_a_schedule_shows_when_it_would_be_due(api: ScriptedApi) -> None:
+    """`--dry-run` sends the definition to be checked, and says what it would replace and where the clock is changed."""
+    occasions = [{"nominal": at, "fires_at": at} for at in ("2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z")]
+    api.script.append(Reply(200, {"schedule": "nightly", "version": 3, "state": "paused", "next": occasions}))
+    words = ("--cron", "30 2 * * *", "--tz", "Europe/Paris", "--dry-run")
+    result = run("schedules", "put", "nightly", "shop.close", *words, "--url", api.url)
+    assert result.exit_code == 0, result.output
+    assert (api.received[-1].method, api.received[-1].path) == ("POST", "/v1/schedules/nightly/preview")
+    told, *_, before, moved = result.output.splitlines()
+    assert told == "nightly: paused; it would replace version 3; nothing was put"
+    assert "Sat 2026-03-28 02:30:00" in before
+    assert "the clock skips its time" in moved
 
 
 def test_a_moment_without_a_zone_is_of_utc(api: ScriptedApi) -> None:

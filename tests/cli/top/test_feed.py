@@ -56,3 +56,28 @@ async def test_a_pause_stops_reads_but_for_a_page_that_is_opened(api: ScriptedAp
         assert [job.id for job in feed.jobs or ()] == ["a_1"]
     assert feed.snapshot is first
     assert [request.path for request in api.received] == ["/v1/jobs"]
+
+
+async def test_a_page_that_is_opened_is_read_at_once_and_leaving_waits_for_no_pass(
+    api: ScriptedApi, client: SyncClient
+) -> None:
+    """A page is not put off to the next pass, and a feed that is left reads no more, whatever its interval."""
+    api.take = lambda _: EMPTY  # type: ignore[method-assign]
+    with Feed(client, snapshot(), every_s=3600.0) as feed:
+        feed.follow(Wanted("jobs", "a", None), is_paused=False)
+        await wait_until(lambda: feed.jobs is not None, "the jobs are read")
+        assert feed.jobs == []
+    await wait_until(lambda: not feed._thread.is_alive(), "the thread has ended")
+
+
+async def test_a_refusal_is_shown_in_one_line(api: ScriptedApi, client: SyncClient) -> None:
+    """What the API refuses is told as it says it, on one line, until a read goes well."""
+    refused = Reply(403, {"type": "x", "title": "not\nallowed", "status": 403}, "application/problem+json")
+    answers = [refused]
+    api.take = lambda _: answers[-1]  # type: ignore[method-assign]
+    with Feed(client, snapshot(), EVERY_S) as feed:
+        await wait_until(lambda: feed.error, "the refusal is shown")
+        assert "not" in feed.error
+        assert "\n" not in feed.error
+        answers.append(EMPTY)
+        await wait_until(lambda: not feed.error, "it goes on")

@@ -3,12 +3,15 @@
 from datetime import timedelta
 
 from console.seeding import ERROR, MAIL, NOW, dead_jobs, past_job, remember
-from console.serving import Browser
+from console.serving import Browser, running_console
+from history_databases import execute
 from history_seeds import store_at
 from ingest.serving import Ingest
 from msgspec.structs import replace
 
-from millstream_contracts import JobState
+from millstream_console.pages.errors import error_list
+from millstream_console.settings import ConsoleSettings
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue
 from millstream_streams import Broker
 
 OTHER = replace(ERROR, message="no answer")
@@ -23,6 +26,24 @@ async def test_each_group_has_one_row(archive: Browser, history_url) -> None:
     assert page.the("tbody .bad").text == "3"
     assert page.the("#live_total")["data-shown"] == "3"
     assert "No error contains that" in (await archive.get("/errors", name="nothing")).main
+
+
+async def test_the_largest_groups_are_shown_first(archive: Browser, history_url, monkeypatch) -> None:
+    """A page has the largest groups and leads to more; what is looked for is looked for in those as well."""
+    monkeypatch.setattr(error_list, "_LARGEST", 1)
+    rare = replace(ERROR, type="shop.RareError", fingerprint="v2:rare")
+    await remember(
+        history_url,
+        *(past_job(n, state=JobState.DEAD, error=ERROR) for n in range(2)),
+        past_job(9, state=JobState.DEAD, error=rare),
+    )
+    page = await archive.get("/errors")
+    assert len(page.rows()) == 1
+    assert "The 1 largest are shown" in page.main
+    more = await archive.get(page.the("main footer a")["href"])
+    assert len(more.rows()) == 2
+    assert "largest are shown" not in more.main
+    assert len((await archive.get("/errors", name="rare")).rows()) == 1
 
 
 async def test_a_group_has_its_own_trend(archive: Browser, history_url) -> None:
@@ -68,6 +89,37 @@ async def test_a_fingerprint_can_be_any_text(archive: Browser, history_url) -> N
     assert group.all("main b b") == []
 
 
+async def test_a_group_tells_its_first_and_last_release(archive: Browser, history_url) -> None:
+    """The page says which releases the oldest and the newest job died with, as text, where that is known."""
+    for number, worker in ((900, "old"), (1, "new")):
+        await remember(history_url, past_job(number, state=JobState.DEAD, error=ERROR, worker=worker))
+    page = await archive.get("/errors/group", type="email.send", fingerprint="v2:abc")
+    assert "it died with" not in page.main
+    await execute(
+        history_url,
+        "INSERT INTO worker_spans VALUES ('default', 'old', now(), now(), '1.3.2'), "
+        "('default', 'new', now(), now(), '<b>1.4</b>') "
+        "ON CONFLICT (tenant, worker) DO UPDATE SET release = excluded.release",
+    )
+    page = await archive.get("/errors/group", type="email.send", fingerprint="v2:abc")
+    first, last = page.main.index("it died with release 1.3.2"), page.main.index("it died with release <b>1.4</b>")
+    assert first < last
+
+
+async def test_a_group_leads_to_its_issue(remembering: Ingest, broker: Broker, history_url) -> None:
+    """Where the setting says how, the page has a link with what is known of the group, as values and no more."""
+    hostile = replace(ERROR, message="<b>no & route</b>")
+    await remember(history_url, past_job(1, state=JobState.DEAD, error=hostile))
+    pattern = "https://example.com/new?title={type}:{error}&body={message}+{place}+{count}&label={fingerprint}"
+    settings = ConsoleSettings(url=str(remembering.http.base_url), console_issue_url=pattern)
+    async with running_console(settings) as console:
+        page = await console.get("/errors/group", type="email.send", fingerprint="v2:abc")
+    assert page.the('a[href^="https://example.com/"]')["href"] == (
+        "https://example.com/new?title=email.send:shop.mail.MailError&body=%3Cb%3Eno%20%26%20route%3C%2Fb%3E"
+        "+shop%2Fapp.py%3A13+1&label=v2%3Aabc"
+    )
+
+
 async def test_a_group_that_is_gone_says_so(archive: Browser) -> None:
     """None of it is dead any more: there is nothing to redrive."""
     page = await archive.get("/errors/group", type="email.send", fingerprint="v2:gone")
@@ -88,3 +140,24 @@ async def test_without_a_history_dead_letters_are_grouped(console: Browser, brok
 async def test_nothing_dead_is_good_news(archive: Browser, remembering: Ingest) -> None:
     """An empty page says what it means."""
     assert "Nothing is dead" in (await archive.get("/errors", range="all")).main
+
+
+async def test_an_error_of_several_types_has_one_row(archive: Browser, history_url) -> None:
+    """The row has the jobs of all types, leads to the group of each and redrives all; reasons stay apart by type."""
+    for number, name in enumerate(("mail.a", "mail.b", "mail.c", "mail.d", "mail.e")):
+        queue = Queue(DEFAULT_TENANT, JobType(name))
+        dead = [past_job(n, queue=queue, state=JobState.DEAD, error=ERROR) for n in range(number + 1)]
+        await remember(history_url, *dead, queue=queue)
+        await store_at(history_url, queue, past_job(50, queue=queue, state=JobState.DEAD, reason="crashed"))
+    page = await archive.get("/errors")
+    shared, *crashed = page.rows()
+    assert "mail.e 5 , mail.d 4 , mail.c 3 and 2 more 15" in shared
+    assert len(crashed) == 5
+    assert page.the("#live_total")["data-shown"] == "20"
+    [redrive] = page.all("tbody tr:first-child .acts a")
+    assert "15 jobs" in (await archive.get(redrive["href"])).main
+    row = page.all("tbody tr")[0]
+    assert "mail.d" in (await archive.get(row.select("td.p1 a")[1]["href"])).main
+    # What one of its types is called finds the whole row.
+    [found] = (await archive.get("/errors", name="mail.a")).rows()[:1]
+    assert "15" in found

@@ -34,6 +34,31 @@ async def test_jobs_that_are_not_dead_are_cancelled_one_by_one(console: Browser,
     assert [(await job_of(broker, MAIL, one)).state for one in waiting] == [JobState.CANCELLED] * 2
 
 
+async def test_what_waits_for_its_time_is_run_now(console: Browser, broker: Broker) -> None:
+    """Few jobs are ready at once; what is dead is left alone."""
+    late = await seed(broker, MAIL, 2, delay_ms=600_000)
+    [dead] = await dead_jobs(broker, None, 1, queue=MAIL.__class__(MAIL.tenant, MAIL.type.__class__("sms.send")))
+    page = await console.post("/decide", decision="run-now", id=[*late, dead])
+    assert page.toast.startswith("2 jobs made ready; 1 left alone: ")
+    assert [(await job_of(broker, MAIL, one)).state for one in late] == [JobState.QUEUED] * 2
+
+
+async def test_a_priority_is_chosen_for_all_that_match(
+    archive: Browser, remembering: Ingest, broker: Broker, history_url
+) -> None:
+    """The page asks which one, and starts an operation with it."""
+    for job_id in await seed(broker, MAIL, 2):
+        await store_at(history_url, MAIL, await job_of(broker, MAIL, job_id))
+    asked = await archive.get("/decide", decision="priority", scope="match", frozen="type:email.send")
+    assert "Change priority 2 jobs?" in asked.main
+    assert [option["value"] for option in asked.all("select[name=priority] option")] == ["high", "normal", "low"]
+    form = {"decision": "priority", "scope": "match", "frozen": "type:email.send", "priority": "low"}
+    page = await archive.post("/decide", **form)
+    [operation] = (await remembering.get("/v1/operations"))["items"]
+    assert (operation["kind"], operation["priority"]) == ("priority", "low")
+    assert "Priority low" in page.main
+
+
 async def test_the_number_of_more_than_a_hundred_jobs_has_to_be_typed(
     archive: Browser, remembering: Ingest, history_url
 ) -> None:

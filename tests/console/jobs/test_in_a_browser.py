@@ -9,6 +9,8 @@ from console.test_every_page import faults_of
 from console.town import Town
 from playwright.async_api import Route, expect
 
+from millstream_console.pages.job.profile import LOOKS
+
 
 async def test_a_query_is_completed(town: Town, chromium: Chromium) -> None:
     """Tab takes what is marked, in the place that is typed in; Escape closes the list; Enter searches."""
@@ -177,7 +179,14 @@ async def test_a_group_is_redriven_from_its_dialog(town: Town, chromium: Chromiu
 @pytest.mark.parametrize("theme", THEMES)
 async def test_pages_that_are_not_kept_fresh_are_sound(town: Town, chromium: Chromium, theme: str) -> None:
     """Forms and what is read once hold to the same rules as every page, at every width."""
-    paths = ["/jobs/new", "/jobs/{dead}/edit", "/jobs/{dead}/copy", "/jobs/{running}/stack", "/decide?id={dead}"]
+    paths = [
+        "/jobs/new",
+        "/jobs/{dead}/edit",
+        "/jobs/{dead}/copy",
+        "/jobs/{running}/stack",
+        "/jobs/{running}/stack?looks=many",
+        "/decide?id={dead}",
+    ]
     paths += ["/decide?decision=export&scope=match&frozen=state:dead", "/decide?decision=erase&id={dead}"]
     paths += ["/decide?decision=patch&scope=match&frozen=state:dead", "/decide?decision=cancel&id={scheduled}"]
     found = {}
@@ -189,3 +198,30 @@ async def test_pages_that_are_not_kept_fresh_are_sound(town: Town, chromium: Chr
             if faults := [fault async for fault in faults_of(tab)]:
                 found[path] = faults
     assert found == {}
+
+
+async def test_a_running_job_tells_where_its_time_goes(town: Town, chromium: Chromium) -> None:
+    """The looks at a handler that stands still are all in one line of its code, which is named with its function."""
+    async with chromium.tab(town.url) as tab:
+        page = await tab.open(f"/jobs/{town.jobs['running']}/stack")
+        await page.get_by_role("link", name=f"Look {LOOKS} times").click()
+        await expect(page.get_by_role("heading", name="Where its time goes")).to_be_visible()
+        await expect(page.locator("main")).to_contain_text("It was in one place at every look")
+        row = page.locator("tbody tr")
+        await expect(row).to_have_count(1)
+        await expect(row).to_contain_text("townsfolk.py")
+        assert tab.complaints == []
+
+
+async def test_log_lines_are_shown_and_inert(town: Town, chromium: Chromium) -> None:
+    """The lines of a failed attempt unfold below it, with hostile texts as texts and secrets as dots."""
+    async with chromium.tab(town.url) as tab:
+        page = await tab.open(f"/jobs/{town.jobs['dead']}")
+        await page.locator(".try[open] .fold > summary", has_text="log line").click()
+        lines = page.locator(".try[open] .logs")
+        await expect(lines).to_contain_text("<script>window.hacked=1</script>")
+        await expect(lines).to_contain_text("password=••••••")
+        await expect(lines).not_to_contain_text("hunter2")
+        assert await page.evaluate("window.hacked") is None
+        assert await tab.violations() == []
+        assert tab.complaints == []

@@ -2,16 +2,31 @@
 
 import json
 
-from console.seeding import BIG, ERROR, HOSTILE, MAIL, dead_jobs, past_job, remember
+from console.seeding import BIG, DIED, ERROR, HOSTILE, MAIL, dead_jobs, past_job, remember
 from console.serving import Browser, running_console
 from history_seeds import events_of, store_at
 from ingest.serving import Ingest
+from msgspec.structs import replace
 from streams.seeds import commit, job_of, seed, seed_running
+from waiting import wait_until
 
 from millstream_console.pages.job.job_page import MAX_ATTEMPTS
 from millstream_console.settings import ConsoleSettings
-from millstream_contracts import DEFAULT_TENANT, Dead, EventKind, JobState, JobType, Queue, TypePolicy, TypeRegistration
-from millstream_streams import Broker
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    Dead,
+    EventKind,
+    JobState,
+    JobType,
+    KeptLine,
+    KeptLines,
+    Priority,
+    Queue,
+    TypePolicy,
+    TypeRegistration,
+    Waiting,
+)
+from millstream_streams import Broker, UniqueKey
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
 
@@ -37,13 +52,32 @@ async def test_a_dead_job_says_why_and_shows_its_attempts(archive: Browser, hist
     assert str(BIG) in page.main
 
 
+async def test_a_unique_job_says_for_how_long_it_holds_its_key(console: Browser, broker: Broker) -> None:
+    """The page of a unique job has its key, which is text of users, and until when the job holds it."""
+    await broker.registry.add_queues([MAIL])
+    for scope, told in {
+        "queued": "until it starts",
+        "running": "until it has ended",
+        "window": "for a time, until",
+    }.items():
+        held_ms = 3_600_000 if scope == "window" else None
+        unique = UniqueKey(scope, f"{len(told):032x}", "return", held_ms, f"<b>acme</b> {scope}")
+        [job_id] = await seed(broker, MAIL, unique=unique)
+        page = await console.get(f"/jobs/{job_id}")
+        assert f"<b>acme</b> {scope}" in page.main
+        assert told in page.main
+
+
 async def test_a_waiting_job_says_what_it_waits_for(console: Browser, broker: Broker) -> None:
     """A job that no worker handles says so; one of a paused queue names the queue; one that is due later says when."""
     await broker.registry.add_queues([MAIL])
     [waiting] = await seed(broker, MAIL)
     assert "No live worker handles email.send" in (await console.get(f"/jobs/{waiting}")).main
     await broker.client.hset(broker.keys.of(MAIL).settings, "paused", "1")
-    assert "Its queue is paused" in (await console.get(f"/jobs/{waiting}")).main
+    page = await console.get(f"/jobs/{waiting}")
+    assert "Its queue is paused" in page.main
+    # Each reason leads to what would change it.
+    assert [link["href"] for link in page.all("#live_why .notice a")] == ["/queues/email.send", "/workers"]
     [later] = await seed(broker, MAIL, delay_ms=3_600_000)
     page = await console.get(f"/jobs/{later}")
     assert "It is not due yet: it becomes ready in 59 m" in page.main or "ready in 1 h" in page.main
@@ -55,7 +89,7 @@ async def test_a_blocked_job_says_for_what_it_waits(console: Browser, broker: Br
     parent = await seed_running(broker, MAIL)
     child = await ingest.submit(after=[parent.id])
     page = await console.get(f"/jobs/{child['id']}")
-    assert "It is blocked: it waits for one other job." in page.main
+    assert f"It is blocked: it waits for {parent.id} , which is running." in page.main
     assert [link["href"] for link in page.all("#live_around a")] == [f"/jobs/{parent.id}"]
     assert [link["href"] for link in (await console.get(f"/jobs/{parent.id}")).all("#live_around a")] == [
         f"/jobs/{child['id']}"
@@ -86,10 +120,39 @@ async def test_a_job_is_submitted_with_jobs_to_wait_for(console: Browser, broker
     assert "It is blocked" in page.main
 
 
+async def test_the_key_of_a_job_is_shown_and_kept(console: Browser, ingest: Ingest) -> None:
+    """The page of a job shows its key, and the form and the calls that submit it once more have it."""
+    made = await ingest.submit(key="<acme> & co")
+    page = await console.get(f"/jobs/{made['id']}")
+    assert "<acme> & co" in page.the("#live_facts").get_text()
+    page = await console.get(f"/jobs/{made['id']}/copy")
+    assert '"key": "<acme> & co"' in page.the("#as-curl").get_text()
+    assert "key='<acme> & co'" in page.the("#as-python").get_text()
+    form = await console.get(f"/jobs/{made['id']}/edit")
+    assert form.the("input[name=key]")["value"] == "<acme> & co"
+    draft = {"type": MAIL.type, "payload": "null", "priority": "normal"}
+    page = await console.post("/jobs/new", **draft, key="other")
+    assert "Keyother" in page.the("#live_facts").get_text().replace("\n", "").replace(" ", "")
+
+
 async def test_a_job_that_there_is_not_is_told(console: Browser) -> None:
     """A wrong id is answered with 404, in words."""
     page = await console.get("/jobs/email.send_0000000000000000000000000000", 404)
     assert "There is no such job" in page.text
+
+
+async def test_a_job_is_run_now_and_given_a_priority(console: Browser, broker: Broker) -> None:
+    """A scheduled job offers both; one that is ready only the priority."""
+    [late] = await seed(broker, MAIL, delay_ms=600_000)
+    path = f"/jobs/{late}"
+    page = await console.post(f"{path}/priority", priority="high")
+    assert page.toast == "Its priority is high."
+    assert page.the("dialog#priority option[selected]")["value"] == "high"
+    page = await console.post(f"{path}/run-now")
+    assert page.toast == "It is ready."
+    assert page.all(f"form[action$='{path}/run-now']") == []
+    job = await job_of(broker, MAIL, late)
+    assert (job.state, job.priority) == (JobState.QUEUED, Priority.HIGH)
 
 
 async def test_a_job_is_cancelled_redriven_and_discarded(console: Browser, broker: Broker) -> None:
@@ -126,6 +189,7 @@ async def test_a_job_is_edited_and_submitted_again(console: Browser, broker: Bro
     text = form.the("textarea[name=payload]").text
     assert str(BIG) in text
     assert json.loads(text)["to"] == HOSTILE
+    assert text.isascii(), "what turns the direction of a text is spelled out"
     page = await console.post("/jobs/new", source=source, type="email.send", payload=text, tags="a: b", delay="60")
     assert page.toast == "Submitted."
     new = str(page.response.url).rpartition("/")[2]
@@ -139,6 +203,12 @@ async def test_what_is_wrong_is_told_at_its_field_and_nothing_is_lost(console: B
     registration = TypeRegistration(type=JobType("email.strict"), policy=TypePolicy(), payload_schema=SCHEMA)
     await broker.registry.add_types(DEFAULT_TENANT, [registration])
     good = {"type": "email.strict", "payload": '{"to": "x"}'}
+
+    async def is_known() -> bool:
+        return (await console.post("/jobs/new", **{**good, "payload": "1"})).status == 422
+
+    # It remembers for some seconds which types there are.
+    await wait_until(is_known, "ingest knows the type")
     for field, typed, says in (
         ("payload", '{"to": 1}', "/to"),
         ("payload", '{"to":', "This is no JSON"),
@@ -146,7 +216,7 @@ async def test_what_is_wrong_is_told_at_its_field_and_nothing_is_lost(console: B
         ("payload", '{"to": NaN}', "JSON has no NaN"),
         ("type", "No Type", ""),
         ("type", "", "A job has a type"),
-        ("delay", "soon", "Expected a number"),
+        ("delay", "soon", "Expected a length of time"),
         ("delay", "-1", ""),
         ("max_attempts", "0", ""),
         ("max_attempts", "1.5", "Expected a whole number"),
@@ -167,11 +237,28 @@ async def test_the_stack_of_a_job_that_does_not_run_is_explained(console: Browse
     assert "That is not known" in (await console.get(f"/jobs/{waiting}/stack")).main
 
 
+async def test_secrets_are_dots_by_their_names(console: Browser, broker: Broker, ingest: Ingest) -> None:
+    """Payload and copies have dots under the names of secrets, and the copies say so; a setting shows all."""
+    [job_id] = await seed(broker, MAIL, payload={"to": "ann", "smtp": {"api-key": "hunter2"}, "token": 77})
+    page = await console.get(f"/jobs/{job_id}")
+    assert "hunter2" not in page.html
+    assert '"ann"' in page.main
+    copied = await console.get(f"/jobs/{job_id}/copy")
+    assert "hunter2" not in copied.html
+    assert "Some values are hidden" in copied.main
+    async with running_console(ConsoleSettings(url=str(ingest.http.base_url), console_masked=())) as open_console:
+        assert "hunter2" in (await open_console.get(f"/jobs/{job_id}")).html
+        assert "Some values are hidden" not in (await open_console.get(f"/jobs/{job_id}/copy")).main
+
+
 async def test_a_job_is_copied_as_calls_that_would_submit_it(console: Browser, broker: Broker) -> None:
     """The command and the lines of Python have the payload, quoted so that a shell and Python read it as it is."""
     [job_id] = await seed(broker, MAIL, payload={"it's": HOSTILE, "n": BIG})
     page = await console.get(f"/jobs/{job_id}/copy")
     assert str(BIG) in page.the("#as-curl").text
+    assert page.the("#as-curl").text.isascii()
+    assert json.loads(page.the("#as-json").text)["payload"]["it's"] == HOSTILE
+    assert page.the("#as-json").text.isascii()
     namespace: dict[str, object] = {}
     line = next(line for line in page.the("#as-python").text.splitlines() if "client.submit" in line)
     exec("client = type('C', (), {'submit': staticmethod(lambda *a, **k: (a, k))})\n" + line.strip(), namespace)
@@ -224,3 +311,104 @@ async def test_of_very_many_attempts_the_newest_are_shown(archive: Browser, hist
     assert [row.select_one("b").text for row in page.all(".try")][:1] == [str(MAX_ATTEMPTS + 2)]
     assert len(page.all(".try")) == MAX_ATTEMPTS
     assert "2 earlier ones are not shown" in page.main
+
+
+async def test_a_job_that_waits_for_a_signal_is_sent_one(console: Browser, broker: Broker) -> None:
+    """The page of a durable job shows its steps and for what it waits, and sends a signal; what is no JSON is told."""
+    await broker.registry.add_queues([MAIL])
+    held = await seed_running(broker, MAIL)
+    await broker.steps.save_step(held, "charge <b>", "2", "step", b"\xc0")
+    await broker.steps.await_step(held, "approved", "approved", "+3600000")
+    await commit(broker, held, Waiting("approved", 3_600_000))
+    page = await console.get(f"/jobs/{held.id}")
+    assert "It waits for the signal approved" in page.main
+    kept = [item.text for item in page.all("#live_around .notice")]
+    assert ["charge <b>" in kept[0], "version 2" in kept[0], "waits" in kept[1]] == [True] * 3
+    assert page.the('#signal input[name="name"]')["value"] == "approved"
+    page = await console.post(f"/jobs/{held.id}/signal", name="approved", payload="{")
+    assert "The payload is not JSON" in page.toast
+    page = await console.post(f"/jobs/{held.id}/signal", name="No", payload="")
+    assert "the name of a signal" in page.toast
+    page = await console.post(f"/jobs/{held.id}/signal", name="approved", payload='{"by": "ann"}')
+    assert "The job goes on." in page.toast
+    assert (await job_of(broker, MAIL, held.id)).state is JobState.QUEUED
+
+
+async def test_an_attempt_shows_its_log_lines(remembering: Ingest, broker: Broker, history_url) -> None:
+    """Log lines are folded below their attempt, inert and without secrets, and lead to where all of them are."""
+    job = past_job(state=JobState.DEAD, error=ERROR, reason="attempts", attempts=2, trace_id="4bf92f3577b34da6")
+    at_ms = round(job.created_at.timestamp() * 1000)
+    *before, end = events_of(job, DIED, at_ms=at_ms)
+    lines = [
+        KeptLine(at_ms, "warning", HOSTILE, {HOSTILE: HOSTILE, "password": "hunter2"}),
+        KeptLine(at_ms, HOSTILE, "gave up", {"exception": f"Traceback\n{HOSTILE}"}),
+    ]
+    end = replace(end, jobs=[replace(end.jobs[0], log_lines=KeptLines(1_200, lines))])
+    await store_at(history_url, MAIL, job, [*before, end])
+    pattern = "https://logs.example.com/?q={job_id}&trace={trace_id}&type={type}"
+    settings = ConsoleSettings(url=str(remembering.http.base_url), console_log_url=pattern)
+    async with running_console(settings) as console:
+        page = await console.get(f"/jobs/{job.id}")
+    [folded] = page.all(".try .fold:has(.logs)")
+    assert "open" not in folded.attrs
+    assert folded.select_one("summary").text == "2 log lines, 1,200 earlier ones were not kept"
+    assert "hunter2" not in page.main
+    assert folded.select("script, img") == []
+    assert "window.hacked" in folded.text
+    links = [link["href"] for link in page.all("a") if link.text.startswith("All its logs")]
+    assert links == [f"https://logs.example.com/?q={job.id}&trace=4bf92f3577b34da6&type=email.send"]
+
+
+async def test_an_id_that_is_nearly_that_of_a_job_leads_there(archive: Browser, history_url) -> None:
+    """An id that was cut, or has a few wrong characters, leads to the job; one that is like none leads nowhere."""
+    job, other = past_job(), past_job(7200)
+    await remember(history_url, job, other)
+    flipped = "A" if job.id[-1] != "A" else "B"
+    typed = (job.id[:-9], job.id[:-1] + flipped, job.id.lower(), f"{job.id[:-9]}…"[:-1])
+    for text in typed:
+        page = await archive.get(f"/jobs/{text}", status=404)
+        assert [link["href"] for link in page.all("p .mono")] == [f"/jobs/{job.id}"]
+    for text in (f"other_{job.id.rpartition('_')[2]}", "hello", f"{job.id[:-12]}{'Z' * 12}", "%3Cscript%3E"):
+        page = await archive.get(f"/jobs/{text}", status=404)
+        assert page.all("p .mono") == []
+
+
+async def test_without_a_history_no_id_is_near(console: Browser) -> None:
+    """Nothing can be looked for there, and the page says that there is no such job."""
+    page = await console.get(f"/jobs/{past_job().id}", status=404)
+    assert "There is no such page" in page.text
+
+
+SECRET = "canary-4711"
+SECRETS = {"type": "object", "properties": {"pin": {"x-secret": True, "type": "string"}}}
+
+
+async def test_no_page_has_what_a_handler_declares_as_secret(archive: Browser, broker: Broker, history_url) -> None:
+    """Pages of a job and of its error, its copies and its form have masks, whatever the name of the field."""
+    queue = Queue(DEFAULT_TENANT, JobType("email.secret"))
+    registration = TypeRegistration(
+        type=queue.type, policy=TypePolicy(), payload_schema=SECRETS, result_schema={"x-secret": True}
+    )
+    await broker.registry.add_types(DEFAULT_TENANT, [registration])
+    payload = {"pin": SECRET, "to": "ann"}
+    error = replace(ERROR, fingerprint="v2:secret")
+    past = past_job(queue=queue, state=JobState.DEAD, error=error, reason="attempts", attempts=2, payload=payload)
+    given = past_job(1, queue=queue, payload=payload, result=SECRET)
+    await remember(history_url, past, given, queue=queue)
+    [live] = await seed(broker, queue, payload=payload)
+
+    async def is_known() -> bool:
+        return (await archive.post("/jobs/new", type="email.secret", payload='{"pin": "***"}')).status == 422
+
+    await wait_until(is_known, "ingest knows the new type")
+    paths = [f"/jobs/{one}{page}" for one in (past.id, given.id, live) for page in ("", "/copy", "/edit")]
+    for path in [*paths, "/errors/group?type=email.secret&fingerprint=v2:secret"]:
+        page = await archive.get(path)
+        assert SECRET not in page.text, path
+        assert "***" in page.text, path
+        assert "ann" in page.text, path
+    form = await archive.get(f"/jobs/{live}/edit")
+    assert "Type them in" in form.main
+    text = form.the("textarea[name=payload]").text
+    refused = await archive.post("/jobs/new", source=live, type="email.secret", payload=text)
+    assert "/pin: is secret" in refused.the("#payload-why").text

@@ -189,6 +189,16 @@ def test_other_incidents_are_told_with_their_summary_and_age() -> None:
     assert (first.path, second.path) == ("/system", "/webhooks/wh_1")
 
 
+def test_an_open_breaker_leads_to_its_queue() -> None:
+    """The incident of a breaker is told with the page on which it is closed."""
+    told = "the circuit breaker of type mail.send is open"
+    (need,) = needs(
+        incidents=[OpenIncident(rule="breaker-open", about="mail.send", summary=told, opened_at=NOW, notices=1)]
+    )
+    assert (words(need.says), need.word) == ("The circuit breaker of type mail.send is open.", "Open queue")
+    assert need.path == "/queues/mail.send"
+
+
 def test_texts_of_users_are_shown_and_not_obeyed() -> None:
     """Markup and direction characters of an error are text."""
     (need,) = needs(groups=DeadGroups(items=[group(message=HOSTILE, name=HOSTILE)]))

@@ -1,14 +1,18 @@
 """The overview over a real ingest, read without script."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from console.serving import Browser
+from console.serving import Browser, running_console
 from history_seeds import events_of, store
 from ingest.inspection.test_past_jobs import QUEUE, SUCCESS, past_job
+from ingest.serving import Ingest
 from msgspec.structs import replace
 from streams.seeds import seed, seed_dead, seed_running
 
+from millstream.handlers import HandlerSettings, builtin_app
+from millstream_console.settings import ConsoleSettings
 from millstream_contracts import (
     DEFAULT_TENANT,
     Incident,
@@ -63,6 +67,32 @@ async def test_a_new_installation_shows_the_command_for_its_first_job(console: B
     assert "4 slots" in page.main
     assert "MILLSTREAM_HISTORY_URL" in page.main
     assert not page.all(".kpis")
+
+
+async def test_built_in_handlers_can_run_the_first_job(console: Browser, broker: Broker) -> None:
+    """Where workers have but the built-in handlers, the first job is one of theirs, with a payload that they take."""
+    built_in = [handler.registration() for handler in builtin_app(HandlerSettings())]
+    await broker.registry.add_types(DEFAULT_TENANT, built_in)
+    page = await console.get("/")
+    body = json.loads(page.the("pre#curl").get_text().split("-d '")[1].removesuffix("'"))
+    assert body["type"] == "report.generate"
+    await console.desk.client.submit(body["type"], body["payload"])
+    assert (await console.post("/first-job", type=body["type"])).toast.endswith("is queued.")
+
+
+async def test_types_that_all_need_a_payload_lead_to_the_form(console: Browser, broker: Broker) -> None:
+    """A command that the API would refuse is not shown; the form for a job of a registered type is linked."""
+    await broker.registry.add_types(DEFAULT_TENANT, [STRICT])
+    page = await console.get("/")
+    assert not page.all("pre#curl")
+    assert page.all(f'a[href="/jobs/new?type={STRICT.type}"]')
+
+
+async def test_commands_go_to_the_address_that_people_reach(ingest: Ingest, broker: Broker) -> None:
+    """What is copied from pages has the address that is set for people, which need not be that of the console."""
+    settings = ConsoleSettings(url=str(ingest.http.base_url), console_api_url="https://jobs.example.com/api/")
+    async with running_console(settings) as console:
+        assert "POST https://jobs.example.com/api/v1/jobs " in (await console.get("/")).the("pre#curl").get_text()
 
 
 async def test_the_button_submits_the_first_job(console: Browser, broker: Broker) -> None:

@@ -5,14 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from millstream import ApiError, Client, StatPoint, Stats
 from millstream_console.reading.at_once import AtOnce
-from millstream_console.reading.flow import gaps_of, throughput_chart, told_points
+from millstream_console.reading.flow import MAX_MARKS, gaps_of, marks_of, throughput_chart, told_points
 from millstream_console.reading.kept import is_remembered, kept, remember
 from millstream_console.reading.past import Absence, unless_absent
 from millstream_console.reading.ranges import RANGES
-from millstream_contracts import Problem, StatGap
+from millstream_contracts import Problem, StatGap, StatRelease
 
 NOW = datetime(2026, 11, 26, 14, 0, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -149,3 +150,17 @@ def test_a_chart_says_what_it_shows_in_the_unit_that_suits_it() -> None:
     said = throughput_chart("Flow", stats(5), RANGES["1h"], NOW)
     assert 'aria-label="Flow of the last hour, at its end a second: 2 submitted, 1 succeeded, 0 died"' in said
     assert "1 failed" not in said
+
+
+def test_releases_are_marks_in_steps_of_the_chart() -> None:
+    """A release stands at its moment, one outside of the points nowhere, and of many the newest stand there."""
+    found = stats(10)
+    points = told_points(found, NOW)
+    begin = points[0].at
+    times = (begin - MINUTE, begin + 2.5 * MINUTE, begin + 90 * MINUTE)
+    marked = replace(found, releases=[StatRelease(at=at, release=f"shop {n}") for n, at in enumerate(times)])
+    [mark] = marks_of(marked, points)
+    assert mark.at == 2.5
+    assert mark.title.startswith("Release shop 1 at ")
+    many = replace(found, releases=[StatRelease(at=begin, release=str(n)) for n in range(MAX_MARKS + 5)])
+    assert [mark.title.split()[1] for mark in marks_of(many, points)] == [str(n) for n in range(5, MAX_MARKS + 5)]

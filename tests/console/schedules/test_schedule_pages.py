@@ -100,6 +100,7 @@ WRONG = [
     ({"start": "soon", "end": "2026-03-31"}, "From is no moment"),
     ({"start": "2026-03-28", "end": "2026-03-27"}, "Until is not after"),
     ({"start": "2026-03-28", "end": "2026-03-29", "parallel": "many"}, "At once is a number from 1 to 100"),
+    ({"start": "0001-01-01", "end": "2026-03-29"}, "From is no moment"),
 ]
 
 
@@ -111,6 +112,15 @@ async def test_what_is_wrong_with_a_range_is_said(
     page = await console.get("/schedules/nightly/backfill", 422, **asked)
     assert words in page.main
     assert page.the('input[name="start"]')["value"] == asked["start"]
+
+
+@pytest.mark.parametrize(("asked", "words"), [WRONG[0], WRONG[2]], ids=["moment", "number"])
+async def test_a_form_with_a_wrong_range_says_what_is_wrong(
+    console: Browser, nightly: str, asked: dict[str, str], words: str
+) -> None:
+    """A form that was sent without its preview starts nothing, and its answer names the field."""
+    assert (await console.post("/schedules/nightly/backfill", **asked)).toast.startswith(words)
+    assert await console.desk.client.backfills("nightly") == []
 
 
 async def test_a_backfill_can_be_ended(console: Browser, nightly: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from console.serving import Browser
 from history_seeds import events_of, store
-from ingest.serving import Ingest, remembering_ingest
+from ingest.serving import Ingest, patient, remembering_ingest
 from ingest.webhooks.test_endpoints import CALLS, KEY, URL
 
 from millstream import SecretWebhook
@@ -21,7 +21,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 @pytest.fixture(scope="module")
 async def remembering(redis_url: str, namespace: str, database: str) -> AsyncIterator[Ingest]:
     """Yield an ingest with a history and the key of webhooks."""
-    settings = IngestSettings(redis_url=redis_url, namespace=namespace, port=0, webhook_key=Secret(KEY))
+    settings = patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, webhook_key=Secret(KEY)))
     async with remembering_ingest(settings, database) as running:
         yield running
 
@@ -112,7 +112,7 @@ async def test_a_wrong_field_is_named_and_what_was_typed_stays(
     given = {"types": "*", "events": ["dead"], "description": HOSTILE} | fields
     page = await archive.post("/webhooks/new", **given)
     assert page.status == 422
-    assert said in page.the(f"#{name}-e").get_text()
+    assert said in page.the(f"#{name}-why").get_text()
     assert page.the("input[name=description]")["value"] == HOSTILE
     assert page.the("input[name=url]")["value"] == given["url"]
     assert await archive.desk.client.webhooks() == []

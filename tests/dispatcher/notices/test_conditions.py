@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from millstream_contracts import BulkOperation, JobType, OperationState, QueueStatus, Webhook, WorkerInfo
+from millstream_contracts import BreakerState, BulkOperation, JobType, OperationState, QueueStatus, Webhook, WorkerInfo
 from millstream_dispatcher.notices.conditions import (
     DAYS_AHEAD_LEAST,
     OPERATION_PAUSED,
@@ -52,6 +52,23 @@ def test_queue_is_a_condition_when_its_dead_are_old_or_no_worker_comes(
 ) -> None:
     """Old dead letters are a condition, and jobs that wait without a worker for their type, unless it is paused."""
     found = queue_conditions([queue(**fields)], workers, LIMITS)
+    assert [f"{one.id}: {one.summary}" for one in found] == told
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (None, []),
+        ("closed", []),
+        ("open", ["breaker-open a: the circuit breaker of type a is open, and holds back 3 jobs"]),
+        ("half-open", ["breaker-open a: the circuit breaker of type a is half-open, and holds back 3 jobs"]),
+        ("forced-open", []),
+    ],
+)
+def test_a_breaker_is_a_condition_when_it_has_opened_by_itself(state: str | None, told: list[str]) -> None:
+    """An open breaker and a half-open one are a condition; what an operator has opened, operators know."""
+    breaker = None if state is None else BreakerState(state)
+    found = queue_conditions([queue(**WAITING, breaker=breaker)], [WORKER], LIMITS)
     assert [f"{one.id}: {one.summary}" for one in found] == told
 
 

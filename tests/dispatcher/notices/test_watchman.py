@@ -1,20 +1,25 @@
 """Incidents are opened, told, repeated and resolved, once for all dispatchers."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
+from dispatcher.schedules.conftest import Town
+from intakes import intake_of
+from msgspec import structs
 
-from millstream_contracts import DEFAULT_TENANT, Job, JobId, JobType, Queue, QueueStatus
+from millstream_contracts import DEFAULT_TENANT, BreakerState, Job, JobId, JobType, Queue, QueueStatus
 from millstream_dispatcher.notices import notice_desk, watchman
 from millstream_dispatcher.notices.channels import Channel, EmailChannel, NotifyChannel, WebhookChannel
 from millstream_dispatcher.notices.conditions import (
+    BREAKER_OPEN,
     HISTORY_BEHIND,
     OPERATION_PAUSED,
     PARTITIONS_MISSING,
+    SCHEDULE_LATE,
     WEBHOOK_DISABLED,
     Condition,
     Limits,
@@ -50,7 +55,9 @@ class Bench:
     def __init__(self, broker: Broker, channels: Sequence[Channel], **options: Any) -> None:
         registry = MetricRegistry()
         catalogue, queues = TypeCatalogue(broker.registry, registry), KnownQueues(broker.registry)
-        submitter = SystemSubmitter(broker.store, queues, catalogue, JobTracer(None), clock=broker.clock.now_s)
+        submitter = SystemSubmitter(
+            broker.store, queues, intake_of(broker, catalogue), JobTracer(None), clock=broker.clock.now_s
+        )
         metrics = NoticeMetrics(registry)
         self.board = QueueBoard()
         self.desk = NoticeDesk(broker.registry, submitter, channels, metrics)
@@ -87,6 +94,19 @@ async def test_incident_is_told_once_and_when_it_is_resolved(broker: Broker, at_
     assert await bench.sees() == 0
     subjects = [job.payload["subject"] for job in await sent(broker)]
     assert subjects[1:] == ["[Millstream] Resolved: 1 dead letter of type a"]
+
+
+async def test_a_breaker_that_opens_and_closes_is_told_once_each(broker: Broker, at_once: None) -> None:
+    """One incident lasts while a breaker is open, half-open and open again; people learn of its first and its last."""
+    bench, tripped = Bench(broker, [EMAIL]), structs.replace(dead(), dead=0, oldest_dead_age_s=0.0)
+    for state in (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.OPEN):
+        assert await bench.sees(structs.replace(tripped, breaker=state)) == 1
+    [incident] = await broker.registry.incidents()
+    assert (incident.rule, incident.key) == (BREAKER_OPEN, "a")
+    assert await bench.sees(structs.replace(tripped, breaker=BreakerState.CLOSED)) == 0
+    first, last = [job.payload["subject"] for job in await sent(broker)]
+    assert first == "[Millstream] the circuit breaker of type a is open, and holds back 0 jobs"
+    assert last.startswith("[Millstream] Resolved: the circuit breaker of type a is ")
 
 
 async def test_incident_that_comes_back_is_a_new_one(broker: Broker, at_once: None) -> None:
@@ -234,3 +254,20 @@ async def test_database_that_is_away_leaves_only_the_lag_to_be_seen(broker: Brok
         view = HistoryView(lambda: 400.0, history, EndpointBook(history.webhooks.every))
         found, seen = await view.conditions(LIMITS)
     assert ([one.rule for one in found], seen) == ([HISTORY_BEHIND], {HISTORY_BEHIND})
+
+
+async def test_a_schedule_that_does_not_fire_is_told(broker: Broker, at_once: None) -> None:
+    """An active schedule whose occasion is overdue opens an incident, also while it is leased; none that is in time."""
+    town, now = Town(broker), datetime.now(UTC)
+    await town.put("late", next_at=now - timedelta(minutes=10))
+    await town.put("in-time", next_at=now - timedelta(minutes=1))
+    await town.put("to-come", next_at=now + timedelta(minutes=1))
+    await town.put("paused", next_at=now - timedelta(minutes=10), state="paused")
+    assert len((await broker.schedules.lease_due(broker.schedules.shard_of(DEFAULT_TENANT, "late"), 10)).found) > 0
+    bench = Bench(broker, [EMAIL])
+    assert await bench.sees() == 1
+    [incident] = await broker.registry.incidents()
+    assert (incident.rule, incident.key) == (SCHEDULE_LATE, "late")
+    assert "10 minutes ago" in incident.summary
+    await broker.schedules.remove(DEFAULT_TENANT, "late")
+    assert await bench.sees() == 0

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from dispatcher.operations.scene import Scene
+from intakes import intake_of
 
 from millstream_contracts import Queue
 from millstream_dispatcher.operations.operator import Operator
 from millstream_history import History, open_history
 from millstream_streams import Broker
-from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
+from millstream_submission import KnownQueues, SystemSubmitter
 from millstream_telemetry import JobTracer, MetricRegistry, OperationMetrics
 
 
@@ -35,11 +36,11 @@ def tracer() -> JobTracer:
 @pytest.fixture
 def operator(history: History, broker: Broker, metrics: MetricRegistry, tracer: JobTracer) -> Operator:
     """Return the duty."""
-    catalogue = TypeCatalogue(broker.registry, metrics)
+    intake = intake_of(broker)
     queues = KnownQueues(broker.registry)
-    submitter = SystemSubmitter(broker.store, queues, catalogue, tracer, clock=broker.clock.now_s)
+    submitter = SystemSubmitter(broker.store, queues, intake, tracer, clock=broker.clock.now_s)
     shown = OperationMetrics(metrics)
-    return Operator(history, broker, shown, catalogue=catalogue, submitter=submitter, tracer=tracer)
+    return Operator(history, broker, shown, intake=intake, submitter=submitter, tracer=tracer, deletion_settles_s=0.0)
 
 
 @pytest.fixture

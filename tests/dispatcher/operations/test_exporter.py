@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 from dispatcher.operations.scene import Scene
+from intakes import intake_of
 from streams.seeds import ERROR, commit, job_of, new_job, take_one
 
 from millstream_contracts import (
@@ -80,10 +81,10 @@ class Interrupted(SystemSubmitter):
     """A submitter in whose work a person cancels every operation."""
 
     def __init__(self, scene: Scene, metrics: MetricRegistry) -> None:
-        broker, catalogue = scene.broker, TypeCatalogue(scene.broker.registry, metrics)
+        broker = scene.broker
+        self.intake = intake_of(broker, TypeCatalogue(broker.registry, metrics))
         clock = broker.clock.now_s
-        super().__init__(broker.store, KnownQueues(broker.registry), catalogue, JobTracer(None), clock=clock)
-        self.catalogue = catalogue
+        super().__init__(broker.store, KnownQueues(broker.registry), self.intake, JobTracer(None), clock=clock)
         self.scene = scene
 
     async def store(self, built: Iterable[BuiltJob]) -> list[JobId]:
@@ -101,10 +102,8 @@ async def test_an_export_that_is_cancelled_while_its_job_is_submitted_leaves_no_
     operation = await scene.add("export", q="")
     submitter = Interrupted(scene, metrics)
     shown = OperationMetrics(metrics)
-    catalogue = submitter.catalogue
-    duty = Operator(
-        scene.history, scene.broker, shown, catalogue=catalogue, submitter=submitter, tracer=JobTracer(None)
-    )
+    intake = submitter.intake
+    duty = Operator(scene.history, scene.broker, shown, intake=intake, submitter=submitter, tracer=JobTracer(None))
     await duty.run_once()
     assert (await scene.shown(operation)).state is OperationState.CANCELLED
     _, job = await export_of(scene, operation)

@@ -1,10 +1,12 @@
 """The operator carries out operations a step at a time, and acts on no job twice."""
 
+import msgspec
 import pytest
 from dispatcher.operations.scene import Scene
 from history_databases import execute, query
+from streams.seeds import ERROR, commit, seed_running
 
-from millstream_contracts import Canary, OperationGroup, OperationState
+from millstream_contracts import Canary, Dead, OperationGroup, OperationState
 from millstream_history import Advance, HistoryError
 from millstream_telemetry import MetricRegistry
 
@@ -20,6 +22,25 @@ async def test_a_redrive_runs_every_dead_job_that_its_query_finds(scene: Scene) 
     assert (found.state, found.found, found.done, found.refused) == (OperationState.DONE, 5, 5, 0)
     assert found.finished_at is not None
     assert await scene.states(ids) == ["queued"] * 5
+
+
+@pytest.mark.parametrize("kind", ["redrive", "patch"])
+async def test_fresh_jobs_have_no_step_behind_them(scene: Scene, kind: str) -> None:
+    """Durable handlers of jobs that run again go on behind their steps, and begin anew where the operation is fresh."""
+    broker, queue = scene.broker, scene.queue
+    patch = {"patch": {"again": True}} if kind == "patch" else {}
+    ids = []
+    for _ in range(2):
+        delivery = await seed_running(broker, queue, payload={})
+        await broker.steps.save_step(delivery, "charge", "", "step", msgspec.msgpack.encode(7))
+        await commit(broker, delivery, Dead("attempts", ERROR))
+        ids.append(delivery.id)
+    for job_id, fresh in zip(ids, (False, True), strict=True):
+        operation = await scene.add(kind, ids=[job_id], fresh=fresh, **patch)
+        await scene.run()
+        found = await scene.shown(operation)
+        assert (found.done, found.fresh) == (1, fresh)
+    assert [list(await broker.views.steps(queue, job_id)) for job_id in ids] == [["charge"], []]
 
 
 async def test_a_discard_of_ids_ends_them(scene: Scene, metrics: MetricRegistry) -> None:

@@ -1,13 +1,14 @@
 """An operation of the kind `patch` changes payloads as it redrives, and refuses what no submission may have."""
 
 from dispatcher.operations.scene import Scene
+from intakes import intake_of
 from streams.seeds import job_of
 
 from millstream_contracts import OperationSample, OperationState, PayloadChange, TypePolicy, TypeRegistration
 from millstream_dispatcher.operations.operator import NO_SPAN
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
-from millstream_submission import Redriver, TypeCatalogue
-from millstream_telemetry import JobTracer, MetricRegistry
+from millstream_submission import Redriver
+from millstream_telemetry import JobTracer
 
 SCHEMA = {"type": "object", "properties": {"region": {"enum": ["eu", "us"]}}, "required": ["region"]}
 
@@ -75,7 +76,7 @@ async def test_a_job_that_was_patched_and_died_again_is_left_alone(scene: Scene)
     taken = await scene.history.operations.take("a dispatcher that is killed", lease_s=60.0)
     assert taken is not None
     redriver = Redriver(scene.broker.store, scene.broker.views, JobTracer(None))
-    patcher = PayloadPatcher(scene.broker, TypeCatalogue(scene.broker.registry, MetricRegistry()), redriver)
+    patcher = PayloadPatcher(scene.broker, intake_of(scene.broker), redriver)
     await patcher.act(taken, scene.queue, [job_id], NO_SPAN)
     await scene.die_again(job_id)
     await scene.make_due()

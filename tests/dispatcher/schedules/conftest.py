@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from intakes import intake_of
 
 from millstream_contracts import DEFAULT_TENANT, JobId, Queue, ScheduleRules, Submission, queue_of
 from millstream_dispatcher.schedules.scheduler import Scheduler
 from millstream_dispatcher.schedules.starter import Starter
+from millstream_dispatcher.tenants.tenant_book import TenantBook
 from millstream_runtime import Wake
 from millstream_streams import Broker, IndexLine, ScheduleChange, StoredSchedule
 from millstream_submission import KnownQueues, SystemSubmitter, TypeCatalogue
@@ -28,15 +30,30 @@ class Town:
 
     def scheduler(self, wall=lambda: datetime.now(UTC).timestamp()) -> Scheduler:  # type: ignore[no-untyped-def]
         """Return a dispatcher's duty that decides; `wall` is its own clock."""
-        return Scheduler(self.broker, self.catalogue, self.metrics, interval_s=5.0, starts=Wake(), wall=wall)
+        return Scheduler(
+            self.broker,
+            self.catalogue,
+            self._submitter(),
+            self.metrics,
+            interval_s=5.0,
+            starts=Wake(),
+            tenants=TenantBook(self.broker.tenants),
+            wall=wall,
+        )
 
     def starter(self) -> Starter:
         """Return a dispatcher's duty that stores."""
-        broker, tracer = self.broker, JobTracer(None)
-        submitter = SystemSubmitter(
-            broker.store, KnownQueues(broker.registry), self.catalogue, tracer, clock=broker.clock.now_s
+        return Starter(self.broker, self._submitter(), JobTracer(None), self.metrics, interval_s=5.0, wake=Wake())
+
+    def _submitter(self) -> SystemSubmitter:
+        broker = self.broker
+        return SystemSubmitter(
+            broker.store,
+            KnownQueues(broker.registry),
+            intake_of(broker, self.catalogue),
+            JobTracer(None),
+            clock=broker.clock.now_s,
         )
-        return Starter(broker, submitter, tracer, self.metrics, interval_s=5.0, wake=Wake())
 
     async def put(
         self,
@@ -44,20 +61,23 @@ class Town:
         rules: ScheduleRules = MINUTELY,
         *,
         next_at: datetime | None = None,
+        job: Submission | bytes | None = None,
         **fields: str | bytes,
     ) -> datetime:
         """Store an active schedule that is due; by default of every minute, since the beginning of this one."""
         now = datetime.now(UTC)
         nominal = next_at or now.replace(second=0, microsecond=0)
         at_ms = str(round(nominal.timestamp() * 1000))
-        job = msgspec.msgpack.encode(Submission(type="email.send", payload=msgspec.Raw(b"\xc0")))
+        job = job or Submission(type="email.send", payload=msgspec.Raw(b"\xc0"))
+        job_type = job.type if isinstance(job, Submission) else "email.send"
         change = ScheduleChange(
             name=name,
             turn="",
             tick_ms=0,
-            line=IndexLine("active", "api", "email.send").text(),
+            line=IndexLine("active", "api", job_type).text(),
             fields={
-                "state": "active", "type": "email.send", "rules": msgspec.msgpack.encode(rules), "job": job,
+                "state": "active", "type": job_type, "rules": msgspec.msgpack.encode(rules),
+                "job": job if isinstance(job, bytes) else msgspec.msgpack.encode(job),
                 "next_ms": at_ms, "fires_ms": at_ms, "created_ms": "1", **fields,
             },
         )  # fmt: skip

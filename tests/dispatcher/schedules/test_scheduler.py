@@ -7,8 +7,9 @@ import anyio
 import msgspec
 import pytest
 from dispatcher.schedules.conftest import MINUTE, Town
+from msgspec.structs import replace
 
-from millstream_contracts import DEFAULT_TENANT, JobId, Queue, ScheduleRules, made_at, queue_of
+from millstream_contracts import DEFAULT_TENANT, JobId, Queue, ScheduleRules, TenantState, made_at, queue_of
 from millstream_streams import Broker, StoreFullError
 
 
@@ -233,7 +234,7 @@ async def test_what_a_full_redis_refuses_is_stored_later(town: Town, monkeypatch
     starter = town.starter()
     store = town.broker.store.enqueue
 
-    async def full(*_: object) -> None:
+    async def full(*_: object, **__: object) -> None:
         raise StoreFullError("full")
 
     monkeypatch.setattr(type(town.broker.store), "enqueue", full)
@@ -251,3 +252,16 @@ async def test_what_does_not_go_on_is_left_alone(town: Town, state: str) -> None
     await town.put(state=state)
     assert (await town.scheduler().run_once()).started == 0
     assert (await town.read()).state == state
+
+
+async def test_occasions_of_a_suspended_tenant_wait(town: Town) -> None:
+    """Nothing is decided while the tenant of a schedule is suspended; what is due is decided on when it goes on."""
+    tenants = town.broker.tenants
+    await town.put()
+    read = await tenants.get(DEFAULT_TENANT)
+    assert read is not None
+    suspended = replace(read, state=TenantState.SUSPENDED)
+    assert await tenants.put_tenant(DEFAULT_TENANT, read, suspended)
+    assert (await town.scheduler().run_once()).started == 0
+    assert await tenants.put_tenant(DEFAULT_TENANT, suspended, replace(read, changed_at_ms=1))
+    assert (await town.scheduler().run_once()).started == 1

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from intakes import intake_of
 from streams.seeds import commit, new_job, take
 
 from millstream_contracts import DEFAULT_TENANT, ENDS, Callback, Job, JobId, JobType, Queue, Succeeded, Webhook
@@ -52,10 +53,12 @@ async def herald_of(
     """Yield a herald."""
     metrics, book = MetricRegistry(), book or Book()
     catalogue, queues = TypeCatalogue(broker.registry, metrics), KnownQueues(broker.registry)
-    submitter = SystemSubmitter(broker.store, queues, catalogue, tracer or JobTracer(None), clock=broker.clock.now_s)
+    submitter = SystemSubmitter(
+        broker.store, queues, intake_of(broker, catalogue), tracer or JobTracer(None), clock=broker.clock.now_s
+    )
     watch = DeliveryWatch(broker, book, note or book.note)
     async with aclosing(broker.feed(group=WEBHOOKS_GROUP, consumer=consumer_name())) as feed:
-        yield Herald(feed, broker, book, DeliveryMaker(submitter, keys), watch, WebhookMetrics(metrics))
+        yield Herald(feed, broker, book, DeliveryMaker(submitter, catalogue, keys), watch, WebhookMetrics(metrics))
 
 
 def endpoint(**fields: Any) -> Endpoint:

@@ -126,7 +126,7 @@ async def test_events_stay_in_hand_when_redis_goes_away(broker: Broker, monkeypa
     assert len(await deliveries(broker)) == 1
 
 
-async def _away(*_: object) -> None:
+async def _away(*_: object, **__: object) -> None:
     raise StoreUnavailableError("away")
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from dispatcher.webhooks.heralding import (
     CALLS,
@@ -17,11 +18,13 @@ from dispatcher.webhooks.heralding import (
     run_all,
     seed_with_callback,
 )
+from msgspec import Raw
 from msgspec.structs import replace
 from streams.seeds import commit, new_job, seed, take_one
 
 from millstream_contracts import (
     DEFAULT_TENANT,
+    MASK,
     Callback,
     Cancelled,
     Dead,
@@ -34,6 +37,8 @@ from millstream_contracts import (
     RetryAt,
     Succeeded,
     Tenant,
+    TypePolicy,
+    TypeRegistration,
 )
 from millstream_dispatcher.webhooks import event_queues
 from millstream_dispatcher.webhooks.delivery_watch import FAILING_FOR, judged
@@ -63,6 +68,22 @@ async def test_endpoint_gets_the_events_of_the_types_that_it_names(broker: Broke
     assert (call.url, call.endpoint, call.body["data"]["type"]) == (URL, "whep_1", "email.send")
     assert "payload" not in call.body["data"]
     assert signing_secrets(call, KEYS, 0) == KEYS.secrets("whep_1", ["s"])
+
+
+async def test_body_of_a_call_has_no_secret(broker: Broker) -> None:
+    """An endpoint that gets payloads and results gets masks in the place of what is secret, as does who reads calls."""
+    schema = {"properties": {"pin": {"x-secret": True}}}
+    registration = TypeRegistration(MAIL.type, TypePolicy(), payload_schema=schema, result_schema=schema)
+    await broker.registry.add_types(DEFAULT_TENANT, [registration])
+    await broker.registry.add_queues([MAIL])
+    await seed(broker, MAIL, payload={"pin": "canary", "to": "ann"})
+    delivery = await take_one(broker, MAIL)
+    await commit(broker, delivery, Succeeded(Raw(msgspec.msgpack.encode({"pin": "canary"}))))
+    async with herald_of(broker, Book([endpoint(payloads=True)])) as duty:
+        assert await passes(duty) == 1
+    (job,) = await deliveries(broker)
+    data = call_of(job).body["data"]
+    assert (data["payload"], data["result"]) == ({"pin": MASK, "to": "ann"}, {"pin": MASK})
 
 
 async def test_endpoint_and_callback_each_have_their_own_event(broker: Broker) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, Job, JobState
 from millstream_history import History, HistoryUnavailableError, JobQuery, SearchedJobs
+from millstream_history.search.paging.page_finder import next_window
 
 LONG_S = 30.0
 """A budget that no search of these tests uses up, also on a busy machine."""
@@ -165,6 +166,15 @@ def moved(job_id: str) -> str:
     """Return an id of the same form that was made a month later."""
     head, digits = job_id.rsplit("_", 1)
     return f"{head}_{digits[:3]}{'2' + digits[4:]}"
+
+
+@pytest.mark.parametrize(
+    ("days", "found", "wanted", "expected"),
+    [(1, 0, 51, 2), (1, 10, 41, 2), (4, 40, 2, 1), (4, 40, 25, 3), (4, 1, 50, 8), (8, 0, 51, 64), (8, 80, 1, 1)],
+)
+def test_an_index_is_asked_for_no_more_days_than_fill_the_page(days, found, wanted, expected):
+    """The days that are looked up next hold what is wanted at the rate of the last ones, and are at most doubled."""
+    assert next_window(days, found=found, wanted=wanted) == expected
 
 
 async def test_a_search_by_worker_begins_where_the_worker_ended(crowded, history):

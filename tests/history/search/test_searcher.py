@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 from history.search.crowd import NOW, OTHER_TENANT, TYPES
+from history_databases import execute
 from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, Job, JobCount
@@ -137,6 +138,30 @@ async def test_groups_tell_how_many_may_die_next(crowded, history):
         newest = sorted(failed[one.type, one.fingerprint], key=lambda job: job.created_at, reverse=True)[:300]
         assert one.live == sum(not job.state.is_settled for job in newest), (one.type, one.fingerprint)
     assert sum(one.live or 0 for one in found.groups) > 3
+
+
+async def test_groups_tell_the_releases_that_their_jobs_died_with(crowded, history):
+    """A group has the release of the worker of its oldest and of its newest job, or of the nearest that is known."""
+    releases = {f"web-{number}": f"1.{number}" for number in range(20)}
+    rows = ", ".join(
+        f"('{DEFAULT_TENANT}', '{worker}', now(), now(), '{release}')" for worker, release in releases.items()
+    )
+    await execute(crowded.url, f"INSERT INTO worker_spans (tenant, worker, first_at, last_at, release) VALUES {rows}")
+    dead = [job for job in crowded.jobs if job.state == "dead"]
+    found = await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW, with_releases=True)
+    told = 0
+    for one in found.groups:
+        members = [job for job in dead if (job.type, job.error.fingerprint) == (one.type, one.fingerprint)]
+        members.sort(key=lambda job: job.created_at)
+        for release, jobs in ((one.first_release, members), (one.last_release, members[::-1])):
+            near = [job for job in jobs[:20] if abs(job.created_at - jobs[0].created_at) < timedelta(days=1)]
+            known = [job for job in near if job.worker in releases]
+            same_time = {releases[job.worker] for job in known if job.created_at == known[0].created_at}
+            assert release in (same_time or {None}), (one.type, one.fingerprint)
+            told += release is not None
+    assert told > len(found.groups)
+    unasked = await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
+    assert {one.first_release for one in unasked.groups} == {None}
 
 
 async def test_a_tenant_sees_its_own_jobs(history):

@@ -21,7 +21,7 @@ ASSETS = Path(docs_page.__file__).with_name("assets")
 @pytest.fixture
 def client() -> Iterator[TestClient[Litestar]]:
     """Return a client of an application that has the pages and nothing else."""
-    services = SimpleNamespace(refusals=RefusalLog())
+    services = SimpleNamespace(refusals=RefusalLog(), door=SimpleNamespace(limits_of=lambda *_: None))
     app = Litestar(
         [*routed(services, [docs_page.api_page, docs_page.problem_page]), docs_page.asset_router()], openapi_config=None
     )

@@ -14,8 +14,15 @@ from streams.seeds import seed_dead
 from millstream import App
 from millstream.handlers import HandlerSettings, builtin_app
 from millstream_cli.demo import jobs as demo
-from millstream_contracts import DEFAULT_TENANT, PUBLISHED_NAME_PATTERN, RunningJob, Submission, WorkerInfo
-from millstream_ingest.api.app import create_app
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    PUBLISHED_NAME_PATTERN,
+    RATE_PATTERN,
+    RunningJob,
+    Submission,
+    WorkerInfo,
+)
+from millstream_ingest.api.app import API_ROUTES, create_app
 from millstream_ingest.api.descriptions import MODELS
 from millstream_ingest.api.operation import SCHEDULE_NAME
 from millstream_ingest.api.route import OPERATION_KEY, require_scopes
@@ -147,8 +154,23 @@ async def test_examples_of_requests_work_on_the_system_as_it_comes(ingest, broke
     bodies = {path: operation["requestBody"]["content"] for (path, _), operation in operations(document).items()
               if "requestBody" in operation}  # fmt: skip
     assert len(bodies["/v1/jobs"][JSON]["examples"]) > 2
-    # Endpoints and operations need a history, and a schedule a name: tests of their own have their examples.
-    own = ("/webhooks", "/schedules", "/v1/operations")
+    # Endpoints and operations need a history, schedules and templates a name, signals a job, reruns a workflow, members
+    # a batch, limits a queue, priorities a job, rotations, limits and sessions a key, tenants a name: tests of their
+    # own have their examples.
+    own = (
+        "/webhooks",
+        "/schedules",
+        "/templates",
+        "/v1/operations",
+        "/signals",
+        "/rerun",
+        "{key_id}",
+        "/sessions",
+        "/tenants",
+        "{batch_id}",
+        "/limits",
+        "/priority",
+    )
     without = [path for path in bodies if not any(part in path for part in own)]
     for path, content in ((path, bodies[path]) for path in without):
         for media_type, media in content.items():
@@ -201,7 +223,8 @@ def test_submission_has_the_fields_that_are_decoded():
     """The described shape is that of the type that reads requests."""
     _, components = schemas_of([Submission])
     names = [field.name for field in msgspec.structs.fields(Submission)]
-    assert list(components["Submission"]["properties"]) == names
+    # A template fills a submission up before it is decoded.
+    assert list(components["Submission"]["properties"]) == [*names, "template"]
     assert components["Submission"]["required"] == ["type"]
     assert components["Submission"]["additionalProperties"] is False
 
@@ -255,7 +278,19 @@ async def test_schemas_are_those_that_generators_read_alike(document):
 async def test_patterns_are_read_by_every_engine(document):
     """No pattern looks ahead: RE2 and the engine of Rust, which many clients check with, cannot."""
     patterns = {schema["pattern"] for _, schema in schemas_in(document) if "pattern" in schema}
-    assert patterns == {PUBLISHED_NAME_PATTERN, "^[a-z0-9.*?-]{1,64}$", SCHEDULE_NAME["pattern"]}
+    # RFC 7636 has the same form for what a client keeps to itself.
+    nonce_secret = "^[A-Za-z0-9_-]{43,128}$"
+    node_name = "^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$"
+    narrowing = {r"^[0-9A-Fa-f.:]+(/\d{1,3})?$", "^[a-z0-9*][a-z0-9.*-]{0,63}$"}
+    known = narrowing | {
+        PUBLISHED_NAME_PATTERN,
+        "^[a-z0-9.*?-]{1,64}$",
+        SCHEDULE_NAME["pattern"],
+        node_name,
+        RATE_PATTERN,
+        nonce_secret,
+    }
+    assert patterns == known
     assert not any("(?" in pattern for pattern in patterns)
     schema = {"pattern": PUBLISHED_NAME_PATTERN}
     checks = jsonschema_rs.validator_for(schema, pattern_options=jsonschema_rs.RegexOptions())
@@ -276,8 +311,14 @@ async def test_what_is_always_sent_is_required(document):
 
 
 async def test_each_operation_names_the_scope_that_its_route_declares(ingest, document):
-    """A public operation takes no credentials; every other names its scope, and for now runs without any too."""
+    """A public operation takes no credentials; every other names its scope, and for now runs without any too.
+
+    One that is open for what is one's own names the scope beside by which that is one's own, and says so.
+    """
     scopes = require_scopes(create_app(ingest.services).routes)
+    own = {(route.path, method) for route in API_ROUTES if route.own for method in route.methods}
     for place, operation in operations(document).items():
-        scope = scopes[place]
-        assert operation["security"] == ([] if scope == "public" else [{}, {"bearer": [scope]}]), place
+        named = [scopes[place], *(["jobs:submit"] if place in own else [])]
+        expected = [] if scopes[place] == "public" else [{}, *({"bearer": [scope]} for scope in named)]
+        assert operation["security"] == expected, place
+        assert ("has submitted" in operation.get("description", "")) >= (place in own), place

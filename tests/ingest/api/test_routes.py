@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from ingest.serving import Ingest
 
-from millstream_contracts import DEFAULT_TENANT
+from millstream_contracts import DEFAULT_TENANT, Scope
+from millstream_ingest.access.gate import OpenGate
 from millstream_ingest.api.app import API_ROUTES, create_app
 from millstream_ingest.api.fast_path import fast_path
-from millstream_ingest.api.principal import Scope, principal_of
 from millstream_ingest.api.route import Route, UndeclaredScopeError, require_scopes
 from millstream_ingest.http.response import Response
 
@@ -18,6 +18,9 @@ SCOPES = {
     ("/v1/jobs", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/dependencies", "GET"): "jobs:read",
+    ("/v1/jobs/{job_id}/explain", "GET"): "jobs:read",
+    ("/v1/jobs/{job_id}/steps", "GET"): Scope.JOBS_READ,
+    ("/v1/jobs/{job_id}/signals/{signal}", "POST"): Scope.JOBS_MANAGE,
     ("/v1/jobs/{job_id}/stack", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/timeline", "GET"): "jobs:read",
     ("/v1/jobs/search/hints", "GET"): "jobs:read",
@@ -25,11 +28,22 @@ SCOPES = {
     ("/v1/dead/groups", "GET"): "jobs:read",
     ("/v1/jobs/{job_id}/cancel", "POST"): "jobs:manage",
     ("/v1/jobs/{job_id}/retry", "POST"): "jobs:manage",
+    ("/v1/queues/{job_type}/breaker/open", "POST"): "queues:manage",
+    ("/v1/queues/{job_type}/breaker/close", "POST"): "queues:manage",
+    ("/v1/queues/{job_type}/hold", "DELETE"): "queues:manage",
+    ("/v1/jobs/{job_id}/run-now", "POST"): "jobs:manage",
+    ("/v1/jobs/{job_id}/priority", "POST"): "jobs:manage",
     ("/v1/dead", "GET"): "jobs:read",
     ("/v1/dead/redrive", "POST"): "jobs:manage",
     ("/v1/dead/discard", "POST"): "jobs:manage",
     ("/v1/queues", "GET"): "jobs:read",
     ("/v1/queues/{job_type}", "GET"): "jobs:read",
+    ("/v1/queues/{job_type}/settings", "GET"): "jobs:read",
+    ("/v1/queues/{job_type}/keys", "GET"): "jobs:read",
+    ("/v1/queues/{job_type}/limits", "PUT"): "queues:manage",
+    ("/v1/queues/{job_type}/limits", "DELETE"): "queues:manage",
+    ("/v1/queues/{job_type}/pause", "POST"): "queues:manage",
+    ("/v1/queues/{job_type}/resume", "POST"): "queues:manage",
     ("/v1/demand", "GET"): "jobs:read",
     ("/v1/events", "GET"): "jobs:read",
     ("/v1/operations", "POST"): "jobs:manage",
@@ -39,10 +53,15 @@ SCOPES = {
     ("/v1/operations/{operation_id}/resume", "POST"): "jobs:manage",
     ("/v1/operations/{operation_id}/cancel", "POST"): "jobs:manage",
     ("/v1/schedules", "GET"): "jobs:read",
+    ("/v1/templates", "GET"): "jobs:read",
+    ("/v1/templates/{template}", "PUT"): "templates:manage",
+    ("/v1/templates/{template}", "GET"): "jobs:read",
+    ("/v1/templates/{template}", "DELETE"): "templates:manage",
     ("/v1/schedules/{schedule}", "PUT"): "schedules:manage",
     ("/v1/schedules/{schedule}", "GET"): "jobs:read",
     ("/v1/schedules/{schedule}", "DELETE"): "schedules:manage",
     ("/v1/schedules/{schedule}/pause", "POST"): "schedules:manage",
+    ("/v1/schedules/{schedule}/preview", "POST"): "schedules:manage",
     ("/v1/schedules/{schedule}/resume", "POST"): "schedules:manage",
     ("/v1/schedules/{schedule}/run", "POST"): "schedules:manage",
     ("/v1/schedules/{schedule}/backfill", "POST"): "schedules:manage",
@@ -50,16 +69,50 @@ SCOPES = {
     ("/v1/schedules/{schedule}/backfills", "GET"): "jobs:read",
     ("/v1/schedules/{schedule}/backfills/{backfill_id}", "GET"): "jobs:read",
     ("/v1/schedules/{schedule}/backfills/{backfill_id}/cancel", "POST"): "schedules:manage",
+    ("/v1/batches", "GET"): "jobs:read",
+    ("/v1/batches", "POST"): "jobs:submit",
+    ("/v1/batches/{batch_id}", "GET"): "jobs:read",
+    ("/v1/batches/{batch_id}/jobs", "GET"): "jobs:read",
+    ("/v1/batches/{batch_id}/jobs", "POST"): "jobs:submit",
+    ("/v1/batches/{batch_id}/close", "POST"): "jobs:submit",
+    ("/v1/batches/{batch_id}/cancel", "POST"): "jobs:manage",
+    ("/v1/workflows", "GET"): "jobs:read",
+    ("/v1/workflows", "POST"): "workflows:manage",
+    ("/v1/workflows/{workflow_id}", "GET"): "jobs:read",
+    ("/v1/workflows/{workflow_id}/cancel", "POST"): "workflows:manage",
+    ("/v1/workflows/{workflow_id}/rerun", "POST"): "workflows:manage",
     ("/v1/stats", "GET"): "jobs:read",
     ("/v1/stats/types", "GET"): "jobs:read",
     ("/v1/types", "GET"): "jobs:read",
     ("/v1/types/{job_type}", "GET"): "jobs:read",
     ("/v1/workers", "GET"): "jobs:read",
+    ("/v1/workers/{worker}/drain", "POST"): "queues:manage",
     ("/v1/incidents", "GET"): "queues:manage",
     ("/v1/system", "GET"): "queues:manage",
-    ("/v1/webhooks", "GET"): "webhooks:manage",
+    ("/v1/keys", "GET"): "keys:manage",
+    ("/v1/keys", "POST"): "keys:manage",
+    ("/v1/keys/{key_id}", "GET"): "keys:manage",
+    ("/v1/keys/{key_id}", "DELETE"): "keys:manage",
+    ("/v1/keys/{key_id}", "PATCH"): "keys:manage",
+    ("/v1/keys/{key_id}/rotate", "POST"): "keys:manage",
+    ("/v1/audit", "GET"): "audit:read",
+    ("/v1/audit/chain", "GET"): "audit:read",
+    ("/v1/me", "GET"): "authenticated",
+    ("/v1/tenants", "GET"): "tenants:manage",
+    ("/v1/tenants", "POST"): "tenants:manage",
+    ("/v1/tenants/{tenant}", "GET"): "tenants:manage",
+    ("/v1/tenants/{tenant}", "PATCH"): "tenants:manage",
+    ("/v1/tenants/{tenant}", "DELETE"): "tenants:manage",
+    ("/v1/tenants/{tenant}/suspend", "POST"): "tenants:manage",
+    ("/v1/tenants/{tenant}/resume", "POST"): "tenants:manage",
+    ("/v1/sessions", "GET"): "keys:manage",
+    ("/v1/sessions", "POST"): "authenticated",
+    ("/v1/sessions/current", "DELETE"): "authenticated",
+    ("/v1/sessions/{session_id}", "GET"): "keys:manage",
+    ("/v1/sessions/{session_id}", "DELETE"): "keys:manage",
+    ("/v1/webhooks", "GET"): "jobs:read",
     ("/v1/webhooks", "POST"): "webhooks:manage",
-    ("/v1/webhooks/{webhook_id}", "GET"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}", "GET"): "jobs:read",
     ("/v1/webhooks/{webhook_id}", "PATCH"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}", "DELETE"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/rotate", "POST"): "webhooks:manage",
@@ -67,7 +120,7 @@ SCOPES = {
     ("/v1/webhooks/{webhook_id}/disable", "POST"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/secret", "GET"): "webhooks:manage",
     ("/v1/webhooks/{webhook_id}/test", "POST"): "webhooks:manage",
-    ("/v1/webhooks/{webhook_id}/deliveries", "GET"): "webhooks:manage",
+    ("/v1/webhooks/{webhook_id}/deliveries", "GET"): "jobs:read",
     ("/v1/webhooks/{webhook_id}/deliveries/{job_id}/redeliver", "POST"): "webhooks:manage",
     ("/openapi.json", "GET"): "public",
     ("/", "GET"): "public",
@@ -106,10 +159,13 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
         "/v1/operations",
         "/v1/operations/{operation_id}",
         "/v1/webhooks/{webhook_id}/deliveries",
+        "/v1/audit",
+        "/v1/audit/chain",
     )
     # The job waits; and there is neither a history nor a key.
     refused = {
-        **{path: 404 for path, _ in SCOPES if "{schedule}" in path},
+        **{path: 404 for path, _ in SCOPES if "{schedule}" in path or "{template}" in path or "{workflow_id}" in path},
+        **{path: 404 for path, _ in SCOPES if "{batch_id}" in path or "{key_id}" in path or "{session_id}" in path},
         "/v1/jobs/{job_id}/stack": 409,
         "/v1/webhooks/{webhook_id}/secret": 422,
         **dict.fromkeys(without_history, 422),
@@ -122,7 +178,13 @@ async def test_head_is_answered_wherever_get_is(ingest: Ingest):
         "webhook_id": "callbacks",
         "operation_id": "op_1",
         "schedule": "nightly",
+        "template": "nightly-report",
+        "key_id": "7Kq2vXbA",
+        "tenant": "default",
+        "session_id": "3nW8xQbT",
         "backfill_id": "bf_1",
+        "workflow_id": "WF_000001KBCSZ4000ABCDEFGHJKMNP",
+        "batch_id": "BA_000001KBCSZ4000ABCDEFGHJKMNP",
     }
     apart = {"/v1/types/{job_type}", "/v1/events"}
     for route in (path for path, method in SCOPES if method == "GET" and path not in apart):
@@ -155,9 +217,10 @@ async def test_route_without_a_scope_keeps_ingest_from_starting(ingest: Ingest, 
         create_app(ingest.services)
 
 
-def test_principal_may_do_everything_until_there_are_credentials():
-    """Until there are credentials, the principal is the tenant `default` with every scope, whatever the headers say."""
-    principal = principal_of({b"authorization": b"Bearer x", b"x-tenant": b"other"})
+def test_every_request_may_do_everything_where_no_credentials_are_asked_for():
+    """With authentication off, each principal is the tenant `default` with every scope, whatever the headers say."""
+    principal = OpenGate().known({b"authorization": b"Bearer x", b"x-tenant": b"other"}, {})
+    assert principal is not None
     assert principal.tenant == DEFAULT_TENANT
     assert all(principal.may(scope) for scope in Scope)
 

@@ -4,11 +4,11 @@ import msgspec
 import pytest
 from ingest.serving import problem, spans
 from opentelemetry.trace import SpanKind, StatusCode
-from streams.seeds import ERROR, commit, take_one
+from streams.seeds import ERROR, FAR_MS, commit, take_one
 
-from millstream_contracts import Dead, JobSpec
+from millstream_contracts import Dead, JobSpec, RetryAt
 from millstream_streams import ActionCode
-from millstream_telemetry import TraceContext, names
+from millstream_telemetry import TraceContext, delivery_of, names
 from millstream_telemetry.tracing.delivery_spans import delivery_span
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -37,6 +37,21 @@ async def test_job_continues_the_trace_of_its_request(traced, broker, queue, exp
     assert job["trace_id"] == TRACE_ID
 
 
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/batch"])
+async def test_a_job_that_waits_for_others_links_to_their_attempts(traced, broker, queue, exporter, path):
+    """The span `send` links to the last attempt of a parent that has ended, and to the next of one that has not."""
+    jobs = [await traced.submit() for _ in range(3)]
+    await commit(broker, await take_one(broker, queue))
+    await commit(broker, await take_one(broker, queue), RetryAt(FAR_MS, ERROR))
+    exporter.clear()
+    child = {"type": "email.send", "after": [job["id"] for job in jobs]}
+    await traced.http.post(path, json={"jobs": [child]} if path.endswith("batch") else child)
+    [send] = [span for span in exporter.get_finished_spans() if span.name == "send email.send"]
+    linked = {f"{link.context.span_id:016x}" for link in send.links}
+    attempts = zip(jobs, (1, 2, 1), strict=True)
+    assert linked >= {delivery_of(job["id"], job["trace_id"], at).traceparent[36:52] for job, at in attempts}
+
+
 async def test_items_of_a_batch_have_traces_of_their_own(traced, exporter):
     """Each item of a batch has a trace of its own with a link to the request."""
     await traced.http.post("/v1/jobs/batch", json={"jobs": [{"type": "email.send"}] * 2})
@@ -45,6 +60,18 @@ async def test_items_of_a_batch_have_traces_of_their_own(traced, exporter):
     assert server.attributes["messaging.batch.message_count"] == 2
     assert len({span.context.trace_id for span in (*sends, server)}) == 3
     assert all(span.links[0].context.span_id == server.context.span_id for span in sends)
+
+
+async def test_a_batch_continues_the_trace_of_its_request(traced, exporter):
+    """A batch has a span below its request, whose trace it shows; its members have traces of their own."""
+    body = {"name": "import", "jobs": [{"type": "email.send"}] * 2}
+    made = (await traced.http.post("/v1/batches", json=body, headers={"traceparent": TRACEPARENT})).json()
+    found = spans(exporter)
+    server, send = found["POST /v1/batches"], found["send batch import"]
+    assert server.attributes["messaging.batch.message_count"] == 2
+    assert send.parent.span_id == server.context.span_id
+    assert (send.attributes[names.BATCH_ID], made["trace_id"]) == (made["id"], TRACE_ID)
+    assert found["send email.send"].links[0].context.span_id == server.context.span_id
 
 
 async def test_span_is_named_after_the_route_and_not_the_path(traced, exporter):

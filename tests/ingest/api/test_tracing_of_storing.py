@@ -34,9 +34,9 @@ async def test_send_lasts_as_long_as_the_storing(traced, post, exporter, monkeyp
     store, called = traced.services.broker.store, []
     enqueue = store.enqueue
 
-    async def timed(*args):
+    async def timed(*args, **options):
         called.append(time.time_ns())
-        answers = await enqueue(*args)
+        answers = await enqueue(*args, **options)
         called.append(time.time_ns())
         return answers
 
@@ -49,7 +49,7 @@ async def test_send_lasts_as_long_as_the_storing(traced, post, exporter, monkeyp
 async def test_refused_submission_leaves_the_request_alone_in_its_trace(traced, post, exporter, monkeypatch):
     """A submission that is refused with 503 has the span of its request and no `send`."""
 
-    async def refuse(*_):
+    async def refuse(*_, **__):
         raise StoreUnavailableError("away")
 
     monkeypatch.setattr(traced.services.broker.store, "enqueue", refuse)
@@ -70,9 +70,9 @@ async def test_job_that_was_stored_by_a_call_without_an_answer_has_its_span(trac
     store = traced.services.broker.store
     enqueue = store.enqueue
 
-    async def twice(*args):
-        await enqueue(*args)
-        return await enqueue(*args)
+    async def twice(*args, **options):
+        await enqueue(*args, **options)
+        return await enqueue(*args, **options)
 
     monkeypatch.setattr(store, "enqueue", twice)
     assert (await post()).is_success

@@ -1,6 +1,6 @@
 """Clients follow events over HTTP: what they chose, at least once, and again from where they were."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -43,9 +43,11 @@ class Follower:
 
 
 @asynccontextmanager
-async def following(ingest: Ingest, last_seen: str = "", **query: Any) -> AsyncIterator[Follower]:
-    """Follow events while the block lasts, which begins when the stream is open."""
-    follower, headers = Follower(), {"Last-Event-ID": last_seen} if last_seen else {}
+async def following(
+    ingest: Ingest, last_seen: str = "", headers: Mapping[str, str] | None = None, **query: Any
+) -> AsyncIterator[Follower]:
+    """Follow events while the block lasts, which begins when the stream is open; `headers` carry a credential."""
+    follower, headers = Follower(), {**(headers or {}), **({"Last-Event-ID": last_seen} if last_seen else {})}
     async with (
         ingest.http.stream("GET", "/v1/events", params=query, headers=headers) as response,
         anyio.create_task_group() as tasks,

@@ -25,16 +25,14 @@ CONNECTIONS = 4
 """For calls that take one in turn: that many calls at a time would keep the last client waiting for half a minute, and
 it is refused after WAIT_FOR_TURN_S."""
 FAR_S = 60.0
-"""What an answer of Redis may take: nothing here is refused because this machine is busy."""
+"""The time that an answer of Redis may take: nothing here is refused because this machine is busy."""
 
 
 @pytest.fixture
 async def ingest(link: FaultProxy, settings: IngestSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ingest]:
     """Yield an ingest at the end of it."""
     monkeypatch.setattr("millstream_ingest.assembly.MAX_CONNECTIONS", CONNECTIONS)
-    for module in ("ingest.assembly", "ingest.redis_watch", "submission.group_commit", "submission.type_catalogue"):
-        monkeypatch.setattr(f"millstream_{module}.ANSWER_WITHIN_S", FAR_S)
-    async with running_ingest(replace(settings, redis_url=link.url)) as running:
+    async with running_ingest(replace(settings, redis_url=link.url, redis_timeout_s=FAR_S)) as running:
         yield running
 
 

@@ -104,16 +104,16 @@ async def test_items_of_a_batch_that_are_refused_are_logged(ingest, own_redis):
 async def test_submission_is_accepted_when_the_event_loop_itself_was_late(ingest, monkeypatch):
     """A response of Redis that the late event loop has not read yet is read before the call counts as failed."""
     await ingest.submit()
-    monkeypatch.setattr("millstream_submission.group_commit.ANSWER_WITHIN_S", 0.1)
+    ingest.services.committer.answer_within_s = 0.1
     monkeypatch.setattr("millstream_submission.group_commit.CALL_S", 0.1)
     store, late = ingest.services.broker.store, list[bool]()
     enqueue = store.enqueue
 
-    async def stall(*arguments):
+    async def stall(*arguments, **options):
         if not late:
             late.append(True)
             time.sleep(0.3)  # noqa: ASYNC251 - what else this process does meanwhile
-        return await enqueue(*arguments)
+        return await enqueue(*arguments, **options)
 
     monkeypatch.setattr(store, "enqueue", stall)
     assert (await ingest.http.post("/v1/jobs", json={"type": "email.send"})).status_code == 202

@@ -47,4 +47,9 @@ async def test_content_that_is_bytes_is_sent_as_it_is():
     page = Response(b"<p>", headers={"X-A": "b"}, media_type="text/html")
     headers, body = await sent(encode_response(page, {b"accept": b"application/msgpack"}))
     assert body == b"<p>"
-    assert headers == {b"x-a": b"b", b"content-type": b"text/html", b"content-length": b"3"}
+    assert headers == {
+        b"x-a": b"b",
+        b"content-type": b"text/html",
+        b"content-length": b"3",
+        b"x-content-type-options": b"nosniff",
+    }

@@ -64,7 +64,30 @@ async def test_stack_is_refused_where_there_is_none(ingest, broker, queue, monke
     assert refusal["detail"] == "the job is queued: only one that runs has a stack"
 
 
-@pytest.mark.parametrize("action", ["cancel", "retry"])
+async def test_a_scheduled_job_is_run_before_its_time(ingest, broker, queue):
+    """A job that is run before its time is ready at once, and a repetition leaves it as it is."""
+    job = await ingest.submit(delay_s=60)
+    for _ in range(2):
+        response = await ingest.http.post(f"/v1/jobs/{job['id']}/run-now")
+        assert response.status_code == 202
+        assert (response.json()["state"], response.json().get("run_at")) == ("queued", None)
+
+
+async def test_the_priority_of_a_waiting_job_is_changed(ingest, broker, queue):
+    """A job is shown with its new priority; anything but a priority is refused, with its place."""
+    running = await seed_running(broker, queue)
+    job = await ingest.submit()
+    place = f"/v1/jobs/{job['id']}/priority"
+    response = await ingest.http.post(place, json={"priority": "high"})
+    assert (response.status_code, response.json()["priority"]) == (202, "high")
+    for body in ({"priority": "urgent"}, {}, {"priority": "low", "more": 1}):
+        refusal = problem(await ingest.http.post(place, json=body), 422, "invalid-request")
+        assert refusal["errors"]
+    response = await ingest.http.post(f"/v1/jobs/{running.id}/priority", json={"priority": "low"})
+    assert "it has started" in problem(response, 409, "wrong-state")["detail"]
+
+
+@pytest.mark.parametrize("action", ["cancel", "retry", "run-now"])
 async def test_finished_job_can_neither_be_cancelled_nor_retried(ingest, broker, queue, action):
     """A cancel or retry of a finished job is answered with 409 and its state."""
     delivery = await seed_running(broker, queue)

@@ -78,12 +78,13 @@ async def test_types_choose_queues_and_workers(ingest: Ingest, broker: Broker, q
     assert (everything["queued"], everything["slots"], everything["wanted_workers"]) == found["*"]
 
 
-async def test_jobs_of_other_tenants_are_not_counted(ingest: Ingest, broker: Broker) -> None:
-    """A tenant sees the demand of its own jobs."""
+async def test_jobs_of_all_tenants_are_counted_for_the_operator(ingest: Ingest, broker: Broker) -> None:
+    """Workers serve every tenant, so how many are wanted follows from the jobs of all."""
     theirs = Queue(Tenant("other"), JobType("email.send"))
     await broker.registry.add_queues([theirs])
     await seed(broker, theirs)
-    assert await ingest.get("/v1/demand") == NOTHING
+    found = await ingest.get("/v1/demand")
+    assert (found["queued"], found["wanted_workers"]) == (1, 1)
 
 
 @pytest.mark.parametrize("types", ["", "a,,b", "Email", "a b", "a;b", "x" * 65, ",".join(["a"] * 101)])

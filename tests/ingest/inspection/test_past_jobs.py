@@ -9,7 +9,18 @@ from ingest.serving import Ingest, problem, remembering_ingest, running_ingest
 from msgspec.structs import replace
 from streams.seeds import commit, seed_running, take_one
 
-from millstream_contracts import DEFAULT_TENANT, EventKind, Job, JobError, JobState, JobType, Queue, new_job_id
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    EventKind,
+    Job,
+    JobError,
+    JobState,
+    JobType,
+    KeptLine,
+    KeptLines,
+    Queue,
+    new_job_id,
+)
 from millstream_history import open_history
 from millstream_streams import Broker
 
@@ -119,6 +130,21 @@ async def test_the_timeline_has_every_transition_and_every_attempt(ingest, histo
     assert (first["waited_ms"], first["ran_ms"], first["trace_id"]) == (1000, 1000, job.trace_id)
     assert (second["n"], second["outcome"], second["error"]) == (2, "succeeded", None)
     assert found["complete"] is True
+
+
+async def test_the_timeline_has_the_log_lines_that_are_asked_for(ingest, history_url):
+    """With `logs=1` an attempt has its last lines, and how many are missing before them; without it none."""
+    job = past_job(version=3)
+    submitted, started, ended = events_of(job, [*SUCCESS[:2], (EventKind.SUCCEEDED, "succeeded")], at_ms=NOW_MS)
+    kept = KeptLines(4, [KeptLine(NOW_MS, "info", "sent", {"to": "ann"})])
+    ended = replace(ended, jobs=[replace(ended.jobs[0], log_lines=kept)])
+    await store_at(history_url, QUEUE, job, [submitted, started, ended])
+    [attempt] = (await ingest.get(f"/v1/jobs/{job.id}/timeline", logs="1"))["attempts"]
+    [line] = attempt["logs"]
+    assert (line["level"], line["message"], line["fields"]) == ("info", "sent", {"to": "ann"})
+    assert attempt["logs_left_out"] == 4
+    assert (await ingest.get(f"/v1/jobs/{job.id}/timeline"))["attempts"][0]["logs"] is None
+    problem(await ingest.http.get(f"/v1/jobs/{job.id}/timeline?logs=yes"), 400, "bad-request")
 
 
 async def test_the_timeline_of_a_live_job_ends_with_its_present_state(ingest, broker, queue):

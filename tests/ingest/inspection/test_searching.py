@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 
+import anyio
 import msgspec
 import pytest
 from history_seeds import store_at
@@ -198,6 +199,22 @@ async def test_the_lag_is_that_of_the_events(ingest, broker, queue):
         assert (await HistoryLag(broker).seconds() or 0.0) > 0.0
 
 
+async def test_the_lag_is_asked_for_beside_the_search(broker):
+    """Redis is asked how far the history is behind while the database searches: a page waits for the slower one."""
+    asked = anyio.Event()
+
+    class Told(HistoryLag):
+        async def seconds(self) -> float | None:
+            asked.set()
+            return await super().seconds()
+
+    async def search() -> str:
+        await asked.wait()
+        return "page"
+
+    assert await Told(broker).beside(search()) == ("page", None)
+
+
 @pytest.mark.parametrize(("q", "count"), [("state:dead", 4), ("payload.n:>6", 3), ("payload.n:77", 0)])
 async def test_jobs_are_counted_when_that_is_asked_for(ingest, past, q, count):
     """With `count=1` a page says how many jobs there are on all pages."""
@@ -284,6 +301,8 @@ async def test_dead_jobs_are_grouped(ingest, past):
     since = (NOW - timedelta(seconds=4)).isoformat()
     assert [one["count"] for one in (await ingest.get("/v1/dead/groups", since=since))["items"]] == [1, 1]
     problem(await ingest.http.get("/v1/dead/groups", params={"since": "yesterday"}), 400, "bad-request")
+    assert (await ingest.get("/v1/dead/groups", limit="1"))["items"] == groups[:1]
+    problem(await ingest.http.get("/v1/dead/groups", params={"limit": "201"}), 400, "bad-request")
 
 
 async def test_facets_are_those_of_the_search_that_its_parameters_ask_for(ingest, past):

@@ -10,9 +10,9 @@ from ingest.serving import MSGPACK, Ingest
 from millstream import App
 from millstream.handlers import HandlerSettings, builtin_app
 from millstream_cli.demo import jobs as demo
-from millstream_contracts import DEFAULT_TENANT, TypeRegistration
+from millstream_contracts import DEFAULT_TENANT, TypeRegistration, ms_of
 from millstream_ingest.api.routes import schedule_examples as examples
-from millstream_streams import Broker
+from millstream_streams import Broker, IndexLine, ScheduleChange, backfill_name
 
 NIGHTLY = {"cron": "0 3 * * *", "tz": "Europe/Paris", "job": {"type": "email.send", "payload": {"to": "a@b"}}}
 PATH = "/v1/schedules/nightly"
@@ -58,6 +58,12 @@ async def test_to_put_the_same_again_changes_nothing(ingest: Ingest) -> None:
     assert (second["version"], second["overlap"]) == (2, "skip")
 
 
+async def test_a_default_that_is_spelled_out_changes_nothing(ingest: Ingest) -> None:
+    """Rules are the same whether a default stands there or not, so that an occasion that is due is not lost for it."""
+    first = await put(ingest)
+    assert await put(ingest, missed="latest", late_s=60, catch_up_s=86_400, max_missed=100, overlap="allow") == first
+
+
 async def test_msgpack_is_taken_too(ingest: Ingest) -> None:
     """A schedule may be put as MessagePack, its payload included."""
     body = msgspec.msgpack.encode(NIGHTLY)
@@ -77,6 +83,81 @@ async def test_a_due_occasion_survives_an_edit_of_the_job(ingest: Ingest, broker
     assert (await broker.schedules.read(DEFAULT_TENANT, ["nightly"]))["nightly"].next_ms > 60_000
 
 
+async def let_wait(broker: Broker) -> None:
+    """Have an occasion of the schedule wait for the end of the last job, and count one that was skipped."""
+    held = (await broker.schedules.read(DEFAULT_TENANT, ["nightly"]))["nightly"]
+    fields = {"waiting_ms": "60000", "skipped": "1", "last_ms": "60000"}
+    line = IndexLine(held.state, held.owner, held.type).text()
+    change = ScheduleChange(name="nightly", turn=held.turn, tick_ms=held.fires_ms, line=line, fields=fields)
+    assert await broker.schedules.change(DEFAULT_TENANT, [change]) == [True]
+
+
+async def tick_of(broker: Broker) -> float | None:
+    """Return when dispatchers look at the schedule; None for never."""
+    keys = broker.keys.of_schedules(broker.schedules.shard_of(DEFAULT_TENANT, "nightly"))
+    return await broker.client.zscore(keys.ticks, "nightly")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("fields", [{"description": "anew"}, {"overlap": "skip"}, {"cron": "0 4 * * *"}])
+async def test_an_occasion_that_waits_is_not_put_off_by_an_edit(
+    ingest: Ingest, broker: Broker, fields: dict[str, Any]
+) -> None:
+    """A schedule of which an occasion waits is looked at at once after an edit, and not at its next occasion."""
+    await put(ingest, overlap="queue")
+    await let_wait(broker)
+    assert (await put(ingest, **{"overlap": "queue", **fields}))["waiting"] == "1970-01-01T00:01:00Z"
+    assert await tick_of(broker) == 0
+
+
+async def test_a_pause_skips_the_occasion_that_waits(ingest: Ingest, broker: Broker) -> None:
+    """A paused schedule has no occasion that waits and none that is looked at; what waited counts as skipped."""
+    await put(ingest, overlap="queue")
+    await let_wait(broker)
+    paused = await act(ingest, "pause")
+    assert (paused.get("waiting"), paused["counts"]["skipped"]) == (None, 2)
+    assert datetime.fromisoformat(paused["paused_at"]) <= datetime.now(UTC)
+    assert await tick_of(broker) is None
+
+
+async def test_a_schedule_is_looked_at_when_its_next_occasion_fires(ingest: Ingest, broker: Broker) -> None:
+    """Dispatchers look at a schedule that was put or resumed when its next occasion fires, and not before."""
+    for verb in ("", "pause", "resume"):
+        shown = await act(ingest, verb) if verb else await put(ingest, jitter_s=3600)
+        tick = await tick_of(broker)
+        assert tick == (ms_of(datetime.fromisoformat(shown["next"][0])) if shown["next"] else None)
+
+
+async def test_a_preview_says_what_would_be_put_and_stores_nothing(ingest: Ingest) -> None:
+    """A preview has the state, the version that it would replace and the next occasions, as putting it then shows."""
+    seen = await act(ingest, "preview?n=5", json={**NIGHTLY, "jitter_s": 600})
+    assert (seen["schedule"], seen["version"], seen["state"]) == ("nightly", None, "active")
+    assert (await ingest.http.get(PATH)).status_code == 404
+    made = await put(ingest, jitter_s=600)
+    assert [one["fires_at"] for one in seen["next"]] == made["next"]
+    assert seen["next"][0]["nominal"] < seen["next"][0]["fires_at"]
+    assert (await act(ingest, "preview", json={**NIGHTLY, "cron": "0 4 * * *"}))["version"] == 1
+    assert await ingest.get(PATH) == made
+
+
+async def test_a_preview_of_a_paused_schedule_says_what_it_would_do(ingest: Ingest) -> None:
+    """What stays paused, or is to be paused, is shown as if it was resumed now."""
+    await put(ingest, paused=True)
+    for fields in ({}, {"paused": True}):
+        seen = await act(ingest, "preview?n=3", json={**NIGHTLY, **fields})
+        assert (seen["state"], len(seen["next"])) == ("paused", 3)
+    assert (await act(ingest, "preview", json={**NIGHTLY, "paused": False}))["state"] == "active"
+
+
+async def test_a_preview_keeps_an_occasion_that_is_due(ingest: Ingest, broker: Broker) -> None:
+    """With the same rules the next occasion is the one that the schedule has, also when it is due already."""
+    rules = {"every_s": 60, "cron": None, "tz": "UTC"}
+    await put(ingest, **rules)
+    key = broker.keys.of_schedules(broker.schedules.shard_of(DEFAULT_TENANT, "nightly")).schedule("nightly")
+    await broker.client.hset(key, mapping={"next_ms": "60000", "fires_ms": "60000"})
+    seen = await act(ingest, "preview", json={**NIGHTLY, **rules, "job": {"type": "other"}})
+    assert seen["next"][0]["nominal"] == "1970-01-01T00:01:00Z"
+
+
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
@@ -89,6 +170,8 @@ async def test_a_due_occasion_survives_an_edit_of_the_job(ingest: Ingest, broker
         ({"overlap": "no"}, "/overlap"),
         ({"jitter_s": -1}, "/jitter_s"),
         ({"cron": None, "tz": "UTC", "at": "2020-01-01T00:00:00Z"}, "/at"),
+        ({"cron": None, "tz": "UTC", "at": "9999-12-31T23:59:59Z", "jitter_s": 3600}, "/at"),
+        ({"cron": None, "tz": "UTC", "every_s": 60, "anchor": "0001-01-01T00:00:00+12:00"}, "/anchor"),
         ({"job": {"type": "email.send", "delay_s": 5}}, "/job/delay_s"),
         ({"job": {"type": "email.send", "after": ["email.send_1"]}}, "/job/after"),
         ({"job": {"type": "a b"}}, "/job/type"),
@@ -103,6 +186,7 @@ async def test_what_breaks_a_rule_is_refused_by_its_field(ingest: Ingest, fields
     assert response.status_code == 422, response.text
     assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
     assert (await ingest.http.get(PATH)).status_code == 404
+    assert (await act(ingest, "preview", status=422, json={**NIGHTLY, **fields}))["errors"] == response.json()["errors"]
 
 
 async def test_the_job_is_checked_like_a_submission(ingest: Ingest, registered: TypeRegistration) -> None:
@@ -212,12 +296,27 @@ async def test_a_backfill_is_followed_and_ended(ingest: Ingest) -> None:
     assert (await ingest.http.get(f"{PATH}/backfills/none")).status_code == 404
 
 
+async def test_the_range_of_a_backfill_is_stored_with_its_last_occasion(ingest: Ingest, broker: Broker) -> None:
+    """An occasion that a range includes by less than a millisecond is among those that dispatchers start."""
+    await put(ingest, every_s=3600, cron=None, tz="UTC")
+    last = datetime(2026, 11, 1, 5, tzinfo=UTC)
+    end = (last + timedelta(microseconds=100)).isoformat()
+    made = await act(ingest, "backfill", status=202, json={**WEEK, "to": end})
+    name = backfill_name("nightly", made["id"])
+    stored = (await broker.schedules.read(DEFAULT_TENANT, [name]))[name]
+    assert (made["occasions"], stored.occasions) == (6, 6)
+    assert ms_of(last) < stored.to_ms <= ms_of(last) + 1
+    assert (stored.from_ms, stored.next_ms) == (ms_of(datetime.fromisoformat(WEEK["from"])),) * 2
+
+
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
         ({"from": WEEK["to"]}, "/to"),
         ({"to": "2026-11-01T00:00:01Z"}, "/from"),
         ({"from": "1990-01-01T00:00:00Z"}, "/to"),
+        ({"from": "0001-01-01T00:00:00+12:00"}, "/from"),
+        ({"to": "9999-12-31T23:59:59-12:00"}, "/to"),
         ({"parallel": 0}, "/parallel"),
     ],
 )

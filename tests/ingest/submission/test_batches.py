@@ -153,10 +153,10 @@ async def test_redis_that_fails_in_the_middle_fails_only_some_items(ingest, brok
     store = ingest.services.broker.store
     enqueue = store.enqueue
 
-    async def failing(target, jobs, durability):
+    async def failing(target, jobs, durability, **options):
         if target == queue:
             raise StoreUnavailableError("away")
-        return await enqueue(target, jobs, durability)
+        return await enqueue(target, jobs, durability, **options)
 
     monkeypatch.setattr(store, "enqueue", failing)
     response = await post(ingest, [GOOD, {"type": "sms.send"}])

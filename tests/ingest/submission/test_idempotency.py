@@ -10,9 +10,9 @@ from ingest.serving import JSON, MSGPACK, packed, problem, unpacked
 from streams.seeds import commit, take_one
 
 from millstream_contracts import DEFAULT_TENANT, JobType, TypePolicy, TypeRegistration
-from millstream_ingest.http.negotiation import Encoding
-from millstream_ingest.submission.bodies import decode_submission
 from millstream_ingest.submission.idempotency import parse_key
+from millstream_submission import JSON as JSON_CODEC
+from millstream_submission import decode_submission
 
 BODY = {"type": "email.send", "payload": {"to": "a", "n": 1}, "priority": "high"}
 
@@ -138,7 +138,7 @@ async def test_batch_and_single_submission_do_not_share_keys(ingest):
 def test_key_is_digested_per_tenant():
     """A key is digested with its tenant, and its text is not stored in Redis."""
     keys = [parse_key(tenant, ["k"], "POST /v1/jobs") for tenant in ("a", "b")]
-    decoded = decode_submission(json.dumps(BODY).encode(), Encoding.JSON)
+    decoded = decode_submission(json.dumps(BODY).encode(), JSON_CODEC)
     digests = {key.of(decoded).key for key in keys}
     assert len(digests) == 2
     assert all(len(digest) == 16 for digest in digests)
@@ -147,11 +147,10 @@ def test_key_is_digested_per_tenant():
 # What earlier releases have stored under these names is compared with what this one makes.
 GOLDEN = ["3955591870", "3030541711", "ebc58abeac8244c58e9e5f0038b1c188", "3311450b131852acb3ddc2feeb2c8f2e"]
 SCRIPT = """
-from millstream_ingest.submission.bodies import decode_submission
+from millstream_submission import JSON, decode_submission
 from millstream_ingest.submission.idempotency import parse_key
-from millstream_ingest.http.negotiation import Encoding
 key = parse_key("default", ["order-4711"], "POST /v1/jobs")
-decoded = decode_submission(b'{"type": "email.send", "payload": {"b": 1, "a": [2]}}', Encoding.JSON)
+decoded = decode_submission(b'{"type": "email.send", "payload": {"b": 1, "a": [2]}}', JSON)
 stored, item = key.of(decoded), key.item(1).of(decoded)
 print(stored.partition_seed, item.partition_seed, stored.key.hex(), stored.fingerprint)
 """

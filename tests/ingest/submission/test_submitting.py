@@ -48,12 +48,12 @@ async def test_submission_in_messagepack_is_answered_in_messagepack(ingest):
 
 @pytest.mark.parametrize(("sent", "accepted"), [(JSON, MSGPACK), (MSGPACK, JSON)])
 async def test_accept_decides_over_the_encoding_of_the_answer(ingest, sent, accepted):
-    """`Accept` decides the encoding of the response."""
+    """`Accept` decides the encoding of the response, and caches keep answers apart by it and by the mask of secrets."""
     value = {"type": "email.send", "payload": PAYLOAD}
     content = packed(value) if sent == MSGPACK else b'{"type":"email.send","payload":{"to":"ada@example.org"}}'
     response = await ingest.http.post("/v1/jobs", content=content, headers={"content-type": sent, "accept": accepted})
     assert response.headers["content-type"] == accepted
-    assert response.headers["vary"] == "Accept"
+    assert response.headers["vary"] == "Accept, Millstream-Secrets"
 
 
 async def test_payload_is_stored_as_messagepack_whatever_it_came_in(ingest, broker, queue):

@@ -157,9 +157,23 @@ class Either:
             else:
                 result = attribute(*args, **kwargs)
                 result = await result if inspect.isawaitable(result) else result
-            return Either(result, self.is_sync) if type(result).__name__.endswith("JobHandle") else result
+            return Either(result, self.is_sync) if type(result).__name__.endswith(_WRAPPED) else result
 
         return call
+
+    async def __aenter__(self) -> Any:
+        enter = self.inner.__enter__ if self.is_sync else self.inner.__aenter__
+        entered = await anyio.to_thread.run_sync(enter) if self.is_sync else await enter()
+        return Either(entered, self.is_sync)
+
+    async def __aexit__(self, *error: object) -> None:
+        if self.is_sync:
+            await anyio.to_thread.run_sync(self.inner.__exit__, *error)
+        else:
+            await self.inner.__aexit__(*error)
+
+
+_WRAPPED = ("JobHandle", "WorkflowRun", "BatchHandle", "BatchBlock")
 
 
 Connect = Callable[..., Either]

@@ -133,6 +133,20 @@ async def test_wait_returns_the_job_when_it_is_settled(connect: Connect, api: Sc
     assert (await connect().wait("x_1", 5)).state == "dead"
 
 
+async def test_a_job_is_run_now_and_given_a_priority(connect: Connect, api: ScriptedApi) -> None:
+    """A job is run now and given a priority by a POST; a word that is no priority is refused before."""
+    api.script.extend([Reply(202, job_body("x_1")), Reply(202, job_body("x_1"))])
+    await connect().run_now("x_1")
+    await connect().set_priority("x_1", "high")
+    assert [(one.method, one.path) for one in api.received] == [
+        ("POST", "/v1/jobs/x_1/run-now"),
+        ("POST", "/v1/jobs/x_1/priority"),
+    ]
+    assert msgspec.msgpack.decode(api.received[-1].content) == {"priority": "high"}
+    with pytest.raises(ValueError, match="urgent"):
+        await connect().set_priority("x_1", "urgent")  # type: ignore[arg-type]
+
+
 async def test_retry_posts_to_the_job(connect: Connect, api: ScriptedApi) -> None:
     """A retry is a POST to the job."""
     api.script.append(Reply(202, job_body("x_1")))

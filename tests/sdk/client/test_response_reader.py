@@ -7,7 +7,7 @@ import pytest
 
 from millstream.client.flow import NoResponse, Response
 from millstream.client.response_reader import explain, retry_after_s
-from millstream.errors import ApiError, ConflictError, InvalidError, JobNotFoundError, UnavailableError
+from millstream.errors import AccessError, ApiError, ConflictError, InvalidError, JobNotFoundError, UnavailableError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -61,7 +61,8 @@ ERRORS: dict[int, type[ApiError]] = {
     404: JobNotFoundError,
     **dict.fromkeys((409, 412), ConflictError),
     **dict.fromkeys((429, 502, 503, 504), UnavailableError),
-    **dict.fromkeys((401, 403, 406, 500, 501), ApiError),
+    **dict.fromkeys((401, 403), AccessError),
+    **dict.fromkeys((406, 500, 501), ApiError),
 }
 
 

@@ -7,7 +7,16 @@ import httpx2
 import pytest
 from sdk.client.scripted_api import Connect, Lost, Reply, ScriptedApi, problem
 
-from millstream import ApiError, Client, ConflictError, JobErasedError, JobNotFoundError, SyncClient, UnavailableError
+from millstream import (
+    AccessError,
+    ApiError,
+    Client,
+    ConflictError,
+    JobErasedError,
+    JobNotFoundError,
+    SyncClient,
+    UnavailableError,
+)
 
 FULL = problem(503, "Redis is full", headers={"Retry-After": "0"})
 
@@ -98,7 +107,7 @@ async def test_read_is_repeated_when_the_answer_is_lost(connect: Connect, api: S
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(404, JobNotFoundError), (409, ConflictError), (412, ConflictError), (401, ApiError), (500, ApiError)],
+    [(404, JobNotFoundError), (409, ConflictError), (412, ConflictError), (401, AccessError), (500, ApiError)],
 )
 async def test_call_raises_its_error_when_refused_for_good(
     connect: Connect, api: ScriptedApi, status: int, error: type[ApiError]

@@ -23,6 +23,7 @@ SCHEDULE: dict[str, Any] = {
 BACKFILL: dict[str, Any] = {
     "id": "bf_1", "schedule": "nightly", "state": "running", "from": AT, "to": AT, "parallel": 1, "occasions": 3,
 }  # fmt: skip
+PREVIEW: dict[str, Any] = {"schedule": "nightly", "state": "active", "next": [{"nominal": AT, "fires_at": AT}]}
 PATH = "/v1/schedules/nightly"
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -90,6 +91,17 @@ async def test_a_schedule_is_put_with_its_job(
         "jitter_s": 60.0,
         "job": {"type": "shop.nightly", "payload": {"a": 1}, "priority": "low"},
     }
+
+
+async def test_a_preview_sends_what_would_be_put(connect: Connect, api: ScriptedApi) -> None:
+    """A preview is asked for with the definition that `put_schedule` sends, and returns when it would fire."""
+    api.script += [Reply(200, PREVIEW), Reply(201, SCHEDULE)]
+    arguments: Any = ("nightly", "0 3 * * *", NewJob("shop.nightly", {"a": 1}))
+    found = await connect().preview_schedule(*arguments, tz="Europe/Paris", paused=True)
+    assert (api.received[-1].method, api.received[-1].path) == ("POST", f"{PATH}/preview")
+    assert [one.fires_at.isoformat() for one in found.next] == ["2026-01-02T00:00:00+00:00"]
+    await connect().put_schedule(*arguments, tz="Europe/Paris", paused=True)
+    assert api.received[-2].body == api.received[-1].body
 
 
 async def test_an_option_that_is_none_is_refused(connect: Connect, api: ScriptedApi) -> None:

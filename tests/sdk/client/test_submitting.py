@@ -304,3 +304,15 @@ async def test_submit_many_raises_type_error_when_forms_are_mixed(
     with pytest.raises(TypeError, match=message):
         await call(connect())
     assert not api.received
+
+
+FOUND = {"id": "invoice.send_01", "type": "invoice.send", "state": "queued", "priority": "normal", "version": 1}
+FOUND |= {"created_at": "2026-03-27T03:04:05Z", "attempts": 0, "deliveries": 0, "crashes": 0}
+
+
+async def test_a_handle_says_whether_another_job_was_returned(connect: Connect, api: ScriptedApi) -> None:
+    """The header of the response tells a stored job from one that holds its unique key."""
+    async with connect(api.url) as client:
+        for headers, expected in (({"Unique-Conflict": "true"}, True), ({}, False)):
+            api.script.append(Reply(200, FOUND, headers=headers))
+            assert (await client.submit("invoice.send", {}, unique="7")).unique_conflict is expected

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import millstream
-from millstream import SyncClient, SyncJobHandle
+from millstream import SyncClient, SyncJobHandle, SyncWorkflowRun
 
 WRITER = Path(millstream.__file__).parents[1] / "write_sync_client.py"
 
@@ -23,7 +23,7 @@ def test_the_sync_client_is_the_one_that_is_generated() -> None:
         assert writer.generated(target) == target.read_text(), "run `make generate`"
 
 
-@pytest.mark.parametrize("kind", [SyncClient, SyncJobHandle])
+@pytest.mark.parametrize("kind", [SyncClient, SyncJobHandle, SyncWorkflowRun])
 def test_no_method_of_the_sync_client_returns_an_awaitable(kind: type) -> None:
     """No method of a SyncClient or of its handles is a coroutine function: what it returns is there."""
     methods = dict(inspect.getmembers(kind, inspect.isfunction))

@@ -33,12 +33,12 @@ from millstream.handlers import (
     call_webhook,
 )
 from millstream.handlers.mailer import Mailer
-from millstream.handlers.outgoing.guarded_client import MAX_ANSWER_BYTES, GuardedClient, NoAnswerError
-from millstream.handlers.outgoing.guarded_network import Resolve, resolve
 from millstream.handlers.webhook.caller import WebhookCaller
 from millstream.handlers.webhook.webhook_call import NotAcceptedError
+from millstream.outgoing.guarded_client import MAX_ANSWER_BYTES, GuardedClient, NoAnswerError
+from millstream.outgoing.guarded_network import Resolve, resolve
 from millstream_contracts import JobType, Queue, Tenant, new_job_id
-from millstream_webhooks import GONE_REASON, RETRY_DELAYS_S, Salt, WebhookKeys, parse_networks, sealed
+from millstream_webhooks import GONE_REASON, RETRY_DELAYS_S, AddressError, Salt, WebhookKeys, parse_networks, sealed
 
 KEY = "k" * 32
 QUEUE = Queue(Tenant("t"), JobType("webhook.call"))
@@ -253,6 +253,19 @@ async def test_call_reads_the_beginning_of_a_huge_answer() -> None:
         assert (answer.status, len(answer.body), answer.is_cut) == (200, MAX_ANSWER_BYTES, True)
         await wait_until(closed.is_set, "the connection of the huge answer is closed")
         await client.aclose()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "inside.example.org"])
+async def test_a_refusal_names_the_setting_of_the_client(host: str) -> None:
+    """A client whose networks have a setting of their own names that one, before and after a name is resolved."""
+
+    async def private(_host: str, _port: int) -> list[str]:
+        return ["10.0.0.1"]
+
+    client = GuardedClient(setting="MILLSTREAM_OIDC_NETWORKS", resolve=private)
+    with pytest.raises(AddressError, match="; MILLSTREAM_OIDC_NETWORKS names"):
+        await client.get(f"https://{host}/", {})
+    await client.aclose()
 
 
 async def test_call_decompresses_nothing() -> None:

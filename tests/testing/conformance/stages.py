@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from ingest.serving import running_ingest
+from ingest.serving import patient, running_ingest
 from streams.seeds import commit, recover_all, take_one
 from testing.conformance.trade import app
 from waiting import wait_until
@@ -14,6 +14,7 @@ from millstream import Client, JobRef
 from millstream.testing import Testing
 from millstream_contracts import DEFAULT_TENANT, Job, JobId, JobState, JobType, Succeeded, TypePolicy, TypeRegistration
 from millstream_dispatcher.check_schedule import CheckSchedule
+from millstream_dispatcher.flow_teller import FlowTeller
 from millstream_dispatcher.messenger import Messenger
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker, CommitCode
@@ -93,7 +94,7 @@ class RedisStage:
         self._broker = broker
         self._floor = floor
         schedule, shown = CheckSchedule(broker.registry, 0.0), DispatcherMetrics(MetricRegistry())
-        self._messenger = Messenger(broker.store, schedule, shown, interval_s=0.0)
+        self._messenger = Messenger(broker.dependencies, FlowTeller(broker), schedule, shown, interval_s=0.0)
 
     async def settled(self, job_id: str) -> Job:
         """Wait, and make the job due whenever it is scheduled."""
@@ -161,6 +162,8 @@ class RedisStage:
     async def _shift_queue(self, index: str, field: str, queue: Any, seconds: float) -> None:
         client, keys = self._broker.client, self._broker.keys.of(queue)
         for job_id, at_ms in await client.zrange(index, 0, -1, withscores=True):
+            if job_id.startswith(b"~"):
+                continue  # what has a dispatcher look at the limits of a queue is no job
             earlier_ms = int(at_ms) - round(seconds * 1000)
             await client.zadd(index, {job_id: earlier_ms}, xx=True)
             await client.hset(keys.job(JobId(job_id.decode())), field, earlier_ms)
@@ -169,7 +172,7 @@ class RedisStage:
 @asynccontextmanager
 async def redis_stage(broker: Broker, redis_url: str) -> AsyncIterator[RedisStage]:
     """Yield a stage on the namespace of a broker, with the types of the app registered."""
-    settings = IngestSettings(redis_url=redis_url, namespace=broker.keys.namespace, port=0)
+    settings = patient(IngestSettings(redis_url=redis_url, namespace=broker.keys.namespace, port=0))
     registered = [*(handler.registration() for handler in app), ELSEWHERE]
     await broker.registry.add_types(DEFAULT_TENANT, registered)
     async with (

@@ -353,7 +353,7 @@ async def test_refusals(stage: Stage) -> None:
         "/problems/invalid-request",
         (
             "the payload does not fit the schema of `echo`: /payload/id: `id` is missing; "
-            "/payload/customer: expected a string, got 3"
+            "/payload/customer: expected a string, got a number"
         ),
         ["/payload/id", "/payload/customer"],
     )

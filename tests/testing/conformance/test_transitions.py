@@ -28,6 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Cancelled("discarded: x"),
     HandedBack(),
 )
+ACTIONS = ("cancel", "redrive", "discard", "run_now", "set_priority", "set_priority")
 NEVER_MS = 4_000_000_000_000
 """A Unix time that no test sees."""
 
@@ -118,11 +119,12 @@ class Pair:
         self.ledger.expire()
 
     async def act(self) -> None:
-        """Cancel, redrive or discard any job."""
+        """Cancel, redrive or discard any job, run it before its time or give it another priority."""
         if self.ids:
-            job_id, name = self.choose.choice(self.ids), self.choose.choice(["cancel", "redrive", "discard"])
-            (code,) = await getattr(self.broker.store, name)(QUEUE, [job_id])
-            assert code is getattr(self.ledger, name)(job_id), name
+            job_id, name = self.choose.choice(self.ids), self.choose.choice(ACTIONS)
+            more = [self.choose.choice(list(Priority))] if name == "set_priority" else []
+            (code,) = await getattr(self.broker.store, name)(QUEUE, [job_id], *more)
+            assert code is getattr(self.ledger, name)(job_id, *more), name
 
     async def compare(self) -> None:
         """Compare all jobs as the API shows them, and the dead letters that were not announced yet."""

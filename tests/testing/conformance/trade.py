@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from millstream import App, Context, Dead, DeadJob, Discard, Retry, RetryAfter, Snooze, SyncContext
+from millstream import App, Context, Dead, DeadJob, Discard, Retry, RetryAfter, Snooze, SyncContext, Unique
 
 app = App("trade")
 ran: list[str] = []
@@ -131,3 +131,9 @@ async def hang() -> None:
 async def hang_long(order: Order, ctx: Context) -> None:
     """Run until it is stopped."""
     await anyio.sleep_forever()
+
+
+@app.job("invoice", unique=Unique("id", on_conflict="reject"))
+async def invoice(order: Order) -> int:
+    """Send the invoice of an order, one at a time."""
+    return order.id

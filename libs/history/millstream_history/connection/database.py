@@ -1,6 +1,6 @@
 """The connections to the history database, and transactions on them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from millstream_history.connection.address import Address, parse_history_url
 from millstream_history.connection.connecting import ANSWER_WITHIN_S, CONNECT_WITHIN_S, connect
+from millstream_history.connection.connector import Connector
 from millstream_history.connection.faults import ERRORS, translate
 
 # Of the URL only the name of the driver: where to connect says the address.
@@ -21,13 +22,7 @@ CONNECTIONS = 2
 
 def make_engine(address: Address, *, answer_within_s: float | None = ANSWER_WITHIN_S, **options: Any) -> AsyncEngine:
     """Return an engine for this address. Nothing is sent before the first use."""
-    return create_async_engine(
-        _DRIVER,
-        async_creator=lambda: connect(address, answer_within_s=answer_within_s),
-        # Else payloads would stand in the text of errors.
-        hide_parameters=True,
-        **options,
-    )
+    return _engine(lambda: connect(address, answer_within_s=answer_within_s), **options)
 
 
 @asynccontextmanager
@@ -38,18 +33,24 @@ async def open_engine(
 
     Raises: HistoryUrlError.
     """
-    engine = make_engine(
-        parse_history_url(url),
-        answer_within_s=answer_within_s,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=CONNECT_WITHIN_S,
-    )
+    connector = Connector(parse_history_url(url), answer_within_s=answer_within_s)
+    engine = _engine(connector.connect, pool_size=connections, max_overflow=0, pool_timeout=CONNECT_WITHIN_S)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     try:
         yield engine
     finally:
         await engine.dispose()
+        await connector.aclose()
+
+
+def _engine(connect_one: Callable[[], Awaitable[Any]], **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        _DRIVER,
+        async_creator=connect_one,
+        # Else payloads would stand in the text of errors.
+        hide_parameters=True,
+        **options,
+    )
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:

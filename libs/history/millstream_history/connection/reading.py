@@ -19,6 +19,10 @@ Work = Callable[[AsyncConnection], Awaitable[T]]
 """What a read does on its connection, in a transaction of its own."""
 
 
+SILENCE_S = 0.15
+"""How much longer than its budget a read is waited for, because a silent database keeps to no budget."""
+
+
 class Reader:
     """Runs reads on the connections of an engine. Tasks may share it."""
 
@@ -28,9 +32,14 @@ class Reader:
         self._within_s = within_s
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def read(self, work: Work[T], *, within_s: float | None = None) -> T:
-        """Return what `work` returns; `within_s` is its own time. Raises: HistoryError, and what `work` raises."""
-        within_s = self._within_s if within_s is None else within_s
+    async def read(self, work: Work[T], *, budget_s: float | None = None) -> T:
+        """Return what `work` returns. Raises: HistoryError, and what `work` raises.
+
+        Work with a budget ends by itself when that is used up, and is waited for a little longer.
+        """
+        within_s = self._within_s
+        if budget_s is not None:
+            within_s = max(within_s or 0.0, budget_s + SILENCE_S)
         task = asyncio.get_running_loop().create_task(self._run(work))
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -13,11 +13,11 @@ REASON = "erased"
 
 ERASED_COLUMNS = frozenset(
     {"payload", "payload_bytes", "result", "error", "error_text", "fingerprint", "tags", "trace_id", "workflow_id"}
-    | {"rerun_of"}
+    | {"rerun_of", "after", "because_of"}
 )
 """Columns of `jobs` that may tell of a person, or lead to what does."""
 
-ERASED_STEP_COLUMNS = frozenset({"detail", "error"})
+ERASED_STEP_COLUMNS = frozenset({"detail", "error", "log_lines"})
 """The same of `transitions`."""
 
 Key = tuple[str, str]

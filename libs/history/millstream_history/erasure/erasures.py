@@ -4,7 +4,7 @@ A job is marked first, then removed from Redis, and then blanked here. The lock 
 either wholly before the marks, so that it is blanked, or wholly behind them, so that it sees them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +18,10 @@ from millstream_history.connection.database import transaction
 from millstream_history.connection.reading import Reader
 from millstream_history.erasure.blanks import ERASED_COLUMNS, ERASED_STEP_COLUMNS, REASON, Key, blanked, keys_of
 from millstream_history.projection.rows import Rows
-from millstream_history.tables import ERASED_JOBS, JOBS, TRANSITIONS
+from millstream_history.tables import ERASED_JOBS, JOBS, TRANSITIONS, WORKFLOW_NODES, WORKFLOWS
 
-_STORE = text("SELECT pg_advisory_xact_lock_shared(:lock)").bindparams(lock=locks.ERASURES)
+STORE = text("SELECT pg_advisory_xact_lock_shared(:lock)").bindparams(lock=locks.ERASURES)
+"""Shares the lock of marks, in the transaction that stores."""
 _MARK = text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=locks.ERASURES)
 _ARE_SOME = text("SELECT EXISTS (SELECT FROM erased_jobs)")
 _AMONG = text("SELECT tenant, id FROM erased_jobs WHERE id = ANY(:ids)")
@@ -41,18 +42,28 @@ class Erasures:
         self._engine = engine
         self._reader = reader
 
-    async def known(self, tenant: Tenant, ids: Sequence[JobId]) -> set[JobId]:
-        """Return those of these jobs that the history has."""
-        query = select(JOBS.c.id).where(*_are(JOBS, "id", tenant, ids))
+    async def known(self, tenant: Tenant, ids: Sequence[JobId]) -> dict[JobId, str | None]:
+        """Return those of these jobs that the history has, each with the id of the workflow that it is of."""
+        query = select(JOBS.c.id, JOBS.c.workflow_id).where(*_are(JOBS, "id", tenant, ids))
         async with transaction(self._engine) as connection:
-            return {JobId(row.id) for row in await connection.execute(query)}
+            return {JobId(row.id): row.workflow_id for row in await connection.execute(query)}
 
-    async def mark(self, tenant: Tenant, ids: Sequence[JobId]) -> None:
-        """Have nothing of these jobs stored from now on but what is left of an erased one."""
-        rows = [{"tenant": tenant, "id": job_id} for job_id in sorted(ids)]
+    async def mark(self, tenant: Tenant, ids: Sequence[JobId], workflows: Iterable[str] = ()) -> None:
+        """Have nothing of these jobs stored from now on but what is left of an erased one.
+
+        `workflows` are those that the jobs are of: their results, and why nodes failed, are removed at once, and are
+        not stored any more.
+        """
+        of_jobs = sorted(set(workflows))
+        rows = [{"tenant": tenant, "id": one} for one in sorted({*ids, *of_jobs})]
         async with transaction(self._engine) as connection:
             await connection.execute(_MARK)
             await connection.execute(insert(ERASED_JOBS).values(rows).on_conflict_do_nothing())
+            if of_jobs:
+                ours = (WORKFLOWS.c.tenant == tenant, WORKFLOWS.c.id.in_(of_jobs))
+                await connection.execute(update(WORKFLOWS).where(*ours).values(result=None, reason=REASON))
+                ours = (WORKFLOW_NODES.c.tenant == tenant, WORKFLOW_NODES.c.workflow_id.in_(of_jobs))
+                await connection.execute(update(WORKFLOW_NODES).where(*ours).values(reason=None))
 
     async def unmark(self, tenant: Tenant, ids: Collection[JobId]) -> None:
         """Take marks back, of jobs that are not erased after all."""
@@ -88,7 +99,7 @@ class Erasures:
 
 async def without_erased(connection: AsyncConnection, rows: Rows) -> Rows:
     """Return rows without what is erased, to be stored in the transaction of this connection."""
-    await connection.execute(_STORE)
+    await connection.execute(STORE)
     if not (await connection.execute(_ARE_SOME)).scalar_one():
         return rows
     keys = keys_of(rows)

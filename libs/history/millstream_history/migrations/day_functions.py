@@ -1,8 +1,13 @@
-"""The functions of revision 0001 that make and drop partitions: a dispatcher needs no right to change tables.
+"""The functions that make and drop partitions: a dispatcher needs no right to change tables.
 
 They run with the rights of the user that migrates, under a search path that no caller can change. A lock that is not
 there within a second ends the call: what waits for a lock of a whole table makes all others wait behind it.
 """
+
+from collections.abc import Mapping
+
+TABLES = ("jobs", "transitions", "workflows", "workflow_nodes")
+"""The tables that have a partition of each day; the last two are those of revision 0009."""
 
 NAMES = ("history_make_day(date)", "history_drop_day(date)", "history_sweep(timestamptz, integer)")
 
@@ -12,7 +17,7 @@ SET search_path = {path} SET lock_timeout = '1s' SET timezone = 'UTC'
 """
 
 _MAKE_DAY = """
-CREATE FUNCTION history_make_day(day date) RETURNS boolean {head} AS $$
+CREATE OR REPLACE FUNCTION history_make_day(day date) RETURNS boolean {head} AS $$
 DECLARE
     begins timestamptz := day;
     ends timestamptz := day + 1;
@@ -23,7 +28,7 @@ BEGIN
     IF abs(day - current_date) > 60 THEN
         RAISE EXCEPTION 'the day % is too far from today', day;
     END IF;
-    FOREACH whole IN ARRAY ARRAY['jobs', 'transitions'] LOOP
+    FOREACH whole IN ARRAY ARRAY[{tables}] LOOP
         part := whole || to_char(day, '"_"YYYYMMDD');
         CONTINUE WHEN to_regclass(part) IS NOT NULL;
         EXECUTE format(
@@ -33,7 +38,7 @@ BEGIN
         EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', whole || '_default');
         EXECUTE format(
             'WITH moved AS (DELETE FROM %I WHERE created_at >= %L AND created_at < %L RETURNING *) '
-            'INSERT INTO %I SELECT * FROM moved', whole || '_default', begins, ends, part);
+            'INSERT INTO %I SELECT * FROM moved', whole || '_default', begins, ends, part);{count_moved}
         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', whole, part, begins, ends);
         EXECUTE format('ALTER TABLE %I DROP CONSTRAINT is_of_day', part);
         made := true;
@@ -43,7 +48,7 @@ END $$
 """
 
 _DROP_DAY = """
-CREATE FUNCTION history_drop_day(day date) RETURNS bigint {head} AS $$
+CREATE OR REPLACE FUNCTION history_drop_day(day date) RETURNS bigint {head} AS $$
 DECLARE
     day_of_jobs text := to_char(day, '"jobs_"YYYYMMDD');
     day_of_transitions text := to_char(day, '"transitions_"YYYYMMDD');
@@ -62,12 +67,12 @@ BEGIN
     EXECUTE format('INSERT INTO jobs SELECT job.* FROM %I AS job WHERE {lives}', day_of_jobs);
     GET DIAGNOSTICS kept = ROW_COUNT;
     EXECUTE format('DROP TABLE %I, %I', day_of_jobs, day_of_transitions);
-    RETURN kept;
+{forget_counts}{also_dropped}    RETURN kept;
 END $$
 """
 
 _SWEEP = """
-CREATE FUNCTION history_sweep(before timestamptz, most integer) RETURNS bigint {head} AS $$
+CREATE OR REPLACE FUNCTION history_sweep(before timestamptz, most integer) RETURNS bigint {head} AS $$
 DECLARE
     swept bigint;
 BEGIN
@@ -85,7 +90,7 @@ BEGIN
     DELETE FROM jobs_default AS job USING old
     WHERE (job.tenant, job.id, job.created_at) = (old.tenant, old.id, old.created_at);
     GET DIAGNOSTICS swept = ROW_COUNT;
-    RETURN swept;
+{also_swept}    RETURN swept;
 END $$
 """
 
@@ -96,8 +101,58 @@ _LIVES = (
 )
 
 
-def statements(schema: str) -> list[str]:
-    """Return the statements that make the functions, for tables in this schema; its name is quoted."""
-    head = _HEAD.format(path=f"{schema}, pg_temp")
-    made = [text.replace("{head}", head).replace("{lives}", _LIVES) for text in (_MAKE_DAY, _DROP_DAY, _SWEEP)]
+# The trigger of the default partition has seen them go; a table that is not attached yet has none to see them come.
+_COUNT_MOVED = """
+        IF whole = 'jobs' THEN
+            EXECUTE format(
+                'INSERT INTO dead_changes (tenant, day, type, fingerprint, n) '
+                'SELECT tenant, %L::date, type, coalesce(fingerprint, ''''), count(*) '
+                'FROM %I WHERE outcome = ''dead'' GROUP BY 1, 3, 4', day, part);
+        END IF;"""
+_FORGET_COUNTS = """
+    DELETE FROM dead_counts AS counted WHERE counted.day = history_drop_day.day;
+    DELETE FROM dead_changes AS counted WHERE counted.day = history_drop_day.day;
+"""
+
+_DROP_WORKFLOWS = """
+    -- Those that live are not stored.
+    EXECUTE format('DROP TABLE IF EXISTS %I, %I',
+        to_char(day, '"workflows_"YYYYMMDD'), to_char(day, '"workflow_nodes_"YYYYMMDD'));
+"""
+
+_SWEEP_WORKFLOWS = """
+    WITH old AS (
+        SELECT tenant, id, created_at FROM workflows_default WHERE finished_at < before
+        ORDER BY tenant, id, created_at LIMIT most FOR UPDATE SKIP LOCKED
+    ), nodes AS (
+        DELETE FROM workflow_nodes_default AS node USING old
+        WHERE (node.tenant, node.workflow_id, node.created_at) = (old.tenant, old.id, old.created_at)
+    )
+    DELETE FROM workflows_default AS workflow USING old
+    WHERE (workflow.tenant, workflow.id, workflow.created_at) = (old.tenant, old.id, old.created_at);
+"""
+
+
+def statements(schema: str, *, with_workflows: bool = False, counts_dead: bool = False) -> list[str]:
+    """Return the statements that make the functions, for tables in this schema; its name is quoted.
+
+    Those of revision 0009 and later are `with_workflows`, and those of 0010 and later count dead jobs as well; those of
+    earlier ones know jobs alone.
+    """
+    parts = {
+        "head": _HEAD.format(path=f"{schema}, pg_temp"),
+        "lives": _LIVES,
+        "tables": ", ".join(f"'{name}'" for name in (TABLES if with_workflows else TABLES[:2])),
+        "also_dropped": _DROP_WORKFLOWS if with_workflows else "",
+        "also_swept": _SWEEP_WORKFLOWS if with_workflows else "",
+        "count_moved": _COUNT_MOVED if counts_dead else "",
+        "forget_counts": _FORGET_COUNTS if counts_dead else "",
+    }
+    made = [_filled(text, parts) for text in (_MAKE_DAY, _DROP_DAY, _SWEEP)]
     return [*made, *(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC" for name in NAMES)]
+
+
+def _filled(text: str, parts: Mapping[str, str]) -> str:
+    for name, part in parts.items():
+        text = text.replace("{" + name + "}", part)
+    return text

@@ -12,12 +12,22 @@ import msgspec
 from sqlalchemy import case, delete, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import BulkOperation, JobState, NewOperation, OperationState, Tenant
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    OF_OPEN_JOBS,
+    BulkOperation,
+    JobState,
+    NewOperation,
+    OperationKind,
+    OperationState,
+    Tenant,
+)
 from millstream_history.by_hand import BY_HAND
 from millstream_history.connection.reading import Reader
 from millstream_history.operations.stored_operation import (
     Advance,
     StoredOperation,
+    StoredOptions,
     new_row,
     soon,
     stored_operation,
@@ -27,10 +37,10 @@ from millstream_history.search.searcher import Search
 from millstream_history.tables import OPERATIONS
 
 _COLUMNS = OPERATIONS.c
-OF_OPEN_JOBS = frozenset({"cancel"})
-"""Kinds of operations whose query finds jobs that have not settled."""
 OF_ANY_STATE = frozenset({"erase", "export"})
 """Kinds of operations whose query finds jobs in any state; that of all others finds dead ones."""
+
+DELETE_TENANT: OperationKind = "delete-tenant"
 
 MAX_PAUSED = 100
 
@@ -67,10 +77,21 @@ class Operations:
         self, tenant: Tenant, operation_id: str, asked: NewOperation, query: JobQuery | None, cutoff_ms: int
     ) -> StoredOperation:
         """Store a new operation."""
-        storing = insert(OPERATIONS).values(new_row(tenant, operation_id, asked, query, cutoff_ms))
+        return await self._add(new_row(tenant, operation_id, asked, query, cutoff_ms))
+
+    async def add_deletion(self, operation_id: str, tenant: Tenant, cutoff_ms: int, *, by: str) -> StoredOperation:
+        """Store the deletion of a tenant, which is an operation of the operator's own tenant.
+
+        `by` is the id of the key that asks for it.
+        """
+        asked = StoredOptions(kind=DELETE_TENANT, subject=tenant, by=by)
+        return await self._add(new_row(DEFAULT_TENANT, operation_id, asked, None, cutoff_ms))
+
+    async def _add(self, row: dict[str, Any]) -> StoredOperation:
+        storing = insert(OPERATIONS).values(row).returning(OPERATIONS)
 
         async def store(connection: AsyncConnection) -> StoredOperation:
-            return stored_operation((await connection.execute(storing.returning(OPERATIONS))).one())
+            return stored_operation((await connection.execute(storing)).one())
 
         return await self._reader.read(store)
 
@@ -140,6 +161,7 @@ class Operations:
             "canary_ids": list(step.canary_ids),
             "samples": msgspec.to_builtins(step.samples),
             "refusals": msgspec.to_builtins(step.refusals),
+            "removed": step.removed,
             "job_id": _COLUMNS.job_id if step.job_id is None else step.job_id,
             "next_at": func.now() + soon(step.pause_s),
             "updated_at": func.now(),

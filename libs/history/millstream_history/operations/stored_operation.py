@@ -11,6 +11,8 @@ from millstream_contracts import (
     BulkOperation,
     JobId,
     NewOperation,
+    OperationKind,
+    OperationOptions,
     OperationRefusal,
     OperationSample,
     OperationState,
@@ -19,12 +21,22 @@ from millstream_contracts import (
 from millstream_history.search.plan import JobQuery
 
 
+class StoredOptions(OperationOptions, frozen=True, kw_only=True, omit_defaults=True):
+    """What was asked for, of any kind."""
+
+    kind: OperationKind
+    subject: str | None = None
+    """Of the kind `delete-tenant`: the tenant."""
+    by: str = ""
+    """Of the kind `delete-tenant`: id of the key that asked for it; empty where no credentials are asked for."""
+
+
 class StoredOperation(Struct, frozen=True, kw_only=True):
     """An operation, with what its worker has to know."""
 
     tenant: Tenant
     shown: BulkOperation
-    asked: NewOperation
+    asked: StoredOptions
     query: JobQuery | None
     """The frozen query; None where ids were given."""
     cutoff_ms: int
@@ -53,6 +65,8 @@ class Advance(Struct, frozen=True, kw_only=True):
     refusals: list[OperationRefusal] = []
     job_id: JobId | None = None
     """The job that writes an export; None where that is known already, or there is none."""
+    removed: dict[str, int] = {}
+    """What a deletion of a tenant has removed so far, all of it."""
     canary_within_s: float | None = None
     """How long the canary is waited for, from now on; None where that is decided already."""
     pause_s: float = 0.0
@@ -61,7 +75,7 @@ class Advance(Struct, frozen=True, kw_only=True):
 
 def stored_operation(row: Row[Any]) -> StoredOperation:
     """Return a row as an operation."""
-    asked = msgspec.convert(row.asked, NewOperation)
+    asked = msgspec.convert(row.asked, StoredOptions)
     jobs = None if asked.ids is None else len(asked.ids)
     return StoredOperation(
         tenant=Tenant(row.tenant),
@@ -83,6 +97,8 @@ def stored_operation(row: Row[Any]) -> StoredOperation:
             done=row.done,
             refused=row.refused,
             failed=row.failed,
+            priority=asked.priority,
+            fresh=asked.fresh,
             patch=asked.patch,
             export=asked.export,
             job_id=row.job_id,
@@ -91,6 +107,8 @@ def stored_operation(row: Row[Any]) -> StoredOperation:
             eta_s=None
             if jobs is None or row.finished_at or asked.kind == "export"
             else round((jobs - row.found) / asked.rate, 1),
+            tenant=asked.subject,
+            removed=row.removed,
         ),
         asked=asked,
         query=None if row.query is None else msgspec.convert(row.query, JobQuery),
@@ -104,7 +122,7 @@ def stored_operation(row: Row[Any]) -> StoredOperation:
 
 
 def new_row(
-    tenant: Tenant, operation_id: str, asked: NewOperation, query: JobQuery | None, cutoff_ms: int
+    tenant: Tenant, operation_id: str, asked: NewOperation | StoredOptions, query: JobQuery | None, cutoff_ms: int
 ) -> dict[str, Any]:
     """Return the row of a new operation."""
     now = datetime.now(UTC)

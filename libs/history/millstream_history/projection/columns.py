@@ -14,7 +14,19 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from millstream_contracts import NO_TIME, Job, JobError, Priority, Queue, made_at, occasion_of, read_state
+from millstream_contracts import (
+    BATCH_PREFIX,
+    NO_TIME,
+    Job,
+    JobError,
+    KeptLines,
+    Priority,
+    Queue,
+    fired_batch,
+    made_at,
+    occasion_of,
+    read_state,
+)
 
 Row = tuple[Any, ...]
 
@@ -45,6 +57,8 @@ class Transition(Struct, frozen=True):
     """The number of the attempt that the transition begins or ends."""
     waited_ms: int | None = None
     ran_ms: int | None = None
+    log_lines: KeptLines | None = None
+    """What its handler has logged last in the attempt that the transition ends; None also where that was not read."""
 
 
 class StoredJob(Struct, frozen=True):
@@ -64,12 +78,13 @@ class Derived(Struct, frozen=True):
     """What equal failures have in common."""
     error_text: str | None = None
     """`type: message` of its error, bounded."""
-    workflow_id: str | None = None
     waited_ms: int | None = None
     """How long it was ready before its last delivery."""
     ran_ms: int | None = None
     """How long its last delivery took."""
     payload_bytes: int | None = None
+    flow_id: str | None = None
+    """Its workflow, or its batch: no job belongs to both."""
     rerun_of: str | None = None
 
 
@@ -114,7 +129,7 @@ def write_text(text: str) -> str:
     return text.replace(_NUL, _UNKNOWN) if _NUL in text else text
 
 
-def _write_json(value: Any) -> str | None:
+def write_json(value: Any) -> str | None:
     """Return a value as JSON; None for a value that JSON cannot express."""
     try:
         encoded = msgspec.json.encode(value)
@@ -156,6 +171,10 @@ def _read_error(value: Any) -> JobError:
     return msgspec.convert(value, JobError)
 
 
+def _read_lines(value: Any) -> KeptLines:
+    return msgspec.convert(value, KeptLines)
+
+
 JOB_COLUMNS = (
     Column("tenant", "queue.tenant"),
     Column("id", "job.id"),
@@ -175,35 +194,42 @@ JOB_COLUMNS = (
     Column("started_at", "job.started_at"),
     Column("finished_at", "job.finished_at"),
     Column("worker", "job.worker", write_text),
-    Column("payload", "job.payload", _write_json),
-    Column("result", "job.result", _write_json),
-    Column("error", "job.error", _write_json, _read_error),
+    Column("payload", "job.payload", write_json),
+    Column("result", "job.result", write_json),
+    Column("error", "job.error", write_json, _read_error),
     Column("reason", "job.reason", write_text),
-    Column("tags", "job.tags", _write_json),
+    Column("tags", "job.tags", write_json),
     Column("timeout_s", "job.timeout_s"),
     Column("trace_id", "job.trace_id", write_text),
     Column("outcome", "derived.outcome"),
     Column("fingerprint", "derived.fingerprint", write_text),
     Column("error_text", "derived.error_text", write_text),
-    Column("workflow_id", "derived.workflow_id"),
+    # What a job belongs to: an id says by how it begins whether that is a workflow or a batch.
+    Column("workflow_id", "derived.flow_id", write_text),
     Column("waited_ms", "derived.waited_ms", _write_int(64)),
     Column("ran_ms", "derived.ran_ms", _write_int(64)),
     Column("payload_bytes", "derived.payload_bytes", size_of="payload"),
     Column("rerun_of", "derived.rerun_of"),
+    Column("after", "job.after", write_json),
+    Column("after_failure", "job.after_failure"),
+    Column("because_of", "job.because_of"),
 )
 """The table `jobs`."""
 
-UNCHANGING = frozenset({"payload", "tags"})
+UNCHANGING = frozenset({"payload", "tags", "after"})
 """Columns of values that may be large and hardly ever change: an equal one is kept, for a large value stands beside the
 row, and another would be written with each transition."""
 
 KEPT = frozenset({"waited_ms", "ran_ms", "error", "fingerprint", "error_text"})
 """Columns that keep what they hold where a row has no value for them."""
 
-LIVE_FIELDS = frozenset({"cancel_requested", "progress", "source", "fresh", "schedule", "scheduled_for"}) | frozenset(
-    {"after", "after_failure", "because_of"}
+LIVE_FIELDS = frozenset(
+    {"cancel_requested", "progress", "source", "fresh", "schedule", "scheduled_for", "waiting_for"}
+    | {"key", "unique"}
+    | {"workflow", "batch", "batch_event", "encrypted", "submitted_by"}
 )
-"""Fields of a job that have no column: they are known only while it lives in Redis, or follow from its tags."""
+"""Fields of a job that have no column of their own: they are known only while it lives in Redis, or follow from its
+tags, or from what it belongs to."""
 
 FORGOTTEN_COLUMNS = tuple(
     Column(column.name, f"job.{column.name}", column.write)
@@ -222,11 +248,12 @@ TRANSITION_COLUMNS = (
     Column("deliveries", "step.deliveries"),
     Column("worker", "step.worker"),
     Column("detail", "step.detail", write_text),
-    Column("error", "step.error", _write_json, _read_error),
+    Column("error", "step.error", write_json, _read_error),
     Column("created_at", "step.created_at"),
     Column("attempt", "step.attempt", _write_int(32)),
     Column("waited_ms", "step.waited_ms", _write_int(64)),
     Column("ran_ms", "step.ran_ms", _write_int(64)),
+    Column("log_lines", "step.log_lines", write_json, _read_lines),
 )
 """The table `transitions`."""
 
@@ -283,16 +310,29 @@ def _size_of(text: str | None) -> int | None:
 JOB_ROWS = RowFormat(JOB_COLUMNS, queue=Queue, job=Job, derived=Derived)
 FORGOTTEN_ROWS = RowFormat(FORGOTTEN_COLUMNS, job=ForgottenJob)
 TRANSITION_ROWS = RowFormat(TRANSITION_COLUMNS, step=Transition)
+SHORT_TRANSITION_ROWS = RowFormat(
+    [column for column in TRANSITION_COLUMNS if column.name != "log_lines"], step=Transition
+)
+"""Rows that are read without log lines, which are large and seldom asked for."""
 
 
 def stored_job(row: Sequence[Any]) -> StoredJob:
     """Return the job of a row of `jobs`. A field for which the row has no value has the default of the Struct."""
     queue, fields = Queue(**JOB_ROWS.values("queue", row)), JOB_ROWS.values("job", row)
-    schedule, scheduled_for = occasion_of(fields.get("tags"))
-    made_of_others = {"schedule": schedule, "scheduled_for": scheduled_for}
+    tags, flow = fields.get("tags"), JOB_ROWS.values("derived", row).get("flow_id")
+    is_batch = flow is not None and flow.startswith(BATCH_PREFIX)
+    schedule, scheduled_for = occasion_of(tags)
+    fired = fired_batch(tags)
+    made_of_others = {
+        "schedule": schedule,
+        "scheduled_for": scheduled_for,
+        "workflow": None if is_batch else flow,
+        "batch": flow if is_batch else None,
+        "batch_event": fired.event.value if fired and fired.id == flow else None,
+    }
     return StoredJob(queue, Job(type=queue.type, created_at=made_at(fields["id"]), **{**fields, **made_of_others}))
 
 
-def stored_transition(row: Sequence[Any]) -> Transition:
-    """Return the transition of a row of `transitions`."""
-    return Transition(**TRANSITION_ROWS.values("step", row))
+def stored_transition(row: Sequence[Any], rows: RowFormat = TRANSITION_ROWS) -> Transition:
+    """Return the transition of a row of `transitions` in one of the formats for it."""
+    return Transition(**rows.values("step", row))

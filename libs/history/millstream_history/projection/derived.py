@@ -25,6 +25,7 @@ def derived_of(job: Job, waited_ms: int | None) -> Derived:
         waited_ms=waited_ms,
         # Another job that has ended may have waited since it ran.
         ran_ms=_ms_between(job.started_at, job.finished_at) if job.state in _RAN_TO_ITS_END else None,
+        flow_id=job.batch if job.workflow is None else job.workflow,
     )
 
 

@@ -91,7 +91,7 @@ def _type_of(column: Column[Any]) -> str:
     return column.type.compile(dialect=_DIALECT).partition(" COLLATE")[0]
 
 
-_REPLACED = ("kind", "state", "at", "worker", "detail", "error", "attempt", "waited_ms", "ran_ms")
+_REPLACED = ("kind", "state", "at", "worker", "detail", "error", "attempt", "waited_ms", "ran_ms", "log_lines")
 _REPLACE_GUESSES = (
     "(tenant, job_id, version, created_at) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _REPLACED)

@@ -1,6 +1,6 @@
 """A batch of events, and the present state of their jobs, as rows of the tables."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from msgspec import Struct
@@ -32,10 +32,12 @@ from millstream_history.projection.worker_spans import Span, spans_of
 
 Jobs = Mapping[Queue, Mapping[JobId, Job]]
 Waits = Mapping[Queue, Mapping[JobId, int]]
+Told = Mapping[Queue, Collection[JobId]]
 
 _FAILURES = frozenset({EventKind.RETRYING, EventKind.DEAD})
 _SETTLED = frozenset(state.value for state in JobState if state.is_settled)
 _NOTHING: Mapping[JobId, int] = {}
+_NONE_TOLD: Told = {}
 
 # Where the primary keys stand in a row.
 _JOB_KEY, _TRANSITION_KEY = itemgetter(0, 1), itemgetter(0, 1, 2)
@@ -53,16 +55,19 @@ class Rows(Struct, frozen=True):
     """Transitions that are counted and not stored."""
 
 
-def rows_of(batches: Sequence[QueueEvents], jobs: Jobs, waited_ms: Waits | None = None) -> Rows:
+def rows_of(
+    batches: Sequence[QueueEvents], jobs: Jobs, waited_ms: Waits | None = None, told: Told = _NONE_TOLD
+) -> Rows:
     """Return events, and the present state of their jobs, as a batch to store.
 
-    A job that is not among `jobs` was deleted by Redis, and is stored from its events alone. `waited_ms` says how long
-    each job was ready before its last delivery.
+    A job that is not among `jobs` was deleted by Redis, and is stored from its events alone; of one that is `told`,
+    the state is stored already, and its events add transitions. `waited_ms` says how long each job was ready before
+    its last delivery.
     """
     # Always in the order of the primary keys: writers of the same rows in two orders would wait for each other.
     return Rows(
         jobs=sorted(_job_rows(jobs, waited_ms or {}), key=_JOB_KEY),
-        forgotten=sorted(_forgotten_rows(batches, jobs), key=_JOB_KEY),
+        forgotten=sorted(_forgotten_rows(batches, jobs, told), key=_JOB_KEY),
         transitions=_unique(row for batch in batches for row in _transition_rows(batch, jobs.get(batch.queue, {}))),
         spans=spans_of(batches),
     )
@@ -83,16 +88,16 @@ def _job_rows(jobs: Jobs, waited_ms: Waits) -> Iterator[Row]:
             yield JOB_ROWS.row(queue, job, derived_of(job, waits.get(job.id)))
 
 
-def _forgotten_rows(batches: Sequence[QueueEvents], jobs: Jobs) -> Iterator[Row]:
+def _forgotten_rows(batches: Sequence[QueueEvents], jobs: Jobs, told: Told) -> Iterator[Row]:
     """Yield rows of the jobs that Redis has deleted, by the events of each."""
-    told: dict[tuple[Queue, JobId], list[tuple[JobTransition, Event]]] = {}
+    found: dict[tuple[Queue, JobId], list[tuple[JobTransition, Event]]] = {}
     for batch in batches:
-        known = jobs.get(batch.queue, {})
+        known, stored = jobs.get(batch.queue, {}), told.get(batch.queue, ())
         for event in batch.events:
             for job in event.jobs:
-                if job.id not in known:
-                    told.setdefault((batch.queue, job.id), []).append((job, event))
-    for (queue, _), steps in told.items():
+                if job.id not in known and job.id not in stored:
+                    found.setdefault((batch.queue, job.id), []).append((job, event))
+    for (queue, _), steps in found.items():
         yield FORGOTTEN_ROWS.row(_forgotten_job(queue, sorted(steps, key=lambda step: step[0].version)))
 
 
@@ -155,4 +160,5 @@ def _transitions(queue: Queue, event: Event, errors: dict[JobId, JobError]) -> I
             job.attempt,
             job.waited_ms,
             job.ran_ms,
+            job.log_lines,
         )

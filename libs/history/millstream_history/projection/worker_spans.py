@@ -1,10 +1,10 @@
-"""Keeps when each worker was seen: an index of workers would cost more than the time window that it saves.
+"""Keeps when each worker was seen, and its release: an index of workers would cost more than the time window saves.
 
 A worker is written once a minute at most, with an end that lies a minute ahead. So no transition of it is ever later
 than the end that is stored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from millstream_contracts import QueueEvents, moment
@@ -15,8 +15,8 @@ from millstream_history.tables import WORKER_SPANS
 AHEAD = timedelta(minutes=1)
 _MOST_KNOWN = 10_000
 
-Span = tuple[str, str, datetime, datetime]
-"""Tenant, worker, first and last transition."""
+Span = tuple[str, str, datetime, datetime, str | None]
+"""Tenant, worker, first and last transition, and its release, as far as that is known."""
 
 SPAN_LOADER = Loader(
     WORKER_SPANS,
@@ -24,7 +24,8 @@ SPAN_LOADER = Loader(
     staging="new_worker_spans",
     on_conflict=(
         "(tenant, worker) DO UPDATE SET first_at = least(worker_spans.first_at, excluded.first_at), "
-        "last_at = greatest(worker_spans.last_at, excluded.last_at)"
+        "last_at = greatest(worker_spans.last_at, excluded.last_at), "
+        "release = coalesce(excluded.release, worker_spans.release)"
     ),
 )
 
@@ -36,7 +37,13 @@ def spans_of(batches: Iterable[QueueEvents]) -> list[Span]:
         for event in batch.events:
             if event.worker:
                 seen.setdefault((batch.queue.tenant, write_text(event.worker)), []).append(event.at_ms)
-    return [(*who, moment(min(times)), moment(max(times))) for who, times in sorted(seen.items())]
+    return [(*who, moment(min(times)), moment(max(times)), None) for who, times in sorted(seen.items())]
+
+
+def with_releases(spans: Iterable[Span], releases: Mapping[str, str]) -> list[Span]:
+    """Return spans with the releases of their workers, by name."""
+    known = {write_text(name): write_text(release) for name, release in releases.items()}
+    return [(tenant, worker, first, last, known.get(worker)) for tenant, worker, first, last, _ in spans]
 
 
 class StoredSpans:
@@ -48,8 +55,8 @@ class StoredSpans:
     def missing(self, spans: Sequence[Span]) -> list[Span]:
         """Return the spans to store, each with its end a minute ahead."""
         return [
-            (tenant, worker, first, last + AHEAD)
-            for tenant, worker, first, last in spans
+            (tenant, worker, first, last + AHEAD, release)
+            for tenant, worker, first, last, release in spans
             if not self._covers((tenant, worker), first, last)
         ]
 
@@ -57,7 +64,7 @@ class StoredSpans:
         """Take these spans as stored."""
         if len(self._stored) > _MOST_KNOWN:
             self._stored.clear()
-        for tenant, worker, first, last in spans:
+        for tenant, worker, first, last, _ in spans:
             known = self._stored.get((tenant, worker), (first, last))
             self._stored[tenant, worker] = min(known[0], first), max(known[1], last)
 

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from millstream_contracts import JobId, Tenant, made_at
 from millstream_history.projection.columns import (
     JOB_ROWS,
+    SHORT_TRANSITION_ROWS,
     TRANSITION_ROWS,
     StoredJob,
     Transition,
@@ -25,12 +26,14 @@ async def find_job(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -
     return stored_job(row) if row else None
 
 
-async def find_transitions(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -> list[Transition]:
-    """Return the known transitions of a job, in order."""
-    columns = TRANSITIONS.c
+async def find_transitions(
+    connection: AsyncConnection, tenant: Tenant, job_id: JobId, *, with_logs: bool = False
+) -> list[Transition]:
+    """Return the known transitions of a job, in order; `with_logs` with the log lines of its attempts."""
+    columns, rows = TRANSITIONS.c, TRANSITION_ROWS if with_logs else SHORT_TRANSITION_ROWS
     query = (
-        select(*(columns[name] for name in TRANSITION_ROWS.names))
+        select(*(columns[name] for name in rows.names))
         .where(columns.tenant == tenant, columns.job_id == job_id, columns.created_at == made_at(job_id))
         .order_by(columns.version)
     )
-    return [stored_transition(row) for row in await connection.execute(query)]
+    return [stored_transition(row, rows) for row in await connection.execute(query)]

@@ -1,6 +1,6 @@
-"""Groups dead jobs by what they have died of: by type and fingerprint, from an index alone; and when they died."""
+"""Groups dead jobs by what they have died of: by type and fingerprint, from the counts of days; and when they died."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import msgspec
 from msgspec import Struct
@@ -9,10 +9,8 @@ from msgspec.structs import replace
 from millstream_contracts import DeadGroup, DeadSample, JobError, JobId, JobType, Tenant, place_of
 from millstream_history.search.live_in_groups import count_live
 from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
+from millstream_history.search.releases_of_groups import find_releases
 from millstream_history.search.statement import Statement
-
-MAX_GROUPS = 200
-"""The largest groups are shown, and no more than these."""
 
 SHORT_RANGE = timedelta(days=1)
 """What is looked at where all of the range takes too long."""
@@ -20,6 +18,9 @@ SHORT_RANGE = timedelta(days=1)
 TREND_HOURS = 24
 TREND_OF = timedelta(days=2)
 """Of jobs that were submitted so long ago at most: the index has them by the time of their submission."""
+
+
+_OF_NEWEST = "id, error, finished_at, created_at AS last"
 
 
 class FoundGroups(Struct, frozen=True):
@@ -31,48 +32,104 @@ class FoundGroups(Struct, frozen=True):
 
 
 async def find_dead_groups(
-    session: TimedSession, tenant: Tenant, job_type: str | None, since: datetime, now: datetime, *, with_live: bool
+    session: TimedSession,
+    tenant: Tenant,
+    job_type: str | None,
+    since: datetime,
+    now: datetime,
+    *,
+    limit: int,
+    with_live: bool,
+    with_releases: bool = False,
 ) -> FoundGroups:
-    """Return the groups of jobs that were submitted since then and are dead, and what else failed as they did.
+    """Return the `limit` largest groups of jobs that were submitted since then and are dead, the largest first.
+
+    `with_live` also counts what else failed as they did, `with_releases` also finds which releases they died with.
 
     Raises: OutOfTimeError.
     """
     try:
-        found = await _groups(session, tenant, job_type, since, session.left_s * 0.6)
+        found = await _groups(session, tenant, job_type, since, session.left_s * 0.6, limit)
         is_complete = True
     except OutOfTimeError:
-        found = await _groups(session, tenant, job_type, max(since, now - SHORT_RANGE), session.left_s * 0.7)
+        found = await _groups(session, tenant, job_type, max(since, now - SHORT_RANGE), session.left_s * 0.7, limit)
         is_complete = False
     found = await _with_trends(session, tenant, job_type, found, now)
+    if with_releases:
+        found = await _with_releases(session, tenant, found)
     if with_live:
         found = await _with_live(session, tenant, found, now)
     return FoundGroups(found, is_complete)
 
 
 async def _groups(
-    session: TimedSession, tenant: Tenant, job_type: str | None, since: datetime, within_s: float
+    session: TimedSession, tenant: Tenant, job_type: str | None, since: datetime, within_s: float, limit: int
 ) -> list[DeadGroup]:
     statement = Statement()
-    owner = statement.bind(tenant)
-    of_type = f" AND type = {statement.bind(job_type)}" if job_type else ""
-    # The newest of each is looked up by the same index, once it is known which groups are shown.
+    owner, begin = statement.bind(tenant), statement.bind(since)
+    of_type = f"tenant = {owner}" + (f" AND type = {statement.bind(job_type)}" if job_type else "")
+    # The newest and the oldest of each are looked up by an index, once it is known which groups are shown.
     sql = (
-        "SELECT found.*, newest.id, newest.error, newest.finished_at FROM ("  # noqa: S608
-        "SELECT type, fingerprint, count(*) AS n, min(created_at) AS first, max(created_at) AS last FROM jobs "
-        f"WHERE tenant = {owner} AND outcome = 'dead' AND created_at >= {statement.bind(since)}{of_type} "
-        f"GROUP BY type, fingerprint ORDER BY n DESC, last DESC LIMIT {statement.bind(MAX_GROUPS)}) found "
-        f"CROSS JOIN LATERAL (SELECT id, error, finished_at FROM jobs WHERE tenant = {owner} AND type = found.type "
-        "AND fingerprint IS NOT DISTINCT FROM found.fingerprint AND outcome = 'dead' AND created_at = found.last "
-        "LIMIT 1) newest ORDER BY n DESC, last DESC"
+        "WITH found AS MATERIALIZED (SELECT type, fingerprint, sum(n) AS n, "  # noqa: S608
+        "min(day) FILTER (WHERE n > 0) AS first_day, max(day) FILTER (WHERE n > 0) AS last_day "
+        f"FROM ({_counts(statement, of_type, since)}) counted "
+        f"GROUP BY 1, 2 HAVING sum(n) > 0 ORDER BY n DESC, last_day DESC LIMIT {statement.bind(limit)}) "
+        "SELECT found.type, found.fingerprint, n, newest.*, oldest.created_at AS first FROM found "
+        f"CROSS JOIN LATERAL ({_edge(owner, begin, _OF_NEWEST, 'last_day', 'DESC')}) newest "
+        f"CROSS JOIN LATERAL ({_edge(owner, begin, 'created_at', 'first_day', 'ASC')}) oldest "
+        "ORDER BY n DESC, last DESC"
     )
     return [_group(row) for row in await session.fetch(sql, statement, within_s)]
+
+
+def _counts(statement: Statement, of_type: str, since: datetime) -> str:
+    """Return a query for how many jobs are dead of each day and group; those of one group and day add up.
+
+    The count of a day does not tell which of its jobs were submitted before `since`. The shorter part of that day is
+    counted: the later one in place of the count of the day, or the earlier one to be taken off it.
+    """
+    day = since.astimezone(UTC).date()
+    first = statement.bind(day)
+    begin, next_midnight = (datetime.combine(day + timedelta(days=number), time(), UTC) for number in (0, 1))
+    takes_off = since - begin < next_midnight - since
+    counted = [
+        f"SELECT type, fingerprint, day, n FROM {table} WHERE {of_type} AND day {'>=' if takes_off else '>'} {first}"  # noqa: S608
+        for table in ("dead_counts", "dead_changes")
+    ]
+    if since > begin:
+        earlier, later, sign = (begin, since, "-") if takes_off else (since, next_midnight, "")
+        counted.append(
+            f"SELECT type, coalesce(fingerprint, ''), {first}::date, {sign}count(*)::int FROM jobs WHERE {of_type} "  # noqa: S608
+            f"AND outcome = 'dead' AND created_at >= {statement.bind(earlier)} "
+            f"AND created_at < {statement.bind(later)} GROUP BY 1, 2"
+        )
+    return " UNION ALL ".join(counted)
+
+
+def _edge(owner: str, begin: str, columns: str, day: str, order: str) -> str:
+    """Return a query for the newest or the oldest job of a group: of a day, or of all days if that has none.
+
+    A day has none where those that are taken off its count, or a change that is not added to it yet, were its last
+    ones; and a group without a fingerprint is not found by an equal one.
+    """
+    of_group = f"tenant = {owner} AND type = found.type AND outcome = 'dead' AND created_at >= {begin}"
+    of_day = " AND ".join(
+        f"created_at {compared} (found.{day} + {number})::timestamp AT TIME ZONE 'UTC'"
+        for compared, number in ((">=", 0), ("<", 1))
+    )
+    the_edge = f"ORDER BY jobs.created_at {order} LIMIT 1"
+    return (
+        f"(SELECT {columns} FROM jobs WHERE {of_group} AND fingerprint = found.fingerprint AND {of_day} {the_edge}) "  # noqa: S608
+        f"UNION ALL (SELECT {columns} FROM jobs WHERE {of_group} "
+        f"AND fingerprint IS NOT DISTINCT FROM nullif(found.fingerprint, '') {the_edge}) LIMIT 1"
+    )
 
 
 def _group(row: Record) -> DeadGroup:
     error = None if row["error"] is None else msgspec.convert(row["error"], JobError)
     return DeadGroup(
         type=JobType(row["type"]),
-        fingerprint=row["fingerprint"] or "",
+        fingerprint=row["fingerprint"],
         count=row["n"],
         first_seen=row["first"],
         last_seen=row["last"],
@@ -87,6 +144,15 @@ def _group(row: Record) -> DeadGroup:
 async def _with_live(session: TimedSession, tenant: Tenant, groups: list[DeadGroup], now: datetime) -> list[DeadGroup]:
     live = await count_live(session, tenant, groups, now)
     return groups if live is None else [replace(one, live=live.get((one.type, one.fingerprint), 0)) for one in groups]
+
+
+async def _with_releases(session: TimedSession, tenant: Tenant, groups: list[DeadGroup]) -> list[DeadGroup]:
+    releases = await find_releases(session, tenant, groups) or {}
+    nothing = (None, None)
+    ends = [releases.get((one.type, one.fingerprint), nothing) for one in groups]
+    return [
+        replace(one, first_release=first, last_release=last) for one, (first, last) in zip(groups, ends, strict=True)
+    ]
 
 
 async def _with_trends(

@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from millstream_contracts import JobCount, JobId, Tenant
+from millstream_contracts import JobCount, JobId, Tenant, limits
 from millstream_history.connection.reading import Reader
 from millstream_history.projection.columns import StoredJob
 from millstream_history.search.dead_groups import FoundGroups, find_dead_groups
@@ -41,9 +41,6 @@ from millstream_history.search.plan import BEGINNING, JobQuery, Plan, plan_of
 
 BUDGET_S = 0.8
 """How long a page is searched for. What was found by then is the page."""
-
-SILENCE_S = 0.15
-"""How much longer a silent database is waited for, which keeps to no budget."""
 
 READ_WITHIN_S = 0.1
 """The time that is kept for reading the jobs of a page, once their ids are found."""
@@ -137,7 +134,7 @@ class Search:
                 states=plan.states,
             )
 
-        return await self._reader.read(search, within_s=max(budget_s, BUDGET_S) + SILENCE_S)
+        return await self._reader.read(search, budget_s=max(budget_s, BUDGET_S))
 
     async def ids(
         self,
@@ -163,7 +160,7 @@ class Search:
             next_cursor = write_cursor(query, found.next, found.way) if found.next else None
             return SearchedIds(ids=[JobId(one.id) for one in found.ids], next_cursor=next_cursor)
 
-        return await self._reader.read(search, within_s=max(budget_s, BUDGET_S) + SILENCE_S)
+        return await self._reader.read(search, budget_s=max(budget_s, BUDGET_S))
 
     async def dead_groups(
         self,
@@ -172,18 +169,30 @@ class Search:
         since: datetime | None,
         now: datetime,
         *,
+        limit: int = limits.MAX_DEAD_GROUPS,
         with_live: bool = False,
+        with_releases: bool = False,
     ) -> FoundGroups:
-        """Return dead jobs in groups that died of the same, the largest first; of all, or submitted since then.
+        """Return dead jobs in the `limit` largest groups that died of the same; of all, or submitted since then.
 
-        `with_live` also counts what else failed in the same way and has not ended, which takes longest of all.
+        `with_live` also counts what else failed in the same way and has not ended, which takes longest of all;
+        `with_releases` also finds which releases their first and last jobs died with.
         """
 
         async def find(connection: AsyncConnection) -> FoundGroups:
             async with TimedSession(connection, BUDGET_S) as session:
-                return await find_dead_groups(session, tenant, job_type, since or BEGINNING, now, with_live=with_live)
+                return await find_dead_groups(
+                    session,
+                    tenant,
+                    job_type,
+                    since or BEGINNING,
+                    now,
+                    limit=limit,
+                    with_live=with_live,
+                    with_releases=with_releases,
+                )
 
-        return await self._reader.read(find, within_s=BUDGET_S + SILENCE_S)
+        return await self._reader.read(find, budget_s=BUDGET_S)
 
     async def facets(
         self, query: JobQuery, *, known_types: Sequence[str] | None = None, budget_s: float = FACETS_WITHIN_S
@@ -195,7 +204,7 @@ class Search:
             async with TimedSession(connection, budget_s) as session:
                 return await find_facets(session, query, known_types, await self._known_indexes(session))
 
-        return await self._reader.read(find, within_s=max(budget_s, FACETS_WITHIN_S) + SILENCE_S)
+        return await self._reader.read(find, budget_s=max(budget_s, FACETS_WITHIN_S))
 
     async def recent(self, tenant: Tenant, job_type: str | None) -> RecentJobs:
         """Return what the newest jobs of a type have in them; what was seen is taken for true for a while."""
@@ -208,7 +217,7 @@ class Search:
             async with TimedSession(connection, HINTS_WITHIN_S) as session:
                 return await look_at_recent(session, tenant, job_type)
 
-        found = await self._reader.read(look, within_s=HINTS_WITHIN_S + SILENCE_S)
+        found = await self._reader.read(look, budget_s=HINTS_WITHIN_S)
         if len(self._recent) >= MAX_RECENT:
             self._recent.clear()
         self._recent[key] = found, time.monotonic() + RECENT_FOR_S

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from millstream_contracts import JobType, StatPoint, Tenant
+from millstream_contracts import JobType, StatPoint, StatRelease, Tenant
 from millstream_history.connection.database import transaction
 from millstream_history.connection.reading import Reader
 from millstream_history.statistics.by_type import FoundTypes, query_of_types, types_of
@@ -18,6 +18,11 @@ from millstream_history.tables import STATS_HOURS, STATS_MINUTES
 TYPES_WITHIN_S = 2.0
 """How long a read of all types may take. Of 200 busy types it takes about 0.4 s for an hour of minutes, 0.2 s for a day
 of hours and 1.1 s for a week of them."""
+
+_RELEASES = text(
+    "SELECT release, min(first_at) AS at FROM worker_spans WHERE tenant = :tenant AND release <> '' "
+    "GROUP BY release ORDER BY at"
+)
 
 
 class Statistics:
@@ -59,8 +64,20 @@ class Statistics:
         async def read(connection: AsyncConnection) -> Sequence[Any]:
             return (await connection.execute(query)).all()
 
-        rows = await self._reader.read(read, within_s=TYPES_WITHIN_S)
+        rows = await self._reader.read(read, budget_s=TYPES_WITHIN_S)
         return types_of(rows, steps=-((begin - end) // step), limit=limit)
+
+    async def releases(self, tenant: Tenant, begin: datetime, end: datetime) -> list[StatRelease]:
+        """Return the releases whose first worker was seen from `begin` to before `end`, the oldest first.
+
+        The first of all that are known did not take the place of another, so it is not among them.
+        """
+
+        async def read(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(_RELEASES, {"tenant": tenant})).all()
+
+        known = await self._reader.read(read)
+        return [StatRelease(release=release, at=at.astimezone(UTC)) for release, at in known[1:] if begin <= at < end]
 
     async def forget(self, now: datetime) -> None:
         """Delete minutes and hours that are older than MINUTES_KEPT and HOURS_KEPT."""

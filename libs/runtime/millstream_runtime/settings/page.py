@@ -73,6 +73,8 @@ def _default(value: object) -> str:
             return f"`{value:.12g}`"
         case str() | Path():
             return f"`{value}`"
+        case tuple():
+            return f"`{','.join(map(str, value))}`"
         case _:
             raise TypeError(f"how is {value!r} written as a default?")
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from millstream_runtime.errors import SettingsError
 from millstream_runtime.settings.masking import mask_path
-from millstream_runtime.settings.secret import Secret
+from millstream_runtime.settings.secret import revealed
 from millstream_streams import RedisAddress, RedisTlsError, TlsFiles, parse_redis_url, tls_context
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def address_of(settings: "ServiceSettings") -> RedisAddress:
     return replace(
         address,
         username=settings.redis_username or address.username,
-        password=_revealed(settings.redis_password) or address.password,
+        password=revealed(settings.redis_password) or address.password,
         sentinel_username=settings.sentinel_username,
-        sentinel_password=_revealed(settings.sentinel_password),
+        sentinel_password=revealed(settings.sentinel_password),
         tls_files=files,
     )
 
@@ -72,7 +72,3 @@ def _check(files: TlsFiles) -> None:
     except RedisTlsError as error:
         path = dict(files.given)[error.field]
         raise SettingsError([f"MILLSTREAM_REDIS_{error.field.upper()}={mask_path(path)}: {error.why}"]) from None
-
-
-def _revealed(secret: Secret | None) -> str | None:
-    return secret.reveal() if secret else None

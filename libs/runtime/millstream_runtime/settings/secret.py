@@ -21,3 +21,8 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def revealed(secret: Secret | None) -> str | None:
+    """Return the text of a secret that need not be set, for the call that needs it."""
+    return None if secret is None else secret.reveal()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from millstream_codec import Compression
 from millstream_contracts import limits
 from millstream_runtime.settings.fields import HOUR_S, CidrNetwork, HistoryUrl, ListenPort, Namespace, RedisUrl
 from millstream_runtime.settings.masking import mask_path, mask_text
@@ -67,6 +68,21 @@ class ServiceSettings(ProcessSettings, frozen=True, kw_only=True):
     """The password at the Sentinels; better given as a file."""
     namespace: Namespace = "ms"
     """The prefix of all keys, so that several installations can share a Redis."""
+    compression: Compression = "zstd"
+    """Whether payloads and results of 1,024 bytes and more are compressed in Redis where that saves a tenth: `zstd` or
+    `off`. What is compressed is read in either case. See [compression](security/compression.md)."""
+    encryption_keys: Secret | None = None
+    """The keys that protect the data keys of [encryption](security/encryption.md): each `id:base64`, of 32 random
+    bytes, with commas between them; the first is for new data keys. Better given as a file. Unset: nothing is encrypted
+    or decrypted."""
+    encryption_keys_folder: Path | None = None
+    """A folder of such keys in place of the variable: files named `<id>.key` with the base64 alone; the last by name is
+    for new data keys."""
+    encryption_provider: str | None = None
+    """The name of an entry point `millstream.key_providers` that protects data keys in place of these, such as a key
+    management service."""
+    encrypt: Literal["declared", "all"] = "declared"
+    """Whose jobs this process encrypts: of types `declared` with `encrypted=True`, or of `all`."""
 
     @property
     def redis(self) -> RedisAddress:

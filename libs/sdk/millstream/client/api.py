@@ -3,7 +3,6 @@
 Source: docs of the HTTP API, version 1.
 """
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -12,18 +11,26 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from millstream.client.audit_api import AuditApi
+from millstream.client.batch_api import BatchApi
 from millstream.client.event_flow import EventFlow
 from millstream.client.flow import ApiFlow
+from millstream.client.many_jobs import submitted_in_parts
+from millstream.client.polling import held
+from millstream.client.response_reader import read_response
 from millstream.client.retrier import Call, Retrier
-from millstream.errors import ApiError, JobFailedError, WaitTimeoutError
-from millstream.jobs.idempotency_key import check_idempotency_key
-from millstream.jobs.new_job import NewJob, batches
+from millstream.errors import JobFailedError, WorkflowFailedError
+from millstream.jobs.idempotency_key import checked_key
+from millstream.jobs.new_job import NewJob
+from millstream.jobs.signal import Signal, encoded_signal, signal_name
 from millstream_contracts import (
     ActionReport,
+    ApiKey,
+    ApiKeyChange,
+    ApiKeyPage,
     Backfill,
     BackfillPage,
     BackfillRequest,
-    BatchItem,
     BatchReceipt,
     BulkOperation,
     DeadGroups,
@@ -33,36 +40,64 @@ from millstream_contracts import (
     Facets,
     Job,
     JobDependencies,
+    JobExplanation,
     JobStack,
     JobState,
+    JobSteps,
+    KeyRotation,
+    NewApiKey,
     NewOperation,
+    NewPriority,
+    NewSession,
+    NewTenant,
     NewWebhook,
     OpenIncident,
     Page,
+    PrincipalInfo,
+    Priority,
+    PriorityName,
+    QueueKeyPage,
+    QueueLimits,
+    QueueSettings,
     QueueStatus,
+    RerunRequest,
     Schedule,
     ScheduleDefinition,
     ScheduleOccasions,
     SchedulePage,
+    SchedulePreview,
     ScheduleRun,
     SearchHints,
+    SecretApiKey,
+    SecretSession,
     SecretWebhook,
+    Session,
+    SessionPage,
+    SignalReceipt,
     Stats,
     StatsByType,
     System,
+    Template,
+    TemplatePage,
+    TenantChange,
+    TenantInfo,
+    TenantPage,
+    TenantSuspension,
     Timeline,
     TypeRegistration,
     Webhook,
     WebhookChange,
     WebhookSecret,
     WorkerInfo,
+    WorkflowAccepted,
+    WorkflowNodePage,
+    WorkflowPage,
+    WorkflowState,
+    WorkflowStatus,
     limits,
 )
 
 T = TypeVar("T")
-
-# A server that responds at once to a long poll for an unfinished job is asked once in this time at most.
-_POLL_EVERY_S = 1.0
 
 
 class ListPage(Struct, Generic[T], frozen=True):
@@ -77,39 +112,23 @@ class Api:
 
     def __init__(self, caller: Retrier) -> None:
         self._retrier = caller
+        self.batches = BatchApi(caller)
+        self.audit = AuditApi(caller)
 
-    def submit(self, job: NewJob, idempotency_key: str | None) -> ApiFlow[Job]:
-        """Submit one job. The idempotency key makes it one job, although the request may be repeated."""
+    def submit(self, job: NewJob, idempotency_key: str | None) -> ApiFlow[tuple[Job, bool]]:
+        """Submit one job. The idempotency key makes it one job, although the request may be repeated.
+
+        Returns: the job, and whether it is another one that holds the unique key of this one.
+        """
         headers = {"idempotency-key": checked_key(idempotency_key)}
         call = Call(method="POST", path="/v1/jobs", returns=Job, content=job.content, headers=headers)
-        return self._retrier.flow(call)
+        response, url = yield from self._retrier.answer(call)
+        return read_response(response, Job, url), response.headers.get("unique-conflict") == "true"
 
     def submit_many(self, jobs: Sequence[NewJob], idempotency_key: str | None) -> ApiFlow[BatchReceipt]:
-        """Submit jobs in as few requests as possible; the receipt is in the order of `jobs`.
-
-        Raises: ApiError, when the first request is refused. The refusal of a later request is the problem of each of
-        its items, because an exception would hide the ids of the jobs that the earlier requests stored.
-        """
-        key = checked_key(idempotency_key)
-        items: list[BatchItem] = []
-        for number, (count, body) in enumerate(batches(jobs)):
-            call = Call(
-                method="POST",
-                path="/v1/jobs/batch",
-                returns=BatchReceipt,
-                content=body,
-                headers={"idempotency-key": f"{key}.{number}" if number else key},
-            )
-            start = len(items)
-            try:
-                receipt = yield from self._retrier.flow(call)
-                items += [msgspec.structs.replace(item, index=start + item.index) for item in receipt.items]
-            except ApiError as error:
-                if not items:
-                    raise
-                items += _all_refused(error, start, count)
-        accepted = sum(item.problem is None for item in items)
-        return BatchReceipt(accepted=accepted, rejected=len(items) - accepted, items=items)
+        """Submit jobs. Raises: as :func:`submitted_in_parts`."""
+        call = Call(method="POST", path="/v1/jobs/batch", returns=BatchReceipt)
+        return submitted_in_parts(self._retrier, call, jobs, idempotency_key)
 
     def get(self, job_id: str) -> ApiFlow[Job]:
         """Read one job."""
@@ -117,19 +136,14 @@ class Api:
 
     def wait(self, job_id: str, timeout_s: float) -> ApiFlow[Job]:
         """Read one job once it has settled. Raises: WaitTimeoutError."""
-        clock = self._retrier.clock
-        deadline = clock() + timeout_s
         call = Call(path=_job_path(job_id), returns=Job, hold_s=limits.MAX_WAIT_S)
-        pause_s = 0.0
-        while True:
-            asked_at = clock() + pause_s
-            job = yield from self._retrier.flow(call, delay_s=pause_s, until=deadline)
-            if job.state.is_settled:
-                return job
-            replied_at = clock()
-            if replied_at >= deadline:
-                raise WaitTimeoutError(f"job {job_id} is {job.state} after {timeout_s:g} s; it goes on")
-            pause_s = min(max(0.0, asked_at + _POLL_EVERY_S - replied_at), deadline - replied_at)
+        return held(
+            lambda delay_s, until: self._retrier.flow(call, delay_s=delay_s, until=until),
+            lambda job: job.state.is_settled,
+            lambda job: f"job {job_id} is {job.state}",
+            clock=self._retrier.clock,
+            timeout_s=timeout_s,
+        )
 
     def result(self, job_id: str, timeout_s: float) -> ApiFlow[Any]:
         """Wait for a job's result. Raises: JobFailedError, WaitTimeoutError."""
@@ -142,6 +156,10 @@ class Api:
         """Read the jobs around a job."""
         return self._retrier.flow(Call(path=f"{_job_path(job_id)}/dependencies", returns=JobDependencies))
 
+    def explain(self, job_id: str) -> ApiFlow[JobExplanation]:
+        """Ask why a job is where it is."""
+        return self._retrier.flow(Call(path=f"{_job_path(job_id)}/explain", returns=JobExplanation))
+
     def stack(self, job_id: str) -> ApiFlow[JobStack]:
         """Ask where the handler of a running job is. A worker that does not answer is not asked again."""
         return self._retrier.flow(Call(path=f"{_job_path(job_id)}/stack", returns=JobStack, repeatable=False))
@@ -150,10 +168,39 @@ class Api:
         """Ask for a job to end. A repetition changes nothing."""
         return self._retrier.flow(Call(method="POST", path=f"{_job_path(job_id)}/cancel", returns=Job))
 
-    def retry(self, job_id: str) -> ApiFlow[Job]:
+    def retry(self, job_id: str, *, fresh: bool = False) -> ApiFlow[Job]:
         """Have a job run again now."""
-        path = f"{_job_path(job_id)}/retry"
-        return self._retrier.flow(Call(method="POST", path=path, returns=Job, repeatable=False))
+        path, query = f"{_job_path(job_id)}/retry", {"fresh": "1" if fresh else None}
+        return self._retrier.flow(Call(method="POST", path=path, returns=Job, query=query, repeatable=False))
+
+    def run_now(self, job_id: str) -> ApiFlow[Job]:
+        """Have a job ready before its time. A repetition changes nothing."""
+        return self._retrier.flow(Call(method="POST", path=f"{_job_path(job_id)}/run-now", returns=Job))
+
+    def set_priority(self, job_id: str, priority: PriorityName) -> ApiFlow[Job]:
+        """Give a job another priority. A repetition changes nothing."""
+        content = msgspec.msgpack.encode(NewPriority(Priority(priority)))
+        return self._retrier.flow(
+            Call(method="POST", path=f"{_job_path(job_id)}/priority", returns=Job, content=content)
+        )
+
+    def signal(
+        self, job_id: str, signal: Signal[Any] | str, payload: Any, idempotency_key: str | None
+    ) -> ApiFlow[SignalReceipt]:
+        """Send a signal to a job. The idempotency key makes it one signal, although the request may be repeated."""
+        content = encoded_signal(signal, payload)
+        call = Call(
+            method="POST",
+            path=f"{_job_path(job_id)}/signals/{quote(signal_name(signal), safe='')}",
+            returns=SignalReceipt,
+            content=content,
+            headers={"idempotency-key": checked_key(idempotency_key)},
+        )
+        return self._retrier.flow(call)
+
+    def steps(self, job_id: str) -> ApiFlow[JobSteps]:
+        """Read what the durable handler of a job has stored."""
+        return self._retrier.flow(Call(path=f"{_job_path(job_id)}/steps", returns=JobSteps))
 
     def jobs(
         self,
@@ -182,13 +229,17 @@ class Api:
         """Read how a query can go on."""
         return self._retrier.flow(Call(path="/v1/jobs/search/hints", returns=SearchHints, query={"q": q, "at": at}))
 
-    def timeline(self, job_id: str) -> ApiFlow[Timeline]:
+    def timeline(self, job_id: str, *, logs: bool) -> ApiFlow[Timeline]:
         """Read what happened to a job."""
-        return self._retrier.flow(Call(path=f"{_job_path(job_id)}/timeline", returns=Timeline))
+        query = {"logs": "1" if logs else None}
+        return self._retrier.flow(Call(path=f"{_job_path(job_id)}/timeline", returns=Timeline, query=query))
 
-    def dead_groups(self, type: str | None, since: datetime | timedelta | None, *, live: bool) -> ApiFlow[DeadGroups]:
+    def dead_groups(
+        self, type: str | None, since: datetime | timedelta | None, *, limit: int | None, live: bool, releases: bool
+    ) -> ApiFlow[DeadGroups]:
         """Read the groups of dead jobs."""
-        query = {"type": type, "since": _time(since), "live": "1" if live else None}
+        wanted = {"live": "1" if live else None, "releases": "1" if releases else None}
+        query = {"type": type, "since": _time(since), "limit": limit, **wanted}
         return self._retrier.flow(Call(path="/v1/dead/groups", returns=DeadGroups, query=query))
 
     def dead(self, type: str | None, cursor: str | None, limit: int | None) -> ApiFlow[DeadLetterPage]:
@@ -248,6 +299,11 @@ class Api:
     def workers(self) -> ApiFlow[list[WorkerInfo]]:
         """Read the workers that are alive."""
         return self._listing("/v1/workers", ListPage[WorkerInfo], limit=limits.MAX_PAGE)
+
+    def drain_worker(self, name: str) -> ApiFlow[WorkerInfo]:
+        """Have a worker end once its jobs have ended. A repetition changes nothing."""
+        path = f"/v1/workers/{quote(name, safe='')}/drain"
+        return self._retrier.flow(Call(method="POST", path=path, returns=WorkerInfo, repeatable=False))
 
     def events(self, type: str | None, job_id: str | None) -> EventFlow:
         """Follow what happens to all jobs, those of a type, or one."""
@@ -333,6 +389,140 @@ class Api:
         path = f"{_operation_path(operation_id)}/{verb}"
         return self._retrier.flow(Call(method="POST", path=path, returns=BulkOperation, repeatable=False))
 
+    def queue_settings(self, job_type: str) -> ApiFlow[QueueSettings]:
+        """Read what is set of a queue."""
+        return self._retrier.flow(Call(path=_queue_path(job_type, "settings"), returns=QueueSettings))
+
+    def queue_keys(self, job_type: str, query: Mapping[str, str | int | None]) -> ApiFlow[QueueKeyPage]:
+        """Read a page of the keys that have jobs in a queue with limits."""
+        return self._retrier.flow(Call(path=_queue_path(job_type, "keys"), returns=QueueKeyPage, query=query))
+
+    def limit_queue(self, job_type: str, asked: QueueLimits) -> ApiFlow[QueueSettings]:
+        """Limit the jobs of a type. A repetition changes nothing."""
+        path, content = _queue_path(job_type, "limits"), msgspec.msgpack.encode(asked)
+        return self._retrier.flow(Call(method="PUT", path=path, returns=QueueSettings, content=content))
+
+    def unlimit_queue(self, job_type: str) -> ApiFlow[QueueSettings]:
+        """Remove the limits of a type. A repetition changes nothing."""
+        return self._retrier.flow(Call(method="DELETE", path=_queue_path(job_type, "limits"), returns=QueueSettings))
+
+    def end_hold(self, job_type: str, key: str | None) -> ApiFlow[QueueSettings]:
+        """Let the jobs start that a handler holds back. A repetition changes nothing."""
+        path = _queue_path(job_type, "hold")
+        return self._retrier.flow(Call(method="DELETE", path=path, returns=QueueSettings, query={"key": key}))
+
+    def steer_queue(self, job_type: str, action: str, query: Mapping[str, str | None] = {}) -> ApiFlow[QueueSettings]:
+        """Pause or resume a queue. A repetition changes nothing."""
+        path = _queue_path(job_type, action)
+        return self._retrier.flow(Call(method="POST", path=path, returns=QueueSettings, query=query))
+
+    def keys(self, query: Mapping[str, str | int | None]) -> ApiFlow[ApiKeyPage]:
+        """Read a page of keys."""
+        return self._retrier.flow(Call(path="/v1/keys", returns=ApiKeyPage, query=query))
+
+    def key(self, key_id: str) -> ApiFlow[ApiKey]:
+        """Read a key."""
+        return self._retrier.flow(Call(path=_key_path(key_id), returns=ApiKey))
+
+    def create_key(self, new: NewApiKey) -> ApiFlow[SecretApiKey]:
+        """Make a key. A repetition would make another."""
+        content = msgspec.msgpack.encode(new)
+        call = Call(method="POST", path="/v1/keys", returns=SecretApiKey, content=content, repeatable=False)
+        return self._retrier.flow(call)
+
+    def rotate_key(self, key_id: str, asked: KeyRotation) -> ApiFlow[SecretApiKey]:
+        """Make the successor of a key."""
+        path, content = f"{_key_path(key_id)}/rotate", msgspec.msgpack.encode(asked)
+        return self._retrier.flow(
+            Call(method="POST", path=path, returns=SecretApiKey, content=content, repeatable=False)
+        )
+
+    def change_key(self, key_id: str, asked: ApiKeyChange) -> ApiFlow[ApiKey]:
+        """Change a key. A repetition changes nothing."""
+        content = msgspec.msgpack.encode(asked)
+        return self._retrier.flow(Call(method="PATCH", path=_key_path(key_id), returns=ApiKey, content=content))
+
+    def revoke_key(self, key_id: str) -> ApiFlow[ApiKey]:
+        """Revoke a key."""
+        return self._retrier.flow(Call(method="DELETE", path=_key_path(key_id), returns=ApiKey, repeatable=False))
+
+    def principal(self) -> ApiFlow[PrincipalInfo]:
+        """Read who asks."""
+        return self._retrier.flow(Call(path="/v1/me", returns=PrincipalInfo))
+
+    def tenants(self, query: Mapping[str, str | int | None]) -> ApiFlow[TenantPage]:
+        """Read a page of tenants."""
+        return self._retrier.flow(Call(path="/v1/tenants", returns=TenantPage, query=query))
+
+    def tenant(self, name: str) -> ApiFlow[TenantInfo]:
+        """Read a tenant."""
+        return self._retrier.flow(Call(path=_tenant_path(name), returns=TenantInfo))
+
+    def create_tenant(self, new: NewTenant) -> ApiFlow[TenantInfo]:
+        """Make a tenant. A repetition would be refused."""
+        content = msgspec.msgpack.encode(new)
+        call = Call(method="POST", path="/v1/tenants", returns=TenantInfo, content=content, repeatable=False)
+        return self._retrier.flow(call)
+
+    def change_tenant(self, name: str, change: TenantChange) -> ApiFlow[TenantInfo]:
+        """Change a tenant. A repetition changes nothing."""
+        content = msgspec.msgpack.encode(change)
+        return self._retrier.flow(Call(method="PATCH", path=_tenant_path(name), returns=TenantInfo, content=content))
+
+    def suspend_tenant(self, name: str, reason: str) -> ApiFlow[TenantInfo]:
+        """Suspend a tenant. A repetition changes nothing."""
+        content = msgspec.msgpack.encode(TenantSuspension(reason=reason))
+        path = f"{_tenant_path(name)}/suspend"
+        return self._retrier.flow(Call(method="POST", path=path, returns=TenantInfo, content=content))
+
+    def delete_tenant(self, name: str, confirm: str) -> ApiFlow[BulkOperation]:
+        """Have a tenant deleted. A repetition returns the same operation."""
+        path = _tenant_path(name)
+        return self._retrier.flow(Call(method="DELETE", path=path, returns=BulkOperation, query={"confirm": confirm}))
+
+    def resume_tenant(self, name: str) -> ApiFlow[TenantInfo]:
+        """Let a suspended tenant go on. A repetition changes nothing."""
+        path = f"{_tenant_path(name)}/resume"
+        return self._retrier.flow(Call(method="POST", path=path, returns=TenantInfo))
+
+    def open_session(self, asked: NewSession) -> ApiFlow[SecretSession]:
+        """Open a session. A repetition would open another."""
+        content = msgspec.msgpack.encode(asked)
+        call = Call(method="POST", path="/v1/sessions", returns=SecretSession, content=content, repeatable=False)
+        return self._retrier.flow(call)
+
+    def sessions(self, query: Mapping[str, str | int | None]) -> ApiFlow[SessionPage]:
+        """Read a page of sessions."""
+        return self._retrier.flow(Call(path="/v1/sessions", returns=SessionPage, query=query))
+
+    def session(self, session_id: str) -> ApiFlow[Session]:
+        """Read a session."""
+        return self._retrier.flow(Call(path=_session_path(session_id), returns=Session))
+
+    def end_session(self, session_id: str) -> ApiFlow[Session]:
+        """End a session."""
+        return self._retrier.flow(
+            Call(method="DELETE", path=_session_path(session_id), returns=Session, repeatable=False)
+        )
+
+    def templates(self, query: Mapping[str, str | int | None]) -> ApiFlow[TemplatePage]:
+        """Read a page of templates."""
+        return self._retrier.flow(Call(path="/v1/templates", returns=TemplatePage, query=query))
+
+    def template(self, name: str) -> ApiFlow[Template]:
+        """Read a template."""
+        return self._retrier.flow(Call(path=_template_path(name), returns=Template))
+
+    def put_template(self, name: str, job: NewJob, description: str) -> ApiFlow[Template]:
+        """Make or replace a template. A repetition changes nothing."""
+        members = msgspec.msgpack.decode(job.content, type=dict[str, msgspec.Raw])
+        content = msgspec.msgpack.encode({**members, "description": description})
+        return self._retrier.flow(Call(method="PUT", path=_template_path(name), returns=Template, content=content))
+
+    def remove_template(self, name: str) -> ApiFlow[Template]:
+        """Remove a template."""
+        return self._retrier.flow(Call(method="DELETE", path=_template_path(name), returns=Template, repeatable=False))
+
     def schedules(self, query: Mapping[str, str | int | None]) -> ApiFlow[SchedulePage]:
         """Read a page of schedules."""
         return self._retrier.flow(Call(path="/v1/schedules", returns=SchedulePage, query=query))
@@ -345,6 +535,11 @@ class Api:
         """Make or replace a schedule. A repetition changes nothing."""
         content = msgspec.msgpack.encode(definition)
         return self._retrier.flow(Call(method="PUT", path=_schedule_path(name), returns=Schedule, content=content))
+
+    def preview_schedule(self, name: str, definition: ScheduleDefinition) -> ApiFlow[SchedulePreview]:
+        """Check a schedule, and read when it would fire."""
+        path, content = f"{_schedule_path(name)}/preview", msgspec.msgpack.encode(definition)
+        return self._retrier.flow(Call(method="POST", path=path, returns=SchedulePreview, content=content))
 
     def remove_schedule(self, name: str) -> ApiFlow[Schedule]:
         """Remove a schedule."""
@@ -385,6 +580,62 @@ class Api:
         path = f"{_backfill_path(name, backfill_id)}/cancel"
         return self._retrier.flow(Call(method="POST", path=path, returns=Backfill, repeatable=False))
 
+    def run(self, content: bytes, idempotency_key: str | None) -> ApiFlow[WorkflowAccepted]:
+        """Submit a workflow. The idempotency key makes it one, although the request may be repeated."""
+        headers = {"idempotency-key": checked_key(idempotency_key)}
+        call = Call(method="POST", path="/v1/workflows", returns=WorkflowAccepted, content=content, headers=headers)
+        return self._retrier.flow(call)
+
+    def workflows(
+        self, query: Mapping[str, str | int | None], created_after: datetime | None, created_before: datetime | None
+    ) -> ApiFlow[WorkflowPage]:
+        """Read a page of workflows."""
+        filters = _filters(None, created_after, created_before)
+        return self._retrier.flow(Call(path="/v1/workflows", returns=WorkflowPage, query={**query, **filters}))
+
+    def workflow_nodes(self, workflow_id: str, query: Mapping[str, str | int | None]) -> ApiFlow[WorkflowNodePage]:
+        """Read a workflow with a page of its nodes."""
+        return self._retrier.flow(Call(path=_workflow_path(workflow_id), returns=WorkflowNodePage, query=query))
+
+    def workflow(self, workflow_id: str) -> ApiFlow[WorkflowStatus]:
+        """Read a workflow."""
+        return (yield from self.workflow_nodes(workflow_id, {"limit": 1})).workflow
+
+    def wait_for_workflow(self, workflow_id: str, timeout_s: float) -> ApiFlow[WorkflowStatus]:
+        """Read a workflow once it has succeeded. Raises: WorkflowFailedError, WaitTimeoutError."""
+        call = Call(
+            path=_workflow_path(workflow_id), returns=WorkflowNodePage, query={"limit": 1}, hold_s=limits.MAX_WAIT_S
+        )
+        page = yield from held(
+            lambda delay_s, until: self._retrier.flow(call, delay_s=delay_s, until=until),
+            lambda page: page.workflow.state.is_settled,
+            lambda page: f"workflow {workflow_id} is {page.workflow.state}",
+            clock=self._retrier.clock,
+            timeout_s=timeout_s,
+        )
+        if page.workflow.state is not WorkflowState.SUCCEEDED:
+            raise WorkflowFailedError(page.workflow)
+        return page.workflow
+
+    def cancel_workflow(self, workflow_id: str) -> ApiFlow[WorkflowStatus]:
+        """Cancel a workflow. A repetition of one that was carried out is refused."""
+        path = f"{_workflow_path(workflow_id)}/cancel"
+        return self._retrier.flow(Call(method="POST", path=path, returns=WorkflowStatus, repeatable=False))
+
+    def rerun_workflow(
+        self, workflow_id: str, nodes: Iterable[str] | None, idempotency_key: str | None, *, failed: bool
+    ) -> ApiFlow[WorkflowStatus]:
+        """Run nodes of a workflow again. The idempotency key has a repetition do it once."""
+        if isinstance(nodes, str):
+            raise TypeError("nodes are a list; one text would be taken for a list of letters")
+        if (nodes is None) != failed:
+            raise TypeError("a rerun needs either nodes, or `failed=True`")
+        asked = RerunRequest(from_=None if nodes is None else list(nodes), failed=failed)
+        headers = {"idempotency-key": checked_key(idempotency_key)}
+        path, content = f"{_workflow_path(workflow_id)}/rerun", msgspec.msgpack.encode(asked)
+        call = Call(method="POST", path=path, returns=WorkflowStatus, content=content, headers=headers)
+        return self._retrier.flow(call)
+
     def health(self) -> ApiFlow[dict[str, Any]]:
         """Read the health of the service, also when it is bad."""
         call = Call(path="/health", returns=dict[str, Any], good_statuses=frozenset({200, 503}))
@@ -401,14 +652,6 @@ class Api:
             cursor = page.next_cursor
             if not cursor:
                 return items
-
-
-def checked_key(idempotency_key: str | None) -> str:
-    """Return the key, or a fresh one for None. Raises: ValueError, when the key cannot stand in a header."""
-    if idempotency_key is None:
-        return str(uuid.uuid4())
-    check_idempotency_key(idempotency_key)
-    return idempotency_key
 
 
 def _filters(
@@ -432,6 +675,26 @@ def _operation_path(operation_id: str) -> str:
     return f"/v1/operations/{quote(operation_id, safe='')}"
 
 
+def _queue_path(job_type: str, part: str) -> str:
+    return f"/v1/queues/{quote(job_type, safe='')}/{part}"
+
+
+def _key_path(key_id: str) -> str:
+    return f"/v1/keys/{quote(key_id, safe='')}"
+
+
+def _tenant_path(name: str) -> str:
+    return f"/v1/tenants/{quote(name, safe='')}"
+
+
+def _session_path(session_id: str) -> str:
+    return f"/v1/sessions/{quote(session_id, safe='')}"
+
+
+def _template_path(name: str) -> str:
+    return f"/v1/templates/{quote(name, safe='')}"
+
+
 def _schedule_path(name: str) -> str:
     return f"/v1/schedules/{quote(name, safe='')}"
 
@@ -440,14 +703,13 @@ def _backfill_path(name: str, backfill_id: str) -> str:
     return f"{_schedule_path(name)}/backfills/{quote(backfill_id, safe='')}"
 
 
+def _workflow_path(workflow_id: str) -> str:
+    return f"/v1/workflows/{quote(workflow_id, safe='')}"
+
+
 def _job_path(job_id: str) -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
 def _webhook_path(webhook_id: str) -> str:
     return f"/v1/webhooks/{quote(webhook_id, safe='')}"
-
-
-def _all_refused(error: ApiError, start: int, count: int) -> list[BatchItem]:
-    status = error.problem.status
-    return [BatchItem(index=start + n, status=status, problem=error.problem) for n in range(count)]

@@ -11,6 +11,7 @@ import msgspec
 
 from millstream.client.flow import NoResponse, Reply, Response
 from millstream.errors import (
+    AccessError,
     ApiError,
     ConflictError,
     InvalidError,
@@ -30,6 +31,8 @@ _SNIPPET_CHARS = 160
 
 _ERRORS: dict[int, type[ApiError]] = {
     400: InvalidError,
+    401: AccessError,
+    403: AccessError,
     404: JobNotFoundError,
     409: ConflictError,
     412: ConflictError,
@@ -89,12 +92,17 @@ def _date(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def error_of(problem: Problem, status: int, wait_s: float | None = None) -> ApiError:
+    """Return the error for the problem of a response, or of an item of one."""
+    kind = _ERRORS_OF_PROBLEMS.get(urlsplit(problem.type).path) or _ERRORS.get(status, ApiError)
+    return kind(problem, wait_s)
+
+
 def _explain_response(response: Response, url: str) -> ApiError:
     wait_s = retry_after_s(response.headers, datetime.now(UTC))
     problem = _problem(response)
     if problem is not None:
-        kind = _ERRORS_OF_PROBLEMS.get(urlsplit(problem.type).path) or _ERRORS.get(response.status, ApiError)
-        return kind(problem, wait_s)
+        return error_of(problem, response.status, wait_s)
     # A 404 without a problem document comes from something else than Millstream, and says nothing about the job.
     error = UnavailableError if _ERRORS.get(response.status) is UnavailableError else ApiError
     return error(_foreign(response, url, "is no answer of a Millstream API"), wait_s)

@@ -72,12 +72,17 @@ class Retrier:
         a response that is held back is of use. Raises: ApiError, the last refusal, when a repetition would be late,
         useless or harmful.
         """
+        response, url = yield from self.answer(call, delay_s=delay_s, until=until)
+        return read_response(response, call.returns, url)
+
+    def answer(self, call: Call[T], *, delay_s: float = 0.0, until: float = math.inf) -> ApiFlow[tuple[Response, str]]:
+        """As :meth:`flow`, for a response of which more is read than its content; with its URL."""
         failures, give_up_at = 0, until
         request = self.request(call, delay_s, until)
         while True:
             reply = yield request
             if isinstance(reply, Response) and reply.status in call.good_statuses:
-                return read_response(reply, call.returns, request.url)
+                return reply, request.url
             failures += 1
             if failures == 1:
                 give_up_at = min(until, self.clock() + self.retry_for_s)

@@ -12,10 +12,12 @@ import httpx2
 
 from millstream.client.event_flow import EventFlow, Notice, Signal
 from millstream.client.flow import ApiFlow, NoResponse, Reply, Request, Response
+from millstream.client.token_source import AsyncToken, AsyncTokenSource, SyncToken, SyncTokenSource
 
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5.0
+_UNAUTHENTICATED = 401
 
 
 class AsyncHttpClient(Protocol):
@@ -75,7 +77,8 @@ class _Errors:
 class AsyncTransport:
     """Runs flows on an event loop, many at a time."""
 
-    def __init__(self, base_url: str, http: AsyncHttpClient | None) -> None:
+    def __init__(self, base_url: str, http: AsyncHttpClient | None, token: AsyncToken | None = None) -> None:
+        self._tokens = AsyncTokenSource(token) if callable(token) else None
         self._owned = http is None
         self._http = http or httpx2.AsyncClient(**http_settings(base_url))
         self._errors = _Errors(self._http)
@@ -91,16 +94,23 @@ class AsyncTransport:
 
     async def follow(self, flow: EventFlow) -> AsyncGenerator[Signal, None]:
         """Yield what a stream of events says; it ends only by an error. Raises: what the flow raises."""
+        # The token that has taken the place of a refused one: where it is refused as well, there is no better one.
+        renewed: dict[str, str] | None = None
         while True:
             request = flow.request()
             if request.delay_s > 0:
                 await anyio.sleep(request.delay_s)
+            sent = await self._tokens.header() if self._tokens else {}
             try:
-                async with self._http.stream(**_arguments(request)) as response:
+                async with self._http.stream(**_arguments(request, sent)) as response:
+                    if response.status_code == _UNAUTHENTICATED and self._tokens and sent is not renewed:
+                        renewed = await self._tokens.renewed(sent)
+                        continue
                     if not flow.is_stream(response.status_code, response.headers.get("content-type", "")):
                         await response.aread()
                         flow.failed(_response(response))
                         continue
+                    renewed = None
                     yield Notice.CONNECTED
                     async for piece in response.aiter_bytes():
                         for signal in flow.heard(piece):
@@ -117,8 +127,13 @@ class AsyncTransport:
     async def _exchange(self, request: Request) -> Reply:
         if request.delay_s > 0:
             await anyio.sleep(request.delay_s)
+        sent = await self._tokens.header() if self._tokens else {}
         try:
-            return _response(await self._http.request(**_arguments(request)))
+            response = await self._http.request(**_arguments(request, sent))
+            if response.status_code == _UNAUTHENTICATED and self._tokens:
+                # It has ended, or its key was withdrawn. Nothing was done yet.
+                response = await self._http.request(**_arguments(request, await self._tokens.renewed(sent)))
+            return _response(response)
         except self._errors.any as error:
             return self._errors.no_response(error)
         except AttributeError as error:
@@ -131,7 +146,8 @@ class AsyncTransport:
 class SyncTransport:
     """Runs flows in the calling thread."""
 
-    def __init__(self, base_url: str, http: HttpClient | None) -> None:
+    def __init__(self, base_url: str, http: HttpClient | None, token: SyncToken | None = None) -> None:
+        self._tokens = SyncTokenSource(token) if callable(token) else None
         self._owned = http is None
         self._http = http or httpx2.Client(**http_settings(base_url))
         self._errors = _Errors(self._http)
@@ -147,16 +163,23 @@ class SyncTransport:
 
     def follow(self, flow: EventFlow) -> Generator[Signal, None, None]:
         """Yield what a stream of events says; it ends only by an error. Raises: what the flow raises."""
+        # The token that has taken the place of a refused one: where it is refused as well, there is no better one.
+        renewed: dict[str, str] | None = None
         while True:
             request = flow.request()
             if request.delay_s > 0:
                 time.sleep(request.delay_s)
+            sent = self._tokens.header() if self._tokens else {}
             try:
-                with self._http.stream(**_arguments(request)) as response:
+                with self._http.stream(**_arguments(request, sent)) as response:
+                    if response.status_code == _UNAUTHENTICATED and self._tokens and sent is not renewed:
+                        renewed = self._tokens.renewed(sent)
+                        continue
                     if not flow.is_stream(response.status_code, response.headers.get("content-type", "")):
                         response.read()
                         flow.failed(_response(response))
                         continue
+                    renewed = None
                     yield Notice.CONNECTED
                     for piece in response.iter_bytes():
                         yield from flow.heard(piece)
@@ -172,8 +195,13 @@ class SyncTransport:
     def _exchange(self, request: Request) -> Reply:
         if request.delay_s > 0:
             time.sleep(request.delay_s)
+        sent = self._tokens.header() if self._tokens else {}
         try:
-            return _response(self._http.request(**_arguments(request)))
+            response = self._http.request(**_arguments(request, sent))
+            if response.status_code == _UNAUTHENTICATED and self._tokens:
+                # It has ended, or its key was withdrawn. Nothing was done yet.
+                response = self._http.request(**_arguments(request, self._tokens.renewed(sent)))
+            return _response(response)
         except self._errors.any as error:
             return self._errors.no_response(error)
 
@@ -207,13 +235,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _arguments(request: Request) -> dict[str, Any]:
+def _arguments(request: Request, credential: dict[str, str]) -> dict[str, Any]:
     # No limit for the wait for a free connection: thousands of submissions at once are slow, and no error.
     connect_s, silence_s, pool_s = _CONNECT_TIMEOUT_S, request.response_within_s, None
     return {
         "method": request.method,
         "url": request.url,
-        "headers": request.headers,
+        "headers": {**request.headers, **credential},
         "content": request.content,
         # Connect, read, write, pool. A tuple, because a client of httpx does not know the `Timeout` of httpx2.
         "timeout": (connect_s, silence_s, silence_s, pool_s),

@@ -75,7 +75,8 @@ def _table(report: Report, ctx: SyncContext[Shared]) -> Table:
     """Return the table of a report. Raises: Dead, when the rows make no table, or too many jobs are found."""
     if not isinstance(report.rows, FoundJobs):
         return build_table(report.columns, report.rows)
-    with SyncClient(shared(ctx).reports.api_url) as client:
+    settings = shared(ctx).reports
+    with SyncClient(settings.api_url, api_key=settings.api_key, mask_secrets=True) as client:
         pages = JobPages(client, report.rows.query, limit=MAX_QUERY_ROWS)
         rows: list[Row] = [dict(zip(COLUMNS, row_of(job, with_payloads=False), strict=True)) for job in pages.read(ctx)]
     if not pages.is_whole:

@@ -45,6 +45,11 @@ class ReportSettings(Struct, frozen=True, kw_only=True):
     """TrueType file of the letters in a PDF. Without it those of European languages are there."""
     api_url: str = "http://127.0.0.1:8080"
     """The HTTP API, for reports of the jobs that a query finds."""
+    api_key: str | None = None
+    """The key for it, where it asks for one."""
+
+    def __repr__(self) -> str:
+        return f"ReportSettings(folder={self.folder!r}, font={self.font!r}, api_url={self.api_url!r})"
 
 
 class ExportSettings(Struct, frozen=True, kw_only=True):
@@ -54,6 +59,11 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     """Folder of the files. It is created when it is missing."""
     api_url: str = "http://127.0.0.1:8080"
     """The HTTP API, from which jobs are read."""
+    api_key: str | None = None
+    """The key for it, where it asks for one."""
+
+    def __repr__(self) -> str:
+        return f"ExportSettings(folder={self.folder!r}, api_url={self.api_url!r})"
 
 
 class FileSettings(Struct, frozen=True, kw_only=True):

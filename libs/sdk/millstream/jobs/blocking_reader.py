@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 from millstream.errors import NotBoundError
 from millstream.jobs.submitter import ParentJob
-from millstream_contracts import Job, JobStack
+from millstream_contracts import Job, JobStack, SignalReceipt
 
 
 class BlockingReader:
@@ -25,6 +25,14 @@ class BlockingReader:
     def stack(self, job_id: str, /) -> JobStack:
         """Return where the handler of a job is. Raises: as `Parent.stack`."""
         return self._parent.run_blocking(partial(self._parent.stack, job_id))
+
+    def signal(
+        self, job_id: str, signal: Any, payload: Any = None, *, idempotency_key: str | None = None
+    ) -> SignalReceipt:
+        """Raise NotBoundError, as `Parent.signal`."""
+        return self._parent.run_blocking(
+            partial(self._parent.signal, job_id, signal, payload, idempotency_key=idempotency_key)
+        )
 
     def updates(self, job_id: str, /) -> NoReturn:
         """Raise NotBoundError, as `Parent.updates`."""

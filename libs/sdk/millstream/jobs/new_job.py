@@ -9,6 +9,7 @@ from millstream.jobs.job_ref import JobRef
 from millstream.jobs.submit_options import SubmitOptions, check_submit_options, parent_ids
 from millstream.payloads import plain_payload
 from millstream.seconds import in_seconds
+from millstream.unique import asked_of
 from millstream_contracts import limits
 
 P = TypeVar("P")
@@ -38,10 +39,27 @@ class NewJob:
         fields = {_FIELDS.get(name, name): in_seconds(value) for name, value in options.items() if value is not None}
         if isinstance(fields.get("callback"), str):
             fields["callback"] = {"url": fields["callback"]}
+        if "unique" in fields:
+            fields["unique"] = msgspec.to_builtins(asked_of(fields["unique"]))
         if "after" in fields:
             fields["after"] = parent_ids(fields["after"])
-        self.content = _encode({"type": self.type, "payload": payload, **fields}, self.type)
+        if payload is not None or "template" not in fields:
+            fields["payload"] = payload
+        self.content = _encode({"type": self.type, **fields}, self.type)
         """The submission in MessagePack."""
+
+    @classmethod
+    def from_document(cls, document: Any) -> "NewJob":
+        """Return a job that is written as the API takes it, such as a line of a file of jobs.
+
+        Raises: TypeError, for what is no object; the service checks the rest.
+        """
+        if not isinstance(document, dict):
+            raise TypeError('a job is an object such as {"type": …, "payload": …}')
+        job = cls.__new__(cls)
+        job.type = str(document.get("type", ""))
+        job.content = _encode(document, job.type)
+        return job
 
     def __repr__(self) -> str:
         # Payloads never appear in logs, and reprs do.

@@ -11,7 +11,7 @@ from millstream.jobs.job_handle import JobHandle
 from millstream.jobs.job_ref import gives_of
 from millstream.jobs.new_job import NewJob, new_jobs
 from millstream.jobs.submit_options import SubmitOptions
-from millstream_contracts import BatchItem, BatchReceipt, Job, JobId, JobState
+from millstream_contracts import BatchItem, BatchReceipt, CallAnswer, Job, JobId, JobState, StepAnswer, StoredStep
 
 T = TypeVar("T")
 
@@ -43,6 +43,23 @@ class Parent(ABC):
         ids = await self._store_all(new_jobs(job, payloads, options), idempotency_key, many=True)
         return [JobHandle(self, job_id, gives_of(job)) for job_id in ids]
 
+    async def submit_members(
+        self,
+        job: Any,
+        payloads: Iterable[Any],
+        *,
+        many: bool,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> list[JobHandle[Any]]:
+        """Store a child for each payload as a member of the batch of the job, or none if one is refused.
+
+        Raises: as :meth:`submit`; InvalidError, when the job is a member of no batch; ConflictError.
+        """
+        jobs = new_jobs(job, payloads, options)
+        ids = await self._store_all(jobs, idempotency_key, many=many, as_members=True)
+        return [JobHandle(self, job_id, gives_of(job)) for job_id in ids]
+
     async def submit_many(
         self,
         jobs: Any,
@@ -69,6 +86,13 @@ class Parent(ABC):
         """Raise NotBoundError: a worker tells clients where a job is, and no handlers."""
         raise NotBoundError(f"a handler does not see where {job_id} is: ask a client")
 
+    async def signal(
+        self, job_id: str, signal: Any, payload: Any = None, *, idempotency_key: str | None = None
+    ) -> NoReturn:
+        """Raise NotBoundError: ingest takes signals from clients, and workers from no handler."""
+        del signal, payload, idempotency_key
+        raise NotBoundError(f"a handler sends no signal to {job_id}: a client does")
+
     def updates(self, job_id: str, /) -> NoReturn:
         """Raise NotBoundError: ingest tells clients what happens to jobs, and no handlers."""
         raise NotBoundError(f"a handler does not follow {job_id}: wait for its result, or ask a client")
@@ -78,10 +102,13 @@ class Parent(ABC):
         return run_blocking(call)
 
     @abstractmethod
-    async def store(self, contents: Sequence[bytes], idempotency_key: str | None, *, many: bool) -> list[JobId]:
+    async def store(
+        self, contents: Sequence[bytes], idempotency_key: str | None, *, many: bool, as_members: bool = False
+    ) -> list[JobId]:
         """Store submissions in MessagePack, all or none. Returns: their ids, in order.
 
-        `many` says that they came as a batch: a refusal points to the item, and the key counts for each payload.
+        `many` says that they came together: a refusal points to the item, and the key counts for each payload.
+        `as_members` makes them members of the batch of the job.
         """
 
     @abstractmethod
@@ -96,7 +123,36 @@ class Parent(ABC):
     async def settled(self, job_id: str, timeout_s: float) -> Job:
         """Return a job once it has settled, or as it is after `timeout_s`. Raises: as :meth:`get`."""
 
-    async def _store_all(self, jobs: list[NewJob], idempotency_key: str | None, *, many: bool) -> list[JobId]:
+    @abstractmethod
+    async def read_steps(self) -> dict[str, StoredStep]:
+        """Return what is stored of its steps, by name. Raises: UnavailableError."""
+
+    @abstractmethod
+    async def save_step(self, name: str, version: str, kind: str, content: bytes) -> StepAnswer:
+        """Store what a step has given, unless it is stored already: then that is the answer. Raises: UnavailableError.
+
+        A delivery that is another worker's by now is stopped.
+        """
+
+    @abstractmethod
+    async def await_step(self, name: str, signal: str, ends: str) -> StepAnswer:
+        """Return whether a wait is over, for a signal or, where that is empty, for the time alone.
+
+        `ends` is `+<ms>`, Unix ms, or empty. Raises: as :meth:`save_step`.
+        """
+
+    @abstractmethod
+    async def call_jobs(self, name: str, contents: Sequence[bytes], known: Sequence[JobId]) -> CallAnswer:
+        """Submit the jobs that a step calls, submissions in MessagePack, and note their ids as that step.
+
+        With `known`, the ids that an earlier delivery has noted, submit those that are not there, and look at the
+        others. Raises: InvalidError, UnavailableError.
+        """
+
+    async def _store_all(
+        self, jobs: list[NewJob], idempotency_key: str | None, *, many: bool, as_members: bool = False
+    ) -> list[JobId]:
         if idempotency_key is not None:
             check_idempotency_key(idempotency_key)
-        return await self.store([job.content for job in jobs], idempotency_key, many=many)
+        contents = [job.content for job in jobs]
+        return await self.store(contents, idempotency_key, many=many, as_members=as_members)

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypedDict
 from millstream.jobs.job_handle import JobHandle
 from millstream.jobs.sync_job_handle import SyncJobHandle
 from millstream.seconds import Seconds
-from millstream_contracts import AfterFailure, Backoff, Callback, Job, JobId, did_you_mean
+from millstream.unique import Unique
+from millstream_contracts import AfterFailure, Backoff, Callback, Job, JobId, PriorityName, did_you_mean
 
 Parent = str | Job | JobHandle[Any] | SyncJobHandle[Any]
 """A job that another one waits for."""
@@ -24,8 +25,10 @@ class SubmitOptions(TypedDict, total=False):
     """Let it expire if it has not started after this time."""
     expires_at: datetime | None
     """Let it expire if it has not started at this moment, which needs a time zone."""
-    priority: Literal["high", "normal", "low"] | None
+    priority: PriorityName | None
     """Which jobs of the type start first; `normal` by default."""
+    key: str | None
+    """What it is grouped by, such as a customer: limits of the type may hold for each key, and keys take turns."""
     max_attempts: int | None
     """Runs that end in success or failure, in place of those of the type."""
     timeout: Seconds | None
@@ -43,6 +46,10 @@ class SubmitOptions(TypedDict, total=False):
     default), is cancelled (`cancel`), or starts all the same (`run`)."""
     after_unknown: Literal["refuse", "ignore"] | None
     """Whether a job in `after` that is not known is refused, which is the default, or counts as done."""
+    unique: Unique | str | None
+    """The unique key of the job, or a `Unique`, which says more, in place of what the handler of its type declares."""
+    template: str | None
+    """The template that says what is left out here. Of payloads that are objects both, the members of this one win."""
 
 
 def check_submit_options(options: SubmitOptions) -> None:

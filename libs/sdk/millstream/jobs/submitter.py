@@ -1,6 +1,6 @@
 """What takes submissions: an HTTP client, or the worker that runs the handler."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
@@ -8,6 +8,7 @@ from anyio.lowlevel import current_token
 
 from millstream.errors import NotBoundError
 from millstream.jobs.job_handle import JobReader
+from millstream_contracts import CallAnswer, JobId, StepAnswer, StoredStep
 
 T = TypeVar("T")
 
@@ -29,6 +30,26 @@ class ParentJob(Submitter, JobReader, Protocol):
 
     async def submit_children(self, job: Any, payloads: Iterable[Any], *args: Any, **options: Any) -> list[Any]:
         """Submit a child for each payload, or none if one is refused. Returns: their handles."""
+        ...
+
+    async def submit_members(self, job: Any, payloads: Iterable[Any], *args: Any, **options: Any) -> list[Any]:
+        """Do the same with children that are members of its batch; `many` as in `Parent.store`."""
+        ...
+
+    async def read_steps(self) -> dict[str, StoredStep]:
+        """Return what is stored of its steps, by name."""
+        ...
+
+    async def save_step(self, name: str, version: str, kind: str, content: bytes) -> StepAnswer:
+        """Store what a step has given, unless it is stored already."""
+        ...
+
+    async def await_step(self, name: str, signal: str, ends: str) -> StepAnswer:
+        """Return whether a wait is over, for a signal or for a time alone."""
+        ...
+
+    async def call_jobs(self, name: str, contents: Sequence[bytes], known: Sequence[JobId]) -> CallAnswer:
+        """Submit the jobs that a step calls, or look at those that it has called."""
         ...
 
     def run_blocking(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:

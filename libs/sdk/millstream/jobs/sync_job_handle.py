@@ -6,10 +6,12 @@ from typing import Any, Generic, Protocol, overload
 from typing_extensions import TypeVar
 
 from millstream.jobs.result_reader import read_result
+from millstream.jobs.signal import Signal
 from millstream.payloads import ANYTHING, DataType
-from millstream_contracts import Job, JobId, JobStack
+from millstream_contracts import Job, JobId, JobStack, SignalReceipt
 
 T = TypeVar("T")
+P = TypeVar("P")
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
 
@@ -32,6 +34,12 @@ class SyncJobReader(Protocol):
         """Return where the handler of a job is."""
         ...
 
+    def signal(
+        self, job_id: str, signal: Any, payload: Any = None, *, idempotency_key: str | None = None
+    ) -> SignalReceipt:
+        """Send a signal to a job."""
+        ...
+
     def updates(self, job_id: str, /) -> Iterator[Job]:
         """Yield a job each time that it has moved."""
         ...
@@ -40,12 +48,20 @@ class SyncJobReader(Protocol):
 class SyncJobHandle(Generic[R_co]):
     """A job, and what its result is decoded to."""
 
-    def __init__(self, reader: SyncJobReader, job: Job | JobId, gives: DataType = ANYTHING) -> None:
+    def __init__(
+        self,
+        reader: SyncJobReader,
+        job: Job | JobId,
+        gives: DataType = ANYTHING,
+        *,
+        unique_conflict: bool | None = None,
+    ) -> None:
         """`job` is what is known of it: the whole job, or its id alone."""
         self.id: JobId = job.id if isinstance(job, Job) else job
         self._reader = reader
         self._job = job
         self._gives = gives
+        self._unique_conflict = unique_conflict
 
     def __repr__(self) -> str:
         return f"<SyncJobHandle {self.id}>"
@@ -56,6 +72,14 @@ class SyncJobHandle(Generic[R_co]):
         if isinstance(self._job, Job):
             return self._job
         raise LookupError(f"nothing is known of {self.id} but its id: ask for its `status()`")
+
+    @property
+    def unique_conflict(self) -> bool | None:
+        """Whether nothing was stored, because this job holds the unique key of the one that was submitted.
+
+        None where that is not known: of jobs that a handler submits, and of handles that were made of an id.
+        """
+        return self._unique_conflict
 
     @overload
     def result(self, timeout: float = 30.0) -> R_co: ...
@@ -85,6 +109,24 @@ class SyncJobHandle(Generic[R_co]):
     def stack(self) -> JobStack:
         """Return where its handler is now. Raises: ConflictError when it does not run, UnavailableError, ApiError."""
         return self._reader.stack(self.id)
+
+    @overload
+    def signal(
+        self, signal: Signal[None], payload: None = None, *, idempotency_key: str | None = None
+    ) -> SignalReceipt: ...
+
+    @overload
+    def signal(self, signal: Signal[P], payload: P, *, idempotency_key: str | None = None) -> SignalReceipt: ...
+
+    @overload
+    def signal(self, signal: str, payload: Any = None, *, idempotency_key: str | None = None) -> SignalReceipt: ...
+
+    def signal(self, signal: Any, payload: Any = None, *, idempotency_key: str | None = None) -> SignalReceipt:
+        """Send a signal to the job, whose durable handler waits for it, or will.
+
+        Raises: ConflictError when the job has ended; NotBoundError within a handler; TypeError, ApiError.
+        """
+        return self._reader.signal(self.id, signal, payload, idempotency_key=idempotency_key)
 
     def cancel(self) -> Job:
         """Cancel the job. Raises: ConflictError when it has ended, ApiError."""

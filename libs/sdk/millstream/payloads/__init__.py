@@ -2,5 +2,6 @@
 
 from millstream.payloads.data_type import ANYTHING, DataType
 from millstream.payloads.encoder import plain_payload, plain_result
+from millstream.payloads.secret import Secret
 
-__all__ = ["ANYTHING", "DataType", "plain_payload", "plain_result"]
+__all__ = ["ANYTHING", "DataType", "Secret", "plain_payload", "plain_result"]

@@ -1,5 +1,6 @@
 """The type of a payload or of a result: its schema, and the decoder of what arrives (ADR 15)."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ Decode = Callable[[bytes], Any]
 Convert = Callable[[Any], Any]
 
 _UUID_BYTES = 16
+
+_QUOTING = re.compile(r"Invalid (?:enum )?value(?= )")
+"""The errors of msgspec that quote a value, which may be a secret: those about enumerations, literals and tags."""
 
 _decode_plain = msgspec.msgpack.Decoder().decode
 
@@ -134,6 +138,12 @@ def _converter(annotation: Any, shape: Shaper | None) -> Convert:
                 value = shape(value)
             except MisfitError as error:
                 raise msgspec.ValidationError(str(error)) from None
-        return msgspec.convert(value, annotation, str_keys=True, dec_hook=_read_custom)
+        try:
+            return msgspec.convert(value, annotation, str_keys=True, dec_hook=_read_custom)
+        except msgspec.ValidationError as error:
+            if (told := _QUOTING.match(str(error))) is None:
+                raise
+            _, at, path = str(error).rpartition(" - at ")
+            raise msgspec.ValidationError(told[0] + at + path if at else told[0]) from None
 
     return convert

@@ -25,6 +25,7 @@ from millstream.payloads.type_reader import (
     repeated_member,
     unwrapped,
 )
+from millstream_contracts import SECRET_KEYWORD
 
 MAX_KEY_DIGITS = 20
 """Characters of an integer as a key, enough for 64 bits."""
@@ -149,6 +150,8 @@ class _Writer:
     def _keys(self, info: mi.Type) -> Schema:
         """Return the schema of the keys of an object, which are text in JSON."""
         plain = unwrapped(info)
+        if isinstance(info, mi.Metadata) and SECRET_KEYWORD in (info.extra_json_schema or {}):
+            raise self._refusal("a key of an object cannot be secret: keys are shown, and only values are masked")
         match plain:
             case mi.AnyType():
                 return {}
@@ -226,7 +229,9 @@ class _Writer:
         for field in info.fields:
             self._field = f"{class_name(info.cls)}.{field.name}"
             names.append(field.encode_name)
-            fields.append(self.write(field.type) | default(field))
+            schema = self.write(field.type)
+            # The default of a secret is one as well.
+            fields.append(schema if SECRET_KEYWORD in schema else schema | default(field))
             if field.required:
                 required.append(field.encode_name)
         self._field = outer

@@ -193,6 +193,14 @@ def backoff_s(failures: int) -> float:
     return random.uniform(bound / 10, bound)
 
 
+def failed(what: str, error: Exception) -> StoreError:
+    """Return our error for a call that cannot be made, such as on a key that another program wrote.
+
+    It has the code of Redis alone: redis-py may put a failed command's arguments, so a payload, into the text.
+    """
+    return StoreError(f"{what}: {str(error).partition(' ')[0]}")
+
+
 async def translating(call: Callable[[], Awaitable[T]]) -> T:
     """Make one call. Raises: StoreError for errors of redis-py; any other error goes through."""
     try:

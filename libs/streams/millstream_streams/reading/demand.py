@@ -21,9 +21,9 @@ def demand_of(queues: Iterable[Depths], workers: Sequence[WorkerInfo]) -> Demand
     queued = running = due_soon = oldest_ms = 0
     for depths in queues:
         running += depths.running
-        # More workers do not help a queue that is paused.
+        # More workers help neither a queue that is paused, nor one whose limits hold its jobs back.
         if not depths.paused:
-            queued += sum(depths.queued)
+            queued += sum(depths.queued) - depths.unstartable
             due_soon += depths.due_soon
             oldest_ms = max(oldest_ms, depths.oldest_ready_age_ms)
     slots = sum(worker.concurrency for worker in workers)

@@ -3,7 +3,7 @@
 An event that was read stays pending until it is acknowledged; the events of a dead consumer go to another.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,10 @@ import anyio
 import structlog
 from redis.exceptions import ResponseError
 
-from millstream_contracts import UNDECODABLE, Event, Queue, QueueEvents
+from millstream_contracts import UNDECODABLE, Event, JobId, Queue, QueueEvents
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.connection.faults import translating
+from millstream_streams.connection.faults import failed, translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.reading.consumers import make_group
@@ -67,9 +67,12 @@ class EventFeed:
             await anyio.sleep(CLUSTER_LOOK_EVERY_S)
         return found
 
-    async def jobs_of(self, batch: QueueEvents) -> Snapshots:
-        """Return the present state of the jobs of these events, without those that Redis has deleted."""
-        ids = list({job.id: None for event in batch.events for job in event.jobs})
+    async def jobs_of(self, batch: QueueEvents, *, without: Collection[JobId] = ()) -> Snapshots:
+        """Return the present state of the jobs of these events, without those that Redis has deleted.
+
+        Those of `without` are not read.
+        """
+        ids = list({job.id: None for event in batch.events for job in event.jobs if job.id not in without})
         return await read_snapshots(self._reading, self._keys, batch.queue, ids)
 
     async def acknowledge(self, batches: Iterable[QueueEvents]) -> None:
@@ -139,7 +142,7 @@ class EventFeed:
             reply = await translating(partial(self._reading.execute_command, *command, *by_key, *(">" for _ in by_key)))
         except ResponseError as error:
             if "NOGROUP" not in str(error):
-                raise StoreError(f"events cannot be read: {str(error).partition(' ')[0]}") from error
+                raise failed("events cannot be read", error) from error
             for queue in queues:
                 await make_group(self._client, self._key(queue), self._group)
             return []

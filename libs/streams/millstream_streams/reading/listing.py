@@ -20,12 +20,18 @@ from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, is_of_wrong_type
 from millstream_streams.errors import CursorError
+from millstream_streams.reading.lanes import lane_names, read_singles
 from millstream_streams.reading.views import JobViews
 from millstream_streams.store.keys import GROUP, Keys, QueueKeys
 
 _ENTRY_ID = re.compile(r"\d+-\d+")
 _SCORE_AND_MEMBER = re.compile(r"-?(?:\d+|inf):.*", re.DOTALL)
+_LANE_AND_JOB = re.compile(r"(?:[^\s:]{1,800}:)?[^\s:]{1,200}")
+"""The key of a lane, percent-encoded, where it has one, and the id of a job."""
 _TIES_AT_ONCE = 500
+
+MAX_LANE = 100_000
+"""How far a lane is searched for the job that ended the page before."""
 
 
 T = TypeVar("T")
@@ -39,8 +45,10 @@ _READY = {0: Priority.HIGH, 1: Priority.NORMAL, 2: Priority.LOW}
 _DUE = 3
 _DEAD = 4
 _BLOCKED = 5
+_LANES = {6: Priority.HIGH, 7: Priority.NORMAL, 8: Priority.LOW}
+"""Where jobs wait that a limit holds back; only in queues with limits."""
 _PLACES = {
-    JobState.QUEUED: tuple(_READY),
+    JobState.QUEUED: (*_READY, *_LANES),
     JobState.RUNNING: tuple(_READY),
     JobState.SCHEDULED: (_DUE,),
     JobState.DEAD: (_DEAD,),
@@ -79,8 +87,7 @@ class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
             Queue.from_tag(found.tag)
         except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
             raise CursorError("this is not a cursor of this list") from error
-        form = _SCORE_AND_MEMBER if found.place in {_DUE, _BLOCKED} else _ENTRY_ID
-        if found.after and not form.fullmatch(found.after):
+        if found.after and not _form_of(found.place).fullmatch(found.after):
             raise CursorError("this is not a cursor of this list")
         return found
 
@@ -102,7 +109,10 @@ class Listing:
         self._patience_s = patience_s
 
     async def jobs(self, queues: Sequence[Queue], state: JobState, *, cursor: str | None, limit: int) -> Page:
-        """Return jobs in one of :data:`LISTABLE_STATES`, by queue, priority and age; `queues` must be sorted."""
+        """Return jobs in one of :data:`LISTABLE_STATES`, by queue, priority and age; `queues` must be sorted.
+
+        In a queue with limits, what these hold back stands behind what is ready.
+        """
 
         async def render(queue: Queue, ids: list[JobId]) -> list[Job]:
             return [job for job in await self._views.jobs(queue, ids) if job.state is state]
@@ -140,8 +150,13 @@ class Listing:
             JobState.BLOCKED: self._by_score,
         }
         key = _key_of(self._keys.of(queue), place)
+        find = finders[state]
         try:
-            return await with_retries(lambda _: finders[state](key, after, count), self._patience_s, lambda: None)
+            if place in _LANES:
+                return await with_retries(
+                    lambda _: self._parked(queue, _LANES[place], after, count), self._patience_s, lambda: None
+                )
+            return await with_retries(lambda _: find(key, after, count), self._patience_s, lambda: None)
         except ResponseError as error:
             if is_of_wrong_type(error):
                 return Found([], None)
@@ -153,6 +168,32 @@ class Listing:
         after = after or await self._last_delivered(key)
         entries = await self._client.xrange(key, min=f"({after}", max="+", count=count)
         return _found(entries, count)
+
+    async def _parked(self, queue: Queue, priority: Priority, after: str, count: int) -> Found:
+        """Find jobs in the lanes of a priority: that of the jobs without a key first, then the others by their keys."""
+        lane, _, job_id = after.rpartition(":")
+        keys = self._keys.of(queue)
+        singles = await read_singles(self._client, keys, priority)
+        names = sorted({*await lane_names(self._client, keys, priority), *singles})
+        ids: list[JobId] = []
+        for name in (one for one in names if one >= lane):
+            behind = job_id if name == lane else ""
+            if name in singles and not behind:
+                ids.append(JobId(singles[name]))
+            if len(ids) < count:
+                ids += await self._in_lane(keys.lane_of(priority, name), behind, count - len(ids))
+            if len(ids) >= count:
+                return Found(ids, f"{name}:{ids[-1]}" if name else ids[-1])
+        return Found(ids, None)
+
+    async def _in_lane(self, key: str, after: str, count: int) -> list[JobId]:
+        start = 0
+        if after:
+            # One that was let in meanwhile was the first, and all before it are gone too.
+            at = await self._client.lpos(key, after, maxlen=MAX_LANE)
+            start = 0 if at is None else at + 1
+        ids = [_text(raw) for raw in await self._client.lrange(key, start, start + count - 1)]
+        return [JobId(one) for one in ids if one]
 
     async def _last_delivered(self, key: str) -> str:
         try:
@@ -198,9 +239,18 @@ class Listing:
         return _found(entries, count)
 
 
+def _form_of(place: int) -> re.Pattern[str]:
+    """Return what a position in a place looks like."""
+    if place in _LANES:
+        return _LANE_AND_JOB
+    return _SCORE_AND_MEMBER if place in {_DUE, _BLOCKED} else _ENTRY_ID
+
+
 def _key_of(keys: QueueKeys, place: int) -> str:
     if place in _READY:
         return keys.ready_of(_READY[place])
+    if place in _LANES:
+        return keys.lane_of(_LANES[place])
     return {_DUE: keys.due, _BLOCKED: keys.blocked}.get(place, keys.dlq)
 
 

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from millstream_contracts import UNDECODABLE, Event, Queue, QueueEvents
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.connection.faults import translating
+from millstream_streams.connection.faults import failed, translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.reading.event_feed import CLUSTER_LOOK_EVERY_S, LONGEST_WAIT_S
@@ -87,7 +87,7 @@ class LiveFeed:
         try:
             return await translating(call)
         except ResponseError as error:
-            raise StoreError(f"events cannot be read: {str(error).partition(' ')[0]}") from error
+            raise failed("events cannot be read", error) from error
 
     async def _may_be_cut(self, key: str, ms: int) -> bool:
         """Return whether a stream that begins after a moment is long enough to have been cut since."""

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from millstream_contracts import JobId, Queue
 from millstream_streams.connection.address import RedisAddress
 from millstream_streams.connection.connections import BLOCKING_MARGIN_S, Client, close, connect, pipelined
-from millstream_streams.connection.faults import translating
+from millstream_streams.connection.faults import failed, translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreFullError
 from millstream_streams.reading.consumers import make_group
@@ -126,7 +126,7 @@ class ReadyReader:
             reply = await translating(read)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
-                raise StoreError(f"a blocking read failed: {str(error).partition(' ')[0]}") from error
+                raise failed("a blocking read failed", error) from error
             await self._make_groups(queues)
             return []
         return [_entry(*places[stream], entry) for stream, entries in streams_of(reply) for entry in entries]

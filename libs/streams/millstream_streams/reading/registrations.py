@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,9 +14,15 @@ S = TypeVar("S", bound=Struct)
 
 _encode = msgspec.msgpack.encode
 _decode_release = msgspec.msgpack.Decoder(tuple[Tenant, list[Raw]]).decode
+_decode_served = msgspec.msgpack.Decoder(list[str]).decode
 _decode_map = msgspec.msgpack.Decoder(dict[str, Raw]).decode
+_LISTS = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
+"""How a list begins in MessagePack; a registration is a map."""
 _START = re.compile(rb"(\d+) (\S+) ")
 _HELD = re.compile(rb"(\d+) \S* (.*)", re.DOTALL)
+
+ALL_TENANTS = "*"
+"""What a worker that serves every tenant registers for; no tenant has this name."""
 
 
 class Start(Struct, frozen=True):
@@ -53,9 +59,13 @@ def digest(stored: bytes) -> str:
     return hashlib.blake2b(stored, digest_size=8).hexdigest()
 
 
-def encode_release(tenant: Tenant, registrations: Iterable[bytes]) -> bytes:
-    """Return the registrations of one release as they are stored."""
-    return _encode((tenant, [Raw(one) for one in registrations]))
+def encode_release(tenant: Tenant, registrations: Iterable[bytes], others: Sequence[str] = ()) -> bytes:
+    """Return the registrations of one release as they are stored, with the further tenants that it serves.
+
+    These stand among the registrations, as a list: an earlier release passes over what is no registration.
+    """
+    served = [Raw(_encode(list(others)))] if others else []
+    return _encode((tenant, [*map(Raw, registrations), *served]))
 
 
 def read_registrations(tenant: Tenant, starts: Iterable[bytes], stored: Mapping[bytes, bytes]) -> Registrations:
@@ -69,8 +79,8 @@ def read_registrations(tenant: Tenant, starts: Iterable[bytes], stored: Mapping[
         for one in _read_release(tenant, stored.get(release, b""), at_ms):
             found.setdefault(one.registration.type, {}).setdefault(one.digest, one)
     live = {job_type: list(by_digest.values()) for job_type, by_digest in found.items()}
-    prefix = f"{tenant}/".encode()
-    last = (_read_held(value) for field, value in stored.items() if field.startswith(prefix))
+    prefixes = (f"{ALL_TENANTS}/".encode(), f"{tenant}/".encode())
+    last = (_read_held(stored[field]) for prefix in prefixes for field in stored if field.startswith(prefix))
     others = {one.registration.type: [one] for one in last if one and one.registration.type not in live}
     return dict(sorted({**live, **others}.items()))
 
@@ -80,8 +90,20 @@ def _read_release(tenant: Tenant, blob: bytes, at_ms: int) -> list[Registered]:
         owner, registrations = _decode_release(blob)
     except UNDECODABLE:
         return []
-    read = (_read(bytes(one), at_ms) for one in registrations) if owner == tenant else ()
+    blobs = [bytes(one) for one in registrations]
+    served = {owner, *(name for blob in blobs for name in _read_served(blob))}
+    read = (_read(blob, at_ms) for blob in blobs) if served & {tenant, ALL_TENANTS} else ()
     return [one for one in read if one]
+
+
+def _read_served(blob: bytes) -> list[str]:
+    """Return the further tenants that a release serves; none for what is a registration."""
+    if not blob or blob[0] not in _LISTS:
+        return []
+    try:
+        return _decode_served(blob)
+    except UNDECODABLE:
+        return []
 
 
 def _read_held(value: bytes) -> Registered | None:

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,9 +22,8 @@ from millstream_contracts import (
     moment,
 )
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
+from millstream_streams.connection.faults import REDIS_ERRORS, failed, with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
-from millstream_streams.errors import StoreError
 from millstream_streams.reading.registrations import (
     Registrations,
     Start,
@@ -51,16 +51,54 @@ class Registry:
         self._patience_s = patience_s
 
     async def add_queues(self, queues: Iterable[Queue]) -> None:
-        """Register queues before their first job is stored: dispatcher and reaper check registered queues only."""
-        tags = [queue.tag for queue in queues]
-        if tags:
-            await self._call(lambda: self._client.sadd(self._keys.queues, *tags))
+        """Register queues before a job is stored in them: services look at registered queues only.
 
-    async def queues(self, tenant: Tenant | None = None) -> list[Queue]:
-        """Return all registered queues, or those of one tenant, sorted."""
+        A dormant queue is woken by it. Who puts jobs into a queue does so again and again (ADR 125).
+        """
+        queues = list(queues)
+        tags = [queue.tag for queue in queues]
+        if tags and await self._call(lambda: self._client.sadd(self._keys.queues, *tags)):
+            await self.end_rest(queues)
+            await self._call(lambda: self._client.publish(self._keys.hint_queues, " ".join(tags)))
+
+    async def queues(self, tenant: Tenant | None = None, *, with_dormant: bool = False) -> list[Queue]:
+        """Return the queues that services look at, of all tenants or of one, sorted; with the dormant ones if asked."""
         tags = await self._call(lambda: unless_wrong_type(self._client.smembers(self._keys.queues), set()))
+        if with_dormant:
+            tags = {*tags, *await self._dormant()}
         found = (_queue(tag) for tag in tags)
         return sorted(queue for queue in found if queue and (tenant is None or queue.tenant == tenant))
+
+    async def count_queues(self) -> int:
+        """Return how many queues services look at."""
+        return int(await self._call(lambda: unless_wrong_type(self._client.scard(self._keys.queues), 0)))
+
+    async def rest_queues(self, queues: Iterable[Queue], at_ms: int) -> None:
+        """Let queues be dormant in which nothing is left to do; `at_ms` is the Unix time of Redis.
+
+        They are noted once more at the end: in between, one may have been woken, which left it in neither place.
+        """
+        tags = [queue.tag for queue in queues]
+        if tags:
+            noted = dict.fromkeys(tags, at_ms)
+            await self._call(lambda: self._client.zadd(self._keys.dormant, noted))
+            await self._call(lambda: self._client.srem(self._keys.queues, *tags))
+            await self._call(lambda: self._client.zadd(self._keys.dormant, noted))
+
+    async def end_rest(self, queues: Iterable[Queue]) -> None:
+        """Note that queues are dormant no longer; they are registered already, or there is nothing left of them."""
+        tags = [queue.tag for queue in queues]
+        if tags:
+            await self._call(lambda: self._client.zrem(self._keys.dormant, *tags))
+
+    async def dormant_queues(self, since_ms: int | None = None) -> list[Queue]:
+        """Return the dormant queues, or those that are so since this Unix time of Redis or later, sorted."""
+        tags = await self._dormant("-inf" if since_ms is None else since_ms)
+        return sorted(queue for queue in (_queue(tag) for tag in tags) if queue)
+
+    async def _dormant(self, since_ms: int | str = "-inf") -> list[bytes]:
+        read = partial(self._client.zrangebyscore, self._keys.dormant, since_ms, "+inf")
+        return list(await self._call(lambda: unless_wrong_type(read(), [])))
 
     async def note_callbacks(self, queues: Iterable[Queue]) -> None:
         """Note queues before a job with a callback is stored in them, so that every dispatcher reads their events."""
@@ -123,15 +161,19 @@ class Registry:
         worker: str = "",
         started_at_ms: int | None = None,
         alive_for: timedelta = timedelta(),
+        others: Sequence[str] = (),
     ) -> Start:
         """Publish how a worker handles job types; the registration of the newest live start counts.
+
+        `others` are further tenants whose jobs the worker takes, :data:`ALL_TENANTS` for every tenant.
 
         `started_at_ms` is the start that an earlier call returned, or None for a start that begins now. `alive_for` is
         how long the worker counts as alive until its next heartbeat. A registration without a worker yields to any
         other.
         """
-        encoded = {f"{tenant}/{one.type}": _encode(one) for one in registrations}
-        everything = encode_release(tenant, encoded.values())
+        blobs = {one.type: _encode(one) for one in registrations}
+        encoded = {f"{served}/{job_type}": blob for served in (tenant, *others) for job_type, blob in blobs.items()}
+        everything = encode_release(tenant, blobs.values(), others)
         release = digest(everything)
         arguments: list[Argument] = [worker, release, started_at_ms or "", _ms(alive_for), everything]
         for field, blob in encoded.items():
@@ -170,6 +212,15 @@ class Registry:
         """Take a worker that has stopped off the list. Its registrations count for `counts_for` at most."""
         await self._run("leave", [name, _ms(counts_for)])
 
+    async def ask_drain(self, name: str) -> bool:
+        """Ask a worker to take no more jobs and to end. Returns: False, when there is none of this name."""
+        return bool(await self._run("ask_drain", [name]))
+
+    async def worker(self, name: str) -> WorkerInfo | None:
+        """Return a worker; None when there is none of this name that can be read."""
+        value = await self._call(lambda: unless_wrong_type(self._client.hget(self._keys.workers, name), None))
+        return None if value is None else _read(msgspec.msgpack.Decoder(WorkerInfo).decode, value)
+
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers that have not been forgotten yet, by name."""
         return _read_all(WorkerInfo, await self._hash(self._keys.workers))
@@ -203,7 +254,7 @@ class Registry:
             return await self._call(lambda: run_script(self._client, script, keys or self._keys.fleet_keys, arguments))
         except REDIS_ERRORS as error:
             # A defect, or a key that another program wrote. Its text may hold arguments: only the code is passed on.
-            raise StoreError(f"{name} failed: {str(error).partition(' ')[0]}") from error
+            raise failed(f"{name} failed", error) from error
 
     async def _hash(self, key: str) -> dict[bytes, bytes]:
         return await self._call(lambda: unless_wrong_type(self._client.hgetall(key), {}))

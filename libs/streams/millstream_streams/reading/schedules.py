@@ -8,13 +8,10 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from redis.asyncio.cluster import RedisCluster
-
 from millstream_contracts import JobId, Queue, Tenant
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
+from millstream_streams.connection.faults import with_retries
 from millstream_streams.connection.replies import ask_many, fields_of, unless_wrong_type
-from millstream_streams.errors import StoreError
 from millstream_streams.reading.stored_schedules import (
     DueSchedule,
     DueSchedules,
@@ -28,19 +25,21 @@ from millstream_streams.reading.stored_schedules import (
     schedule_of,
 )
 from millstream_streams.store.keys import SCHEDULES_TYPE, Keys
-from millstream_streams.store.scripting import SCHEDULES, Argument, load_script, run_script
-from millstream_streams.store.specs import read_wait
+from millstream_streams.store.script_runner import ScriptRunner
+from millstream_streams.store.scripting import SCHEDULES, Argument, packed
+from millstream_streams.store.shards import read_shards, shard_count
+from millstream_streams.store.specs import read_int, read_wait
 
 T = TypeVar("T")
-
-SHARDS_ON_A_CLUSTER = 16
-"""Shards of a tenant on a Redis Cluster. On a single Redis there is one."""
 
 DUE_LEASE_S = 5.0
 """For how long a dispatcher has a due schedule to itself.
 
 It decides within milliseconds; one that was killed delays the schedule by as much.
 """
+
+LOOK_AHEAD_MS, MOST_LATE = 65_000, 1_000
+"""Late schedules are among this many that are looked at in this time: one that fails is looked at each minute."""
 
 START_LEASE_S = 5.0
 """For how long a dispatcher has a job that is to be stored to itself.
@@ -54,9 +53,10 @@ class Schedules:
 
     def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0) -> None:
         self._client = client
+        self._scripts = ScriptRunner(client, patience_s=patience_s)
         self._keys = keys
         self._patience_s = patience_s
-        self._shards = SHARDS_ON_A_CLUSTER if isinstance(client, RedisCluster) else 1
+        self._shards = shard_count(client)
 
     def shard_of(self, tenant: Tenant, name: str) -> Queue:
         """Return the shard in which a schedule lies, with its backfills."""
@@ -66,7 +66,7 @@ class Schedules:
     async def shards(self) -> list[Queue]:
         """Return the shards of all tenants that were ever used, sorted."""
         tags = await self._call(lambda: unless_wrong_type(self._client.smembers(self._keys.schedules), set()))
-        return sorted(shard for tag in tags if (shard := _shard(tag)))
+        return read_shards(tags, SCHEDULES_TYPE)
 
     async def index(self, tenant: Tenant) -> dict[str, IndexLine]:
         """Return what the index says of each schedule and backfill of a tenant, by name."""
@@ -128,6 +128,21 @@ class Schedules:
         ]
         return DueSchedules(int(now_ms), read_wait(next_in_ms), found)
 
+    async def late(self, shard: Queue, now_ms: int, late_ms: int) -> dict[str, int]:
+        """Return active schedules whose next occasion fires since so long, with the Unix ms at which it should have.
+
+        What is leased again and again, or put off because it cannot be carried out, counts too.
+        """
+        keys, upto = self._keys.of_schedules(shard), str(now_ms + LOOK_AHEAD_MS)
+        command = ("ZRANGE", keys.ticks, "-inf", upto, "BYSCORE", "LIMIT", 0, MOST_LATE)
+        (ticks,) = await self._call(lambda: ask_many(self._client, [command]))
+        names = [name.decode(errors="replace") for name in ticks or []]
+        commands = [("HMGET", keys.schedule(name), "state", "fires_ms") for name in names]
+        replies = await self._call(lambda: ask_many(self._client, commands)) if commands else []
+        rows = [(name, *(reply or (None, None))) for name, reply in zip(names, replies, strict=True)]
+        times = {name: read_int(fires) for name, state, fires in rows if state == b"active"}
+        return {name: at_ms for name, at_ms in times.items() if 0 < at_ms <= now_ms - late_ms}
+
     async def take_starts(
         self,
         shard: Queue,
@@ -150,14 +165,7 @@ class Schedules:
 
     async def _run(self, name: str, shard: Queue, arguments: list[Argument]) -> Any:
         keys = self._keys.of_schedules(shard)
-        script = load_script(SCHEDULES + name)
-        try:
-            return await self._call(
-                lambda: run_script(self._client, script, keys.script_keys, [keys.schedule_prefix, *arguments])
-            )
-        except REDIS_ERRORS as error:
-            # A defect, or a key that another program wrote. Its text may hold arguments: only the code is passed on.
-            raise StoreError(f"{name} on {shard.tag} failed: {str(error).partition(' ')[0]}") from error
+        return await self._scripts.run(SCHEDULES + name, shard, keys.script_keys, keys.schedule_prefix, arguments)
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         return await with_retries(lambda _: call(), self._patience_s, lambda: None)
@@ -166,27 +174,12 @@ class Schedules:
 def _arguments(change: ScheduleChange) -> tuple[Argument, ...]:
     parts = [part for field, value in change.fields.items() for part in (field, value)]
     tick = "" if change.tick_ms is None else change.tick_ms
-    return (change.name, change.turn, tick, change.line, _packed(parts), change.job_id, change.nominal_ms)
-
-
-def _packed(parts: Sequence[str | bytes]) -> bytes:
-    """Return texts as a MessagePack array of strings; what is binary too, because cmsgpack knows no other type."""
-    raw = [part.encode() if isinstance(part, str) else part for part in parts]
-    return b"".join([b"\xdd", len(raw).to_bytes(4), *(b"\xdb" + len(one).to_bytes(4) + one for one in raw)])
+    return (change.name, change.turn, tick, change.line, packed(parts), change.job_id, change.nominal_ms)
 
 
 def next_turn(turn: str) -> str:
     """Return the turn that a change of this one makes."""
     return str(int(turn) + 1)
-
-
-def _shard(tag: bytes) -> Queue | None:
-    """Return the shard of a tag; None for what another program wrote."""
-    try:
-        shard = Queue.from_tag(tag.decode())
-    except ValueError:
-        return None
-    return shard if shard.type == SCHEDULES_TYPE else None
 
 
 def _ms(seconds: float) -> int:

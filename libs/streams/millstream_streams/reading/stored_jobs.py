@@ -6,9 +6,8 @@ from msgspec import Struct
 
 from millstream_contracts import JobId, Queue, queue_of
 from millstream_streams.connection.connections import Client
-from millstream_streams.connection.faults import REDIS_ERRORS, with_retries
+from millstream_streams.connection.faults import REDIS_ERRORS, failed, with_retries
 from millstream_streams.connection.replies import ask_many
-from millstream_streams.errors import StoreError
 from millstream_streams.reading.snapshots import Snapshots, read_snapshots
 from millstream_streams.store.keys import Keys
 
@@ -81,5 +80,5 @@ class StoredJobs:
                     yield found
                     found, number = {}, 0
         except REDIS_ERRORS as error:
-            raise StoreError(f"the keys of Redis cannot be walked: {str(error).partition(' ')[0]}") from error
+            raise failed("the keys of Redis cannot be walked", error) from error
         yield found

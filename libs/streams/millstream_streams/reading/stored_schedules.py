@@ -67,6 +67,8 @@ class StoredSchedule(Struct, frozen=True, kw_only=True):
     missed: int = 0
     failed: int = 0
     error: str = ""
+    zones: str = ""
+    """The release of the time zone database that has moved `next_ms`; empty where none has."""
     from_ms: int = 0
     to_ms: int = 0
     parallel: int = 0
@@ -154,7 +156,7 @@ def read_line(text: bytes) -> IndexLine:
 
 
 _NUMBERS = tuple(name for name, kind in StoredSchedule.__annotations__.items() if kind is int)
-_TEXTS = ("turn", "type", "description", "state", "reason", "owner", "app", "release", "error")
+_TEXTS = ("turn", "type", "description", "state", "reason", "owner", "app", "release", "error", "zones")
 
 
 def read_schedule(name: str, fields: Mapping[bytes, bytes]) -> StoredSchedule | None:

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
-from msgspec import Raw, Struct
+from msgspec import Struct
+from msgspec.structs import replace
 
+from millstream_codec import PAYLOAD, Codec, CodecError, Place, is_sealed
 from millstream_contracts import (
+    BATCH_PREFIX,
     AfterFailure,
+    BatchEvent,
     DeadLetter,
     Job,
     JobId,
@@ -14,6 +19,7 @@ from millstream_contracts import (
     JobState,
     Priority,
     Queue,
+    StoredStep,
     made_at,
     moment,
     occasion_of,
@@ -29,8 +35,10 @@ from millstream_streams.store.specs import (
     read_int,
     read_progress,
     read_spec,
+    read_steps,
     read_text,
     read_time,
+    read_unique,
     read_value,
 )
 
@@ -50,24 +58,24 @@ class StoredSpec(Struct, frozen=True):
     blob: bytes
     """A JobSpec in MessagePack; empty where the hash has none."""
 
-    @property
-    def payload(self) -> Raw:
-        """Return the payload, one MessagePack value; nothing of a spec that cannot be read."""
-        return read_spec(self.blob).payload
+    payload: bytes
+    """One MessagePack value; nothing of a spec that cannot be read, and of a payload that cannot be decrypted."""
 
 
 class JobViews:
     """Reads jobs. Every method may raise StoreUnavailableError."""
 
-    def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0) -> None:
+    def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0, codec: Codec | None = None) -> None:
         self._client = client
         self._keys = keys
         self._patience_s = patience_s
+        self._codec = codec or Codec()
 
     async def job(self, queue: Queue, job_id: JobId) -> Job | None:
         """Return a job with its payload and result, or None when there is no such job."""
         [fields] = await self._hashes(queue, [job_id])
-        return job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
+        job = job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED)
+        return job and await self._codec.read_job(queue.tenant, job)
 
     async def states(self, queue: Queue, ids: Sequence[JobId]) -> list[str | None]:
         """Return the word of the state of each of these jobs; None where there is no such job."""
@@ -77,6 +85,15 @@ class JobViews:
             return await ask_many(self._client, [("HGET", keys.job(job_id), "state") for job_id in ids])
 
         return [read_text(word) for word in await with_retries(read, self._patience_s, lambda: None)]
+
+    async def owner(self, queue: Queue, job_id: JobId) -> str:
+        """Return who has submitted a job; empty where that is not known, and for no such job."""
+        key = self._keys.of(queue).job(job_id)
+
+        async def read(_: int) -> bytes | None:
+            return await unless_wrong_type(self._client.hget(key, "owner"), None)
+
+        return read_text(await with_retries(read, self._patience_s, lambda: None)) or ""
 
     async def keyed(self, queue: Queue, known: Idempotency) -> JobId | None:
         """Return the id of the job that an earlier request with this key and fingerprint has made; None for none."""
@@ -98,6 +115,25 @@ class JobViews:
 
         found = await with_retries(read, self._patience_s, lambda: None)
         return sorted(JobId(raw.decode(errors="replace")) for raw in found)
+
+    async def steps(self, queue: Queue, job_id: JobId) -> dict[str, StoredStep]:
+        """Return what is stored of the steps of a job, by name and the oldest first. A garbled one is left out."""
+        key = self._keys.of(queue).steps_prefix + job_id
+
+        async def read(_: int) -> Any:
+            return await unless_wrong_type(self._client.hgetall(key), {})
+
+        return read_steps(fields_of(await with_retries(read, self._patience_s, lambda: None)))
+
+    async def kept_signals(self, queue: Queue, job_id: JobId) -> list[str]:
+        """Return the names of the signals that no wait of a job has taken yet, the oldest first."""
+        key = self._keys.of(queue).signals_prefix + job_id
+
+        async def read(_: int) -> list[Any]:
+            return await ask_many(self._client, [("XRANGE", key, "-", "+")])
+
+        [found] = await with_retries(read, self._patience_s, lambda: None)
+        return [read_text(fields_of(fields).get(b"name")) or "" for _, fields in found or ()]
 
     async def children(self, queue: Queue, job_id: JobId, limit: int) -> tuple[list[JobId], int]:
         """Return the jobs that wait for a job, so many at most, and how many there are."""
@@ -127,16 +163,17 @@ class JobViews:
             job_from_fields(queue, job_id, fields, brief=True, unknown=JobState.BLOCKED)
             for job_id, fields in zip(ids, found, strict=True)
         )
-        return [job for job in jobs if job]
+        return [await self._codec.read_job(queue.tenant, job) for job in jobs if job]
 
     async def jobs_anywhere(self, ids: Sequence[tuple[Queue, JobId]]) -> list[Job | None]:
         """Return jobs of any queues, in this order and one round trip, without payload and result; None for none."""
         keys = [self._keys.of(queue).job(job_id) for queue, job_id in ids]
         found = await with_retries(lambda _: read_hashes(self._client, keys), self._patience_s, lambda: None)
-        return [
-            job_from_fields(queue, job_id, fields, brief=True, unknown=JobState.BLOCKED)
-            for (queue, job_id), fields in zip(ids, found, strict=True)
-        ]
+        jobs: list[Job | None] = []
+        for (queue, job_id), fields in zip(ids, found, strict=True):
+            job = job_from_fields(queue, job_id, fields, brief=True, unknown=JobState.BLOCKED)
+            jobs.append(job and await self._codec.read_job(queue.tenant, job))
+        return jobs
 
     async def specs(self, queue: Queue, ids: Sequence[JobId]) -> list[JobSpec]:
         """Return the specs of these jobs, in this order; an unreadable one for a job that is gone."""
@@ -151,7 +188,7 @@ class JobViews:
         found: dict[JobId, tuple[Job, JobSpec]] = {}
         for job_id, fields in zip(ids, await self._hashes(queue, ids), strict=True):
             if job := job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED):
-                found[job_id] = job, read_spec(fields.get(b"spec"))
+                found[job_id] = await self._codec.read_job(queue.tenant, job), read_spec(fields.get(b"spec"))
         return found
 
     async def stored_specs(self, queue: Queue, ids: Sequence[JobId]) -> dict[JobId, StoredSpec]:
@@ -159,17 +196,29 @@ class JobViews:
         found: dict[JobId, StoredSpec] = {}
         for job_id, fields in zip(ids, await self._hashes(queue, ids) if ids else (), strict=True):
             if job := job_from_fields(queue, job_id, fields, unknown=JobState.BLOCKED):
-                found[job_id] = StoredSpec(job, fields.get(b"spec", b""))
+                blob = fields.get(b"spec", b"")
+                found[job_id] = StoredSpec(job, blob, await self._payload(queue, job_id, blob))
         return found
+
+    async def _payload(self, queue: Queue, job_id: JobId, blob: bytes) -> bytes:
+        try:
+            return await self._codec.read(bytes(read_spec(blob).payload), Place(queue.tenant, job_id, PAYLOAD))
+        except CodecError:
+            return b""
 
     async def dead_letters(self, queue: Queue, ids: Sequence[JobId]) -> list[DeadLetter]:
         """Return those of these jobs that are dead, in this order."""
         found = await self._hashes(queue, ids)
         return [
-            _dead_letter(queue, job_id, fields)
+            await self._letter(queue, _dead_letter(queue, job_id, fields))
             for job_id, fields in zip(ids, found, strict=True)
             if fields.get(b"state") == b"dead"
         ]
+
+    async def _letter(self, queue: Queue, letter: DeadLetter) -> DeadLetter:
+        if letter.error is None or not letter.error.sealed:
+            return letter
+        return replace(letter, error=await self._codec.read_error(letter.error, queue.tenant, letter.id))
 
     async def _hashes(self, queue: Queue, ids: Iterable[JobId]) -> list[Fields]:
         keys = self._keys.of(queue)
@@ -198,11 +247,13 @@ def job_from_fields(
         return None
     spec = read_spec(fields.get(b"spec"))
     schedule, scheduled_for = occasion_of(spec.tags)
+    workflow, batch, batch_event = _flow(fields.get(b"flow"))
     return Job(
         id=job_id,
         type=queue.type,
         state=state,
         priority=_PRIORITIES.get(fields.get(b"priority", b""), Priority.NORMAL),
+        key=unquote(lane) if (lane := read_text(fields.get(b"lane"))) else None,
         version=version_of(fields, state),
         attempts=attempts_of(fields, state),
         max_attempts=spec.max_attempts,
@@ -213,6 +264,7 @@ def job_from_fields(
         after=_parents(fields.get(b"after")),
         after_failure=_POLICIES.get(fields.get(b"after_failure", b"wait")) if b"after" in fields else None,
         because_of=JobId(text) if (text := read_text(fields.get(b"because_of"))) else None,
+        waiting_for=read_text(fields.get(b"waiting_for")) if state is JobState.SCHEDULED else None,
         run_at=read_time(fields.get(b"run_at")),
         expires_at=read_time(fields.get(b"expires_at")),
         started_at=read_time(fields.get(b"started_at")),
@@ -229,7 +281,27 @@ def job_from_fields(
         trace_id=_trace_id(spec.traceparent),
         schedule=schedule,
         scheduled_for=scheduled_for,
+        workflow=workflow,
+        batch=batch,
+        batch_event=batch_event,
+        unique=read_unique(fields.get(b"unique")),
+        encrypted=is_sealed(spec.payload),
+        submitted_by=read_text(fields.get(b"owner")),
     )
+
+
+def _flow(blob: bytes | None) -> tuple[str | None, str | None, str | None]:
+    """Return the workflow of a job, or its batch and the event of that for which it runs."""
+    if not blob:
+        return None, None, None
+    flow, _, place = (read_text(blob) or "").partition(":")
+    if not flow.startswith(BATCH_PREFIX):
+        return flow or None, None, None
+    event = place.partition(":")[0]
+    return None, flow, event if event in _BATCH_EVENTS else None
+
+
+_BATCH_EVENTS = frozenset(event.value for event in BatchEvent)
 
 
 def _parents(blob: bytes | None) -> list[JobId] | None:

@@ -19,14 +19,33 @@ local function unblock(id)
   redis.call('PEXPIRE', open_key(id), '-1')
 end
 
+-- How long a submitter or a worker may take to tell the parents of a blocked job; then the linker does it.
+local LINKED_WITHIN_MS = 10000
+
+local function ids_in(text)
+  local ids = {}
+  for id in string.gmatch(text, '[^,]+') do ids[#ids + 1] = id end
+  return ids
+end
+
+-- Have a job wait for others. These are told of it afterwards.
+local function wait_for_jobs(id, open, now)
+  for at = 1, #open, 1000 do
+    redis.call('SADD', open_key(id), unpack(open, at, math.min(at + 999, #open)))
+  end
+  redis.call('ZADD', blocked_key(), int(now + LINKED_WITHIN_MS), id)
+end
+
+-- hash: of which workflow a job was that was erased, until that knows it
+local function erased_key() return string.sub(jobs, 1, -5) .. 'erased' end
+
 -- In place of the version of a job that is gone: later than any.
 local GONE = 9007199254740991
 
 local SETTLED = {succeeded = true, cancelled = true, expired = true, dead = true}
 
 -- Take a job whose listeners know all from the outbox, and let it be forgotten.
-local function settle_news(id)
+local function settle_news(id, ttl_ms)
   redis.call('ZREM', outbox_key(), id)
-  local ttl_ms = redis.pcall('HGET', jobs .. id, 'ttl')
-  if type(ttl_ms) == 'string' then redis.call('PEXPIRE', jobs .. id, ttl_ms) end
+  if ttl_ms then redis.call('PEXPIRE', jobs .. id, ttl_ms) end
 end

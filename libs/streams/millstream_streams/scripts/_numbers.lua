@@ -17,3 +17,9 @@ local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
+
+-- ms until the first of a sorted set by Unix ms is due: '0' when it is now, '-1' when there is none.
+local function until_first(line, now)
+  local head = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
+  return head[2] and int(math.max(0, tonumber(head[2]) - now)) or '-1'
+end

@@ -1,4 +1,4 @@
--- Part `schedules`: the keys of one shard of schedules. Needs `numbers`.
+-- Part `schedules`: the keys of one shard of schedules. Needs nothing.
 --
 -- KEYS[1]     zset    ticks: a name by the Unix ms at which it is looked at next
 -- KEYS[2]     hash    index: a name to what lists show and choose by: its state, its owner, the type of its jobs
@@ -13,16 +13,3 @@
 
 local ticks, name_index, outbox, decisions = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local schedule_prefix = ARGV[1]
-
--- As in _moves.lua.
-local function hint_of_shard(topic, message)
-  redis.pcall('PUBLISH', string.match(schedule_prefix, '^(.-):{') .. ':hints:' .. topic, message)
-end
-
--- Wake the dispatchers, when nothing in `line` would be done before this time.
-local function wake_before(line, at)
-  local head = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
-  if head[1] == nil or at < tonumber(head[2]) then
-    hint_of_shard('due', string.match(schedule_prefix, '{(.-)}'))
-  end
-end

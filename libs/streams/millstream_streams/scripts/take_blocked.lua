@@ -24,7 +24,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', blocked_key(), '-inf', int(now),
     redis.call('ZREM', blocked_key(), id)
   end
 end
-local head = redis.call('ZRANGE', blocked_key(), 0, 0, 'WITHSCORES')
-local wait = -1
-if head[2] then wait = math.max(0, tonumber(head[2]) - now) end
-return {int(wait), found}
+return {until_first(blocked_key(), now), found}

@@ -8,31 +8,46 @@
 -- ARGV[3]     ms of the lease
 -- ARGV[4]     how many children of a job at most
 -- Returns     {ms until there is more to tell: 0 when there is now, -1 when there is nothing; per job its id, its state
---             or `unknown`, its version, and then the children that do not know this version}
+--             or `unknown`, its version, what it is of a workflow or '', its result (MessagePack) when that wants it or
+--             '', and then the children that do not know this version}
 
 local now = now_ms()
 local lease = int(now + tonumber(ARGV[3]))
 local found = {}
+-- Results are large, and an answer of many would be held up by a slow reader.
+local MAX_BYTES, bytes = 2 * 1024 * 1024, 0
+
+local function erased_flow(id)
+  local flow = redis.pcall('HGET', erased_key(), id)
+  return type(flow) == 'string' and flow or ''
+end
+
+local function result_of(id, state, waited)
+  if state ~= 'succeeded' or not string.find(waited, 'r', 1, true) then return '' end
+  local result = redis.call('HGET', jobs .. id, 'result') or ''
+  bytes = bytes + #result
+  return result
+end
 
 local function take(id)
-  local job = redis.pcall('HMGET', jobs .. id, 'state', 'version')
+  local job = redis.pcall('HMGET', jobs .. id, 'state', 'version', 'waited', 'flow', 'ttl')
   local state = not job.err and job[1] or 'unknown'
   local version = state == 'unknown' and GONE or version_of(job[2], state)
-  local children = {}
+  local children, waited = {}, not job.err and job[3] or ''
+  local flow = state == 'unknown' and erased_flow(id) or not job.err and job[4] or ''
   -- One that was redriven since has nothing to tell until it settles again, which puts it here again.
-  if SETTLED[state] or state == 'unknown' then
+  if state == 'unknown' or SETTLED[state] and string.find(waited, 'k', 1, true) then
     local reply = redis.pcall('ZRANGEBYSCORE', children_key(id), '-inf', '(' .. int(version), 'LIMIT', 0, ARGV[4])
     if not reply.err then children = reply end
   end
-  if #children == 0 then return settle_news(id) end
+  if #children == 0 and flow == '' then return settle_news(id, job[5]) end
   redis.call('ZADD', outbox_key(), 'XX', lease, id)
-  found[#found + 1] = {id, state, int(version), unpack(children)}
+  found[#found + 1] = {id, state, int(version), flow, result_of(id, state, waited), unpack(children)}
 end
 
 -- The first write, for a full Redis.
 redis.call('ZREM', outbox_key(), '')
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', outbox_key(), '-inf', int(now), 'LIMIT', 0, ARGV[2])) do take(id) end
-local head = redis.call('ZRANGE', outbox_key(), 0, 0, 'WITHSCORES')
-local wait = -1
-if head[2] then wait = math.max(0, tonumber(head[2]) - now) end
-return {int(wait), found}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', outbox_key(), '-inf', int(now), 'LIMIT', 0, ARGV[2])) do
+  if bytes <= MAX_BYTES then take(id) end
+end
+return {until_first(outbox_key(), now), found}

@@ -19,20 +19,33 @@ local forms = {
   ['hexists'] = {'HEXISTS', due, 'none'},
   ['hget'] = {'HGET', due, 'none'},
   ['hgetall'] = {'HGETALL', due},
+  ['hincrby'] = {'HINCRBY', due, 'none', 'no number'},
+  ['hincrbyfloat'] = {'HINCRBYFLOAT', due, 'none', 'no number'},
   ['hkeys'] = {'HKEYS', due},
   ['hlen'] = {'HLEN', due},
   ['hmget'] = {'HMGET', due, 'none'},
   ['hset'] = {'HSET', due, 'a field', 'a value', 'a field without one'},
   ['hsetnx'] = {'HSETNX', due, 'none', ''},
+  ['hstrlen'] = {'HSTRLEN', due, 'none'},
+  ['lindex'] = {'LINDEX', due, '0'},
+  ['llen'] = {'LLEN', due},
+  ['lpop'] = {'LPOP', due},
+  ['lpos'] = {'LPOS', due, 'none'},
+  ['lpush'] = {'LPUSH', due, 'none'},
+  ['lrange'] = {'LRANGE', due, '0', '0'},
+  ['lrem'] = {'LREM', due, '0', 'none'},
   ['pexpire'] = {'PEXPIRE', due, '-1'},
+  ['rpush'] = {'RPUSH', due, 'none'},
   ['sadd'] = {'SADD', due, 'none'},
   ['scan'] = {'SCAN', '0', 'COUNT', '1'},
   ['scard'] = {'SCARD', due},
   ['set'] = {'SET', due, 'none', 'XX', 'PX', '1'},
+  ['setbit'] = {'SETBIT', due, 'no number', '0'},
   ['sismember'] = {'SISMEMBER', due, 'none'},
   ['smembers'] = {'SMEMBERS', due},
   ['srem'] = {'SREM', due, 'none'},
   ['time'] = {'TIME'},
+  ['unlink'] = {'UNLINK', due},
   ['xadd'] = {'XADD', stream, 'NOMKSTREAM', '*', 'id', ''},
   ['xautoclaim'] = {'XAUTOCLAIM', stream, GROUP, 'none', '1', '0-0', 'JUSTID'},
   ['xclaim'] = {'XCLAIM', stream, GROUP, 'none', '1', '0-1', 'JUSTID'},
@@ -52,10 +65,13 @@ local forms = {
   ['zadd'] = {'ZADD', due, 'XX', '0', 'none'},
   ['zcard'] = {'ZCARD', due},
   ['zcount'] = {'ZCOUNT', due, '0', '0'},
+  ['zincrby'] = {'ZINCRBY', due, 'no number', 'none'},
+  ['zmscore'] = {'ZMSCORE', due, 'none'},
   ['zrange'] = {'ZRANGE', due, '0', '0'},
   ['zrangebyscore'] = {'ZRANGEBYSCORE', due, '0', '0'},
   ['zrem'] = {'ZREM', due, 'none'},
   ['zremrangebyscore'] = {'ZREMRANGEBYSCORE', due, '0', '0'},
+  ['zscore'] = {'ZSCORE', due, 'none'},
 }
 
 local function is_refused(reply)
@@ -73,6 +89,6 @@ end
 for _, name in ipairs({unpack(ARGV, 2)}) do
   if is_refused(redis.pcall(unpack(forms[name]))) then refused[#refused + 1] = name end
   -- Nothing else makes anything.
-  if name == 'sadd' or name == 'hsetnx' then redis.pcall('PEXPIRE', due, '-1') end
+  if name == 'sadd' or name == 'hsetnx' or name == 'lpush' or name == 'rpush' then redis.pcall('PEXPIRE', due, '-1') end
 end
 return refused

@@ -4,11 +4,10 @@ import time
 
 import msgspec
 
-from millstream_contracts import Callback, JobId, JobSpec, Submission
-from millstream_streams.store.deliveries import Idempotency, NewJob, Parents
+from millstream_contracts import PLAIN, BatchId, Callback, Coding, JobId, JobSpec, Submission
+from millstream_streams.store.deliveries import Idempotency, NewJob, NodeRef, Parents, UniqueKey
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_values = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 def assemble(
@@ -17,15 +16,26 @@ def assemble(
     payload: bytes | msgspec.Raw,
     *,
     created_at_ms: int | None = None,
+    key: str = "",
     traceparent: str = "",
     tracestate: str = "",
     idempotency: Idempotency | None = None,
     waited: bool = False,
     parents: Parents | None = None,
+    node: NodeRef | None = None,
+    batch: BatchId | None = None,
+    unique: UniqueKey | None = None,
+    coding: Coding = PLAIN,
+    owner: str = "",
 ) -> NewJob:
     """Return a job of this id, ready to be stored. `payload` is one MessagePack value, checked by the caller.
 
-    `created_at_ms` is by the clock of Redis, and by default by that of this machine.
+    `key` is that of the limits that count the job, empty for none; it need not be that of the submission.
+
+    `owner` is who has submitted it, empty where that is not known.
+
+    `coding` says how the payload is stored. `created_at_ms` is by the clock of Redis, and by default by that of this
+    machine.
     """
     spec = JobSpec(
         payload=msgspec.Raw(payload),
@@ -50,15 +60,13 @@ def assemble(
         callback=b"" if submission.callback is None else _callback(submission.callback),
         waited=waited,
         parents=parents,
+        node=node,
+        batch=batch,
+        unique=unique,
+        key=key,
+        coding=coding,
+        owner=owner,
     )
-
-
-def with_payload(spec: bytes, payload: bytes) -> bytes:
-    """Return a stored spec with another payload, one MessagePack value; fields of a newer release stay as they are.
-
-    Raises: msgspec.DecodeError, for a spec that cannot be read.
-    """
-    return _encode([msgspec.Raw(payload), *_decode_values(spec)[1:]])
 
 
 def _callback(callback: Callback) -> bytes:

@@ -4,7 +4,24 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from millstream_contracts import AfterFailure, JobError, JobId, JobSpec, Outcome, Priority, Progress, Queue
+from millstream_contracts import (
+    PLAIN,
+    AfterFailure,
+    BatchId,
+    BreakerState,
+    Coding,
+    JobError,
+    JobId,
+    JobSpec,
+    KeptLines,
+    OnConflict,
+    Outcome,
+    Priority,
+    Progress,
+    Queue,
+    UniqueScope,
+    WorkflowId,
+)
 from millstream_streams.store.keys import PRIORITIES
 
 
@@ -13,7 +30,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
 
     id: JobId
     spec: bytes
-    """A JobSpec in MessagePack."""
+    """A JobSpec in MessagePack, with its payload as it was submitted."""
     created_at_ms: int = 0
     """The creation time, as in the spec."""
     priority: Priority = Priority.NORMAL
@@ -29,6 +46,36 @@ class NewJob(Struct, frozen=True, kw_only=True):
     """Where its events go, as JSON without spaces; empty without a callback."""
     waited: bool = False
     """Whether a client waits for a hint when the job settles."""
+    called: bool = False
+    """Whether the handler of another job has called it, and reads its result later."""
+    node: "NodeRef | None" = None
+    """What it is of a workflow."""
+    key: str = ""
+    """Which of the limits of its queue count it: those of this key."""
+    batch: BatchId | None = None
+    """The batch that it is a member of."""
+    unique: "UniqueKey | None" = None
+    """The key that no other job of its queue may hold."""
+    coding: Coding = PLAIN
+    """How its payload is stored."""
+    owner: str = ""
+    """Who has submitted it, without spaces; empty where that is not known."""
+
+
+class NodeRef(Struct, frozen=True):
+    """Which node of which workflow a job runs, or which callback of a batch it is."""
+
+    workflow: WorkflowId | BatchId
+    node: str
+    """Its place, of a node with `map` `<place>.<item>`; of a callback its event."""
+    run: int = 1
+    wants_result: bool = False
+    """Whether another node refers to its result."""
+
+    @property
+    def text(self) -> str:
+        """As a job has it."""
+        return f"{self.workflow}:{self.node}:{self.run}"
 
 
 class Parents(Struct, frozen=True):
@@ -54,6 +101,24 @@ class Idempotency(Struct, frozen=True):
         return int.from_bytes(self.key[:4])
 
 
+class UniqueKey(Struct, frozen=True):
+    """What makes a job the same work as others with it, and what becomes of it where another one holds the key."""
+
+    scope: UniqueScope
+    digest: str
+    """A hexadecimal digest of the type and the whole key: what Redis compares."""
+    on_conflict: OnConflict
+    held_ms: int | None
+    """With the scope `window`: for how long it is held, from the submission on."""
+    text: str
+    """The key, as it is shown to people."""
+
+    @property
+    def partition_seed(self) -> int:
+        """The number that chooses the partition, so that all jobs with this key lie in one."""
+        return int(self.digest[:8], 16)
+
+
 class Durability(StrEnum):
     """The confirmation that a submission asks for; without one, it is stored in the memory of the primary."""
 
@@ -69,9 +134,17 @@ class EnqueueCode(IntEnum):
     STORED = 1
     STORED_BEFORE = 0
     REPLAYED = 2
+    RETURNED = 3
+    """Not stored: the job of the returned id holds its unique key, and stands for it."""
     KEY_REUSED = -1
     TOO_LATE = -3
     """Not stored, because an earlier try may have been, and its job forgotten since."""
+    FULL = -4
+    """Not stored, because the queue has as many jobs as its cap allows."""
+    KEY_FULL = -6
+    """Not stored, because its key has as many jobs as the cap of keys allows."""
+    UNIQUE_CONFLICT = -5
+    """Refused, because the job of the returned id holds its unique key."""
 
 
 class Enqueued(Struct, frozen=True):
@@ -79,11 +152,20 @@ class Enqueued(Struct, frozen=True):
 
     code: EnqueueCode
     id: JobId
-    """The id of the earlier job, when the idempotency key was known."""
+    """The id of the earlier job, when the idempotency key was known; of the job that holds the unique key."""
     now_ms: int
     """The time of the call by the clock of Redis, at which a job without a time became ready."""
     due_ms: int | None = None
     """The time at which a job that was scheduled is due; None for all others."""
+    retry_after_ms: int | None = None
+    """Of a job that found the queue or its key full: when there may be room for it, at the pace of the last minute."""
+    replaced: JobId | None = None
+    """The job that was cancelled, because this one takes its unique key."""
+
+    @property
+    def holder(self) -> JobId | None:
+        """The job that holds the unique key, where this one was not stored for it."""
+        return self.id if self.code in {EnqueueCode.RETURNED, EnqueueCode.UNIQUE_CONFLICT} else None
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -160,6 +242,10 @@ class Commit(Struct, frozen=True):
     """How long the job can be read if this outcome ends it."""
     progress: Progress | None = None
     """The last progress of the handler, if no renewal has stored it."""
+    log_lines: KeptLines | None = None
+    """What its handler has logged last; None where none of it is kept."""
+    coding: Coding = PLAIN
+    """How its result is stored."""
 
 
 class CommitCode(IntEnum):
@@ -189,6 +275,19 @@ class StackRequest(Struct, frozen=True):
         return None
 
 
+class SignalCode(IntEnum):
+    """The result for a signal. The numbers are those of signal.lua."""
+
+    DELIVERED = 1
+    """The job waited for it, and is ready."""
+    KEPT = 2
+    REPLAYED = 0
+    ENDED = -1
+    UNKNOWN_JOB = -2
+    KEY_REUSED = -3
+    TOO_MANY = -4
+
+
 class ActionCode(IntEnum):
     """The result for an action on a job. The numbers are those of the scripts, from cancel.lua to ask_stack.lua."""
 
@@ -199,15 +298,19 @@ class ActionCode(IntEnum):
     UNKNOWN_JOB = -2
     CHANGED = -3
     """Of a job that gets another spec: it is no longer the one that was read."""
+    UNIQUE_CONFLICT = -5
+    """Of a job that is redriven: another one holds its unique key by now."""
 
 
 class NewSpec(Struct, frozen=True):
     """A spec that takes the place of a job's own."""
 
     blob: bytes
-    """A JobSpec in MessagePack."""
+    """A JobSpec in MessagePack, with a plain payload."""
     version: int
     """The version of the job of whose spec it was made."""
+    coding: Coding = PLAIN
+    """How its payload is stored."""
 
 
 class ResolveCode(IntEnum):
@@ -218,8 +321,10 @@ class ResolveCode(IntEnum):
     NOTED = 0
     KEPT = 2
     """The child goes on waiting for this parent."""
-    ENDED = 3
-    """The child is cancelled by it, or dead."""
+    CANCELLED = 3
+    """The child is cancelled by it."""
+    DEAD = 4
+    """The child is dead, because the parent is not known any more."""
     UNKNOWN_JOB = -2
 
 
@@ -240,6 +345,10 @@ class News(Struct, frozen=True):
     """Or `unknown`, when the job is gone."""
     version: str
     children: list[JobId]
+    flow: str = ""
+    """What it is of a workflow or a batch, as :attr:`NodeRef.text`; empty for nothing."""
+    result: bytes = b""
+    """In MessagePack, when that workflow wants it; empty without one."""
 
 
 class Told(Struct, frozen=True):
@@ -248,7 +357,8 @@ class Told(Struct, frozen=True):
     parent: JobId
     version: str
     """The one of the parent that was told."""
-    child: JobId
+    child: JobId | None
+    """None when a workflow or a batch was told."""
     is_kept: bool
     """Whether the child goes on waiting for this parent."""
 
@@ -303,6 +413,17 @@ class Recovery(Struct, frozen=True):
     """Jobs that are cancelled now, as had been asked for while their workers lived."""
 
 
+class KeyCounts(Struct, frozen=True):
+    """How the keys of a queue with limits stand."""
+
+    lanes: int
+    """Lanes in which jobs wait for their turn; a key has one for each priority of which it has jobs."""
+    full: int
+    """Keys of which as many jobs run as may."""
+    rate_limited: int
+    """Keys whose rate is spent, until it lets one more start; some may have no job that waits."""
+
+
 class Depths(Struct, frozen=True):
     """The counts of a queue."""
 
@@ -330,6 +451,25 @@ class Depths(Struct, frozen=True):
     """0 when there is something to tell now, None when there is nothing."""
     next_link_in_ms: int | None = None
     """0 when a blocked job has to be looked at now, None when none is blocked."""
+    parked: int = 0
+    """Jobs of `queued` that a limit holds back."""
+    unstartable: int = 0
+    """Those of them that would wait also for idle workers."""
+    breaker: BreakerState | None = None
+    """None without a circuit breaker."""
+    breaker_opened: int = 0
+    """How often it has opened."""
+    keys: "KeyCounts | None" = None
+    """None without limits."""
+    held_until_ms: int | None = None
+    """Up to when a handler holds the queue back; None when none does."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no job waits, runs, or is dead, and nothing holds the queue back."""
+        jobs = sum(self.queued) + self.running + self.scheduled + self.dead + self.blocked + self.outbox
+        is_set_apart = self.paused or self.held_until_ms is not None or self.breaker not in {None, BreakerState.CLOSED}
+        return not jobs and not is_set_apart
 
     def queued_of(self, priority: Priority) -> int:
         """Return how many jobs of a priority are ready."""

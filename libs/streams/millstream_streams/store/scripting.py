@@ -1,14 +1,16 @@
 """Loads the Lua scripts once, and sends them by content hash; each is one transition.
 
 The header of a script names the parts that it needs, files of scripts/ whose names begin with `_`; they are put before
-it. So a script contains only what it uses, and a feature adds a part of its own.
+it. So a script contains only what it uses, and a feature adds a part of its own. A part may hold others, which are put
+into its function, so that a script which does not call that function makes none of theirs.
 """
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from importlib.resources import files
+from textwrap import indent
 from typing import Any
 
 from msgspec import Struct
@@ -25,8 +27,20 @@ FLEET = "fleet/"
 SCHEDULES = "schedules/"
 """The prefix of the names of the scripts about schedules."""
 
+WORKFLOWS = "workflows/"
+"""The prefix of the names of the scripts about workflows."""
+
+BATCHES = "batches/"
+"""The prefix of the names of the scripts about batches."""
+
+ACCESS = "access/"
+"""The prefix of the names of the scripts about keys of the API."""
+
+AUDIT = "audit/"
+"""The prefix of the names of the scripts about the audit trail."""
 
 _NEEDS = re.compile(r"^-- Needs +(\w+(?: \w+)*)$", re.MULTILINE)
+_HOLDS = re.compile(r"^( +)-- Holds +(\w+(?: \w+)*)$", re.MULTILINE)
 
 
 class Script(Struct, frozen=True):
@@ -57,15 +71,33 @@ def parts_of(source: str) -> list[str]:
 
 
 def read_source(name: str) -> str:
-    """Return the text of one file of scripts/, by its path without its suffix. A part's name begins with `_`."""
-    return (_FOLDER / f"{name}.lua").read_text()
+    """Return the text of one file of scripts/, by its path without its suffix. A part's name begins with `_`.
+
+    Parts that it holds stand in place of the line that names them, as far to the right as that.
+    """
+    text = (_FOLDER / f"{name}.lua").read_text()
+    return _HOLDS.sub(
+        lambda found: "\n".join(indent(read_source(f"_{part}"), found[1]) for part in found[2].split()), text
+    )
+
+
+def held_parts(name: str) -> list[str]:
+    """Return the parts that a part holds, in their order."""
+    found = _HOLDS.search((_FOLDER / f"_{name}.lua").read_text())
+    return found[2].split() if found else []
 
 
 def script_names(folder: str = "") -> list[str]:
-    """Return the names of all scripts about queues, or those in :data:`FLEET` or :data:`SCHEDULES`."""
+    """Return the names of all scripts about queues, or those of a folder, such as :data:`FLEET`."""
     names = (entry.name for entry in (_FOLDER / folder).iterdir())
     found = sorted(name.removesuffix(".lua") for name in names if not name.startswith("_") and name.endswith(".lua"))
     return [folder + name for name in found]
+
+
+def packed(parts: Sequence[str | bytes]) -> bytes:
+    """Return texts as a MessagePack array of strings; what is binary too, because cmsgpack knows no other type."""
+    raw = [part.encode() if isinstance(part, str) else part for part in parts]
+    return b"".join([b"\xdd", len(raw).to_bytes(4), *(b"\xdb" + len(one).to_bytes(4) + one for one in raw)])
 
 
 async def run_script(

@@ -37,21 +37,45 @@ def _commands(text: str) -> frozenset[str]:
 _MOVING = _commands("hmget hset pexpire time xack xadd xdel xrange")
 """The commands by which any service moves jobs."""
 
+_LIMITING = _commands(
+    "exists hdel hget hincrby hincrbyfloat hkeys llen lpop lpush lrem rpush sadd scard sismember smembers srem xlen"
+    " xpending zadd zcard zincrby zmscore zrange zrangebyscore zrem zscore"
+)
+"""The commands by which any service moves jobs of queues with limits."""
+
 _BEATING = _commands("hdel hset time")
 """The commands of a heartbeat."""
+
+_SUBMITTING = ("queues", "dormant", "schedules", "types", "starts", "workers", "services", "callbacks")
+"""What every service uses of the registry that submits jobs."""
+
+_AUDITING = ("audit_open", "audit_trail", "audit_heads")
 
 NEEDS: Mapping[str, Needs] = {
     "ingest": Needs(
         commands=_MOVING
+        | _LIMITING
         | _BEATING
         | _commands(
-            "exists get hdel hget hgetall hlen sadd scard set sismember smembers srem xgroup|create xinfo|groups"
-            " xlen xpending xread xrevrange"
+            "exists get hdel hget hgetall hincrby hlen hstrlen lindex lpos lrange sadd scard set setbit sismember"
+            " smembers srem xgroup|create xinfo|groups xlen xpending xread xrevrange"
         )
-        | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks", "incidents"),
-        tells=("due", "outbox", "settled", "cancel:"),
-        hears=("settled",),
+        | _commands("zadd zcard zcount zmscore zrange zrangebyscore zrem zremrangebyscore zscore"),
+        registry=(
+            *_SUBMITTING,
+            "workflows",
+            "batches",
+            "incidents",
+            "api_keys",
+            "sessions",
+            "api_key_uses",
+            "rates",
+            "data_keys",
+            "tenants",
+            *_AUDITING,
+        ),
+        tells=("due", "outbox", "settled", "cancel:", "keys", "queues"),
+        hears=("settled", "keys"),
         extras={
             "wait": "`Prefer: durability=replicated` is never confirmed",
             "waitaof": "`Prefer: durability=fsynced` is never confirmed",
@@ -59,34 +83,50 @@ NEEDS: Mapping[str, Needs] = {
     ),
     "worker": Needs(
         commands=_MOVING
+        | _LIMITING
         | _BEATING
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd scard set sismember smembers srem xclaim")
-        | _commands("xgroup|create xinfo|groups xpending xreadgroup zadd zrange zrem zremrangebyscore"),
-        registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks"),
-        tells=("due", "outbox", "settled", "cancel:"),
-        hears=("cancel:",),
+        | _commands("xgroup|create xinfo|groups xpending xreadgroup zadd zcard zmscore zrange zrem")
+        | _commands("zremrangebyscore zscore"),
+        registry=(*_SUBMITTING, "data_keys"),
+        tells=("due", "outbox", "settled", "cancel:", "queues"),
+        hears=("cancel:", "queues"),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),
     ),
     "dispatcher": Needs(
         commands=_MOVING
+        | _LIMITING
         | _BEATING
         | _commands(
-            "exists get hexists hget hgetall hsetnx sadd scan scard set sismember smembers srem xautoclaim"
-            " xgroup|create xgroup|destroy xinfo|groups xlen"
+            "exists get hexists hget hgetall hincrby hlen hsetnx lindex sadd scan scard set setbit sismember smembers"
+            " srem unlink xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen xrevrange"
         )
         | _commands("xreadgroup")
-        | _commands("zadd zcard zcount zrange zrangebyscore zrem"),
-        registry=("queues", "schedules", "types", "starts", "workers", "services", "callbacks", "incidents", "notices"),
-        tells=("due", "outbox", "settled", "cancel:"),
+        | _commands("zadd zcard zcount zmscore zrange zrangebyscore zrem zscore"),
+        registry=(
+            *_SUBMITTING,
+            "workflows",
+            "batches",
+            "incidents",
+            "notices",
+            "api_keys",
+            "sessions",
+            "api_key_uses",
+            "data_keys",
+            "tenants",
+            *_AUDITING,
+        ),
+        tells=("due", "outbox", "settled", "cancel:", "keys", "queues"),
         hears=("due", "outbox"),
     ),
     "reaper": Needs(
         commands=_MOVING
+        | _LIMITING
         | _BEATING
-        | _commands("exists hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
+        | _commands("exists get hdel hgetall smembers xautoclaim xgroup|delconsumer xinfo|consumers xinfo|groups")
         | _commands("xpending xtrim zadd zrange zrem zremrangebyscore"),
         registry=("queues", "types", "starts", "workers", "services"),
-        tells=("outbox", "settled"),
+        tells=("due", "outbox", "settled"),
     ),
 }
 """The needs of each service."""

@@ -14,7 +14,8 @@ from opentelemetry.trace import INVALID_SPAN, get_current_span
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from millstream_telemetry.logs.calls import StdlibHandler, logger_class, make_record
-from millstream_telemetry.logs.job_fields import add_job
+from millstream_telemetry.logs.job_fields import add_job, hide_secrets
+from millstream_telemetry.logs.kept_lines import keep_line
 from millstream_telemetry.logs.rendering import JsonRenderer, TerminalRenderer
 from millstream_telemetry.logs.stream import LogStream
 
@@ -61,6 +62,8 @@ def configure_logs(service: str, level: Level, stream: TextIO, *, is_terminal: b
         add_trace,
         add_job,
         drop_payloads,
+        hide_secrets,
+        keep_line,
     ]
     render = TerminalRenderer() if settings.is_terminal else JsonRenderer()
 

@@ -47,6 +47,19 @@ class RedisMetrics:
         self._reconnects.inc()
 
 
+class CodecMetrics:
+    """What the stored blobs of jobs take, in every service that stores some."""
+
+    def __init__(self, registry: MetricRegistry) -> None:
+        compressed = registry.counter(names.COMPRESSED_BYTES)
+        self._before, self._after = compressed.labels("before"), compressed.labels("after")
+
+    def observe_compression(self, before: int, after: int) -> None:
+        """Count the bytes of a value that is stored compressed."""
+        self._before.inc(before)
+        self._after.inc(after)
+
+
 class DutyMetrics:
     """Passes of duties."""
 

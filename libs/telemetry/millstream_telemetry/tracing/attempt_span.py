@@ -18,6 +18,7 @@ from millstream_telemetry.error_text import text_of, type_name
 from millstream_telemetry.tracing.handler_span import (
     MAX_DESCRIPTION_CHARS,
     HandlerSpan,
+    Hide,
     StopReason,
     is_failure,
     mark_failed,
@@ -69,12 +70,17 @@ class Attempt:
         name: str,  # noqa: ARG002 - this and the others are needed when recorded
         function: Callable[..., Any] | None = None,  # noqa: ARG002
         stop_reason: StopReason = _not_stopped,  # noqa: ARG002
+        hide: Hide | None = None,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Return the handler's own span, to be entered around its call. An exception passes through it.
 
-        `stop_reason` is asked when one does: the span of a handler that was stopped says why.
+        `stop_reason` is asked when one does: the span of a handler that was stopped says why. `hide` takes out of the
+        texts of the exception what a trace may not have.
         """
         return _NOTHING
+
+    def note(self, event: str, attributes: dict[str, str]) -> None:
+        """Record what has happened while the handler runs."""
 
     def conclude(
         self,
@@ -155,7 +161,11 @@ class RecordedAttempt(Attempt):
         self._span.end()
 
     def handler(
-        self, name: str, function: Callable[..., Any] | None = None, stop_reason: StopReason = _not_stopped
+        self,
+        name: str,
+        function: Callable[..., Any] | None = None,
+        stop_reason: StopReason = _not_stopped,
+        hide: Hide | None = None,
     ) -> AbstractContextManager[None]:
         """Return the handler's own span, to be entered around its call. An exception passes through it."""
         # The parent is the attempt and not what is current, for the handler may run in another task or thread.
@@ -164,7 +174,11 @@ class RecordedAttempt(Attempt):
         span = self._tracer.start_span(name, parent)
         if function is not None:
             span.set_attribute(names.CODE_FUNCTION, f"{function.__module__}.{function.__qualname__}")
-        return HandlerSpan(span, self._not_errors, stop_reason)
+        return HandlerSpan(span, self._not_errors, stop_reason, hide)
+
+    def note(self, event: str, attributes: dict[str, str]) -> None:
+        """Record what has happened while the handler runs."""
+        self._span.add_event(event, attributes)
 
     def conclude(
         self,

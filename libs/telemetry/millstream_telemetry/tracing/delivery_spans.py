@@ -19,6 +19,9 @@ Attributes = Mapping[str, str | int | float]
 
 _SPAN_ID_BYTES = 8
 
+MAX_LINKS = 32
+"""Links of a job to those that it has waited for."""
+
 
 class PastDelivery(Struct, frozen=True, kw_only=True):
     """A delivery that has ended, as a component identifies it that did not run it."""
@@ -54,7 +57,12 @@ class PastDelivery(Struct, frozen=True, kw_only=True):
 
 def delivery_span(stored: TraceContext, job_id: str, delivery: int) -> TraceContext:
     """Return the context of the span of a delivery. `stored` has to hold a trace."""
-    return TraceContext(f"00-{stored.trace_id}-{_span_id(job_id, delivery):016x}-01")
+    return delivery_of(job_id, stored.trace_id, delivery)
+
+
+def delivery_of(job_id: str, trace_id: str, delivery: int) -> TraceContext:
+    """Return the context of the span of a delivery of a job, of which the trace is known."""
+    return TraceContext(f"00-{trace_id}-{_span_id(job_id, delivery):016x}-01")
 
 
 def links_to(*contexts: TraceContext) -> list[Link]:

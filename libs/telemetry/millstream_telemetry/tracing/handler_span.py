@@ -20,16 +20,27 @@ _ORDERS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 StopReason = Callable[[], str | None]
 """Returns None when the handler was not stopped, else the `error.type` of the stop; empty when it is no failure."""
 
+Hide = Callable[[str], str]
+"""Returns a text as a trace may have it."""
+
 
 class HandlerSpan:
     """The span of a handler. A class, since a generator's context manager would touch the exception's attributes."""
 
-    __slots__ = ("_not_errors", "_span", "_stop_reason", "_token")
+    __slots__ = ("_hide", "_not_errors", "_span", "_stop_reason", "_token")
 
     _token: Token[Context]
 
-    def __init__(self, span: Span, not_errors: tuple[type[BaseException], ...], stop_reason: StopReason) -> None:
+    def __init__(
+        self,
+        span: Span,
+        not_errors: tuple[type[BaseException], ...],
+        stop_reason: StopReason,
+        hide: Hide | None = None,
+    ) -> None:
+        """`hide` takes out of the text of an error what a trace may not have."""
         self._span = span
+        self._hide = hide or _as_it_is
         self._not_errors = not_errors
         self._stop_reason = stop_reason
 
@@ -48,12 +59,12 @@ class HandlerSpan:
         """Record the exception that ends the handler, and the reason if the handler was stopped."""
         stopped, is_failing = self._stop_reason(), is_failure(error, self._not_errors)
         if is_failing:
-            _record(self._span, error)
+            _record(self._span, error, self._hide)
         # A handler that was stopped may raise an error of its own, such as "connection closed", which is not the cause.
         if stopped:
             mark_failed(self._span, stopped, "")
         elif stopped is None and is_failing:
-            mark_failed(self._span, type_name(error), text_of(error, MAX_DESCRIPTION_CHARS))
+            mark_failed(self._span, type_name(error), self._hide(text_of(error, MAX_DESCRIPTION_CHARS)))
 
 
 def is_failure(error: BaseException, not_errors: tuple[type[BaseException], ...]) -> bool:
@@ -67,14 +78,18 @@ def mark_failed(span: Span, error_type: str, message: str) -> None:
     span.set_status(StatusCode.ERROR, message[:MAX_DESCRIPTION_CHARS] or None)
 
 
-def _record(span: Span, error: BaseException) -> None:
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _record(span: Span, error: BaseException, hide: Hide) -> None:
     # `Span.record_exception` calls `str` on the exception, which is user code.
     # Source: OpenTelemetry semantic conventions for exceptions on spans.
     span.add_event(
         "exception",
         {
             "exception.type": type_name(error),
-            "exception.message": text_of(error, MAX_DESCRIPTION_CHARS),
-            "exception.stacktrace": traceback_of(error, _MAX_STACK_CHARS),
+            "exception.message": hide(text_of(error, MAX_DESCRIPTION_CHARS)),
+            "exception.stacktrace": hide(traceback_of(error, _MAX_STACK_CHARS)),
         },
     )

@@ -4,7 +4,7 @@ The decision to record a trace is taken once, when the job is accepted, and trav
 context that is not sampled never costs more than a look at its last digit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Self
 
 from opentelemetry.context import Context
@@ -14,7 +14,13 @@ from opentelemetry.trace import Span, SpanKind, TracerProvider
 from millstream_contracts import DEFAULT_TENANT
 from millstream_telemetry import names
 from millstream_telemetry.tracing.attempt_span import Attempt, RecordedAttempt, UnsampledAttempt
-from millstream_telemetry.tracing.delivery_spans import Attributes, DeliverySpanStarter, PastDelivery, links_to
+from millstream_telemetry.tracing.delivery_spans import (
+    MAX_LINKS,
+    Attributes,
+    DeliverySpanStarter,
+    PastDelivery,
+    links_to,
+)
 from millstream_telemetry.tracing.handler_span import mark_failed
 from millstream_telemetry.tracing.request_span import ServerSpan, TracedServerSpan, UnsampledServerSpan
 from millstream_telemetry.tracing.sampling import RootSampler
@@ -106,11 +112,12 @@ class JobTracer:
         tenant: str = DEFAULT_TENANT,
         delay_s: float = 0.0,
         is_batch_item: bool = False,
+        behind: Sequence[TraceContext] = (),
     ) -> SendSpan:
         """Start the span `send <type>` and return it. Its caller ends it by `stored` once the job is stored, if it is.
 
         `caller` is the context of the request, or of the attempt that submits a child job. It is passed on as
-        it is when tracing is off.
+        it is when tracing is off. `behind` are spans of the jobs that it waits for; it links to MAX_LINKS at most.
         """
         if self._tracer is None:
             return SendSpan(caller)
@@ -125,7 +132,7 @@ class JobTracer:
             names.send_span(job_type),
             Context() if is_linked else caller.as_parent(),
             SpanKind.PRODUCER,
-            links=links_to(caller) if is_linked else (),
+            links=links_to(*((caller,) if is_linked else ()), *behind[:MAX_LINKS]),
         )
         if not span.is_recording():
             return SendSpan(caller.unsampled() if is_linked else trace_context_of(span.get_span_context()))
@@ -203,6 +210,80 @@ class JobTracer:
         return TracedServerSpan(
             self._tracer.start_span(names.fire_span(schedule), Context(), SpanKind.INTERNAL, attributes)
         )
+
+    def batch_call(self, job_type: str, jobs_spans: Sequence[TraceContext], *, jobs: int) -> ServerSpan:
+        """Return the span of a call of a batch handler, to be entered. It links to MAX_LINKS of its jobs at most."""
+        if self._tracer is None or not jobs_spans:
+            return ServerSpan(NO_TRACE)
+        attributes: Attributes = {names.DESTINATION: job_type, names.BATCH_COUNT: jobs}
+        links = links_to(*jobs_spans[:MAX_LINKS])
+        return TracedServerSpan(
+            self._tracer.start_span(
+                names.batch_call_span(job_type), Context(), SpanKind.INTERNAL, attributes, links=links
+            )
+        )
+
+    def send_workflow(
+        self, name: str, workflow_id: str, caller: TraceContext, *, tenant: str = DEFAULT_TENANT
+    ) -> SendSpan:
+        """Start the span `send workflow <name>` and return it. Its caller ends it by `stored` once it is stored.
+
+        `caller` is the context of the request.
+        """
+        return self._send_flow(names.send_workflow_span(name), {names.WORKFLOW_ID: workflow_id}, caller, tenant)
+
+    def send_batch(self, name: str, batch_id: str, caller: TraceContext, *, tenant: str = DEFAULT_TENANT) -> SendSpan:
+        """Start the span `send batch <name>`, as :meth:`send_workflow` does."""
+        return self._send_flow(names.send_batch_span(name), {names.BATCH_ID: batch_id}, caller, tenant)
+
+    def workflow(
+        self,
+        name: str,
+        workflow_id: str,
+        sent: TraceContext,
+        *,
+        created_ms: int,
+        finished_ms: int,
+        state: str,
+        counts: Mapping[str, int],
+    ) -> None:
+        """Record a workflow that has ended, as a child of the span that submitted it. `counts` is nodes by state."""
+        attributes: dict[str, str | int] = {names.WORKFLOW_ID: workflow_id, names.WORKFLOW_STATE: state}
+        attributes |= {f"{names.WORKFLOW_NODES}.{one}": number for one, number in counts.items()}
+        self._record_flow(names.workflow_span(name), attributes, sent, created_ms, finished_ms)
+
+    def batch(
+        self,
+        name: str,
+        batch_id: str,
+        sent: TraceContext,
+        *,
+        created_ms: int,
+        finished_ms: int,
+        state: str,
+        counts: Mapping[str, int],
+    ) -> None:
+        """Record a batch that has ended, as a child of the span that submitted it. `counts` is members by state."""
+        attributes: dict[str, str | int] = {names.BATCH_ID: batch_id, names.BATCH_STATE: state}
+        attributes |= {f"{names.BATCH_MEMBERS}.{one}": number for one, number in counts.items()}
+        self._record_flow(names.batch_span(name), attributes, sent, created_ms, finished_ms)
+
+    def _send_flow(self, span: str, attributes: Attributes, caller: TraceContext, tenant: str) -> SendSpan:
+        if self._tracer is None or (caller.traceparent and not caller.is_sampled):
+            return SendSpan(caller)
+        if not caller.traceparent and (unrecorded := self._roots.unrecorded()).traceparent:
+            return SendSpan(unrecorded)
+        every = {**(attributes or {}), names.JOB_TENANT: tenant}
+        return RecordedSendSpan(self._tracer.start_span(span, caller.as_parent(), SpanKind.PRODUCER, every))
+
+    def _record_flow(
+        self, name: str, attributes: Attributes, sent: TraceContext, created_ms: int, finished_ms: int
+    ) -> None:
+        if self._tracer is None or not sent.is_sampled:
+            return
+        begun = created_ms * 1_000_000
+        span = self._tracer.start_span(name, sent.as_parent(), SpanKind.INTERNAL, attributes, start_time=begun)
+        span.end(end_time=finished_ms * 1_000_000)
 
     def redrive(self, last: PastDelivery, *, failed: str = "", request: ServerSpan, operation: str = "") -> None:
         """Record in the job's trace that it was redriven, and link that span and what asked for it.

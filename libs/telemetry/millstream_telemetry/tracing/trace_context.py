@@ -107,6 +107,12 @@ def current_trace_context() -> TraceContext:
     return trace_context_of(get_current_span().get_span_context())
 
 
+def link_current_span(context: TraceContext) -> None:
+    """Link the current span to another, as far as both are recorded."""
+    if context.is_sampled and (span := get_current_span()).is_recording():
+        span.add_link(context.as_span().get_span_context())
+
+
 def read_trace_context(traceparent: str, tracestate: str = "") -> TraceContext:
     """Return what a caller sent, in version 00; NO_TRACE when it is malformed."""
     match = _PATTERN.fullmatch(traceparent.strip()) if traceparent else None

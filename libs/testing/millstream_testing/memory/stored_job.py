@@ -1,10 +1,12 @@
 """One job as the ledger keeps it: what Redis has in the hash of the job."""
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from msgspec import Struct
 
-from millstream_contracts import AfterFailure, JobId, JobState, Priority, Queue
+from millstream_contracts import AfterFailure, JobId, JobState, Priority, Queue, StoredStep
+from millstream_streams import NodeRef, UniqueKey
 
 NIL = b"\xc0"
 
@@ -17,6 +19,7 @@ class StoredJob(Struct, kw_only=True):
     spec: bytes
     """A JobSpec in MessagePack."""
     priority: Priority
+    key: str = ""
     state: JobState = JobState.QUEUED
     version: int = 0
     attempts: int = 0
@@ -51,6 +54,25 @@ class StoredJob(Struct, kw_only=True):
     """The delay that begins when it is blocked no more."""
     parent: JobId | None = None
     """The job whose handler has submitted this one."""
+    steps: dict[str, StoredStep] = {}
+    """What its durable handler has kept."""
+    signals: list[tuple[str, bytes]] = []
+    """Names and payloads of those that no wait has taken yet."""
+    waiting_for: str = ""
+    """The signal that it waits for."""
+    node: NodeRef | None = None
+    """What it is of a workflow."""
+    calls: bool = False
+    """Whether its handler has called the jobs that block it."""
+    waits_for_ever: bool = False
+    """Whether only that moves it."""
+    in_batch: bool = False
+    """Whether a handler has submitted it as a member of the batch of its job."""
+    unique: UniqueKey | None = None
+    key_taken_at: int = 0
+    """Its deliveries when it took its unique key."""
+    held_until_ms: int | None = None
+    """Until when it holds the key, with the scope `window`."""
     asked_delay_ms: int | None = None
     """The delay that the submission asked for."""
 
@@ -62,13 +84,17 @@ class StoredJob(Struct, kw_only=True):
         yield "state", self.state.encode()
         yield "spec", self.spec
         yield "priority", self.priority.encode()
+        yield "lane", quote(self.key, safe="").encode()
         yield "worker", self.worker.encode()
         yield "progress", self.progress
         yield "error", self.error
         yield "reason", self.reason.encode()
         yield "after", ",".join(self.after).encode()
         yield "after_failure", self.after_failure.encode() if self.after_failure != "wait" else b""
+        yield "waiting_for", self.waiting_for.encode()
         yield "because_of", self.because_of.encode()
+        yield "flow", self.node.text.encode() if self.node else b""
+        yield "unique", self._unique()
         yield "result", b"" if self.result == NIL else self.result
         for name, number in (
             ("version", self.version),
@@ -83,3 +109,9 @@ class StoredJob(Struct, kw_only=True):
             ("cancel", self.cancel_asked_at_ms),
         ):
             yield name, b"" if number is None else str(number).encode()
+
+    def _unique(self) -> bytes:
+        if self.unique is None:
+            return b""
+        head = f"{self.unique.scope} {self.unique.digest} {self.key_taken_at} {self.held_until_ms or 0}"
+        return f"{head} {quote(self.unique.text, safe='')}".encode()

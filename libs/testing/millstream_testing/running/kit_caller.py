@@ -1,23 +1,21 @@
 """Calls handlers in a test: on the loop or in a thread, or calls the stub that stands in for one."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import anyio
 
 from millstream.function_reader import is_awaitable, is_coroutine_function
+from millstream.gathering import BatchHandler
 from millstream.handler import Handler
 from millstream_testing.running.stub import Stub
 from millstream_workers.attempt.running import NO_THREAD, Running
-from millstream_workers.isolation.process_pool import ProcessPool
 from millstream_workers.running.calling import Caller
-from millstream_workers.running.thread_call import ThreadCall
+from millstream_workers.running.gatherer import Gatherer
+from millstream_workers.running.thread_call import CallThread, RunsInThread, ThreadCall
 
 THREADS = 40
-
-CallThread = Callable[[Callable[[], Any], Running], Awaitable[Any]]
-"""Calls a function away from the event loop."""
 
 
 class KitCaller(Caller):
@@ -25,9 +23,12 @@ class KitCaller(Caller):
 
     def __init__(self, stubs: Mapping[str, Stub[Any, Any]], call_thread: CallThread | None) -> None:
         """`call_thread` calls plain functions; without it they are called in threads, as a worker does it."""
-        super().__init__(THREADS, ProcessPool(()))
         self._stubs = stubs
         self._call_thread = call_thread or call_in_thread(anyio.CapacityLimiter(THREADS))
+
+    def gather_with(self, gatherer: Gatherer) -> None:
+        """Gather the jobs of batch handlers by this."""
+        self._gatherer = gatherer
 
     async def call(
         self,
@@ -39,7 +40,9 @@ class KitCaller(Caller):
         """Call a handler or its stub, and return what it returns."""
         stub = self._stubs.get(handler.type)
         if stub is not None and (behave := stub.take()) is not None:
-            return await behave(arguments[0] if handler.signature.takes_payload else None, running)
+            return await behave(_payload(handler, arguments), running)
+        if isinstance(handler, BatchHandler):
+            return await self._gatherer.run(handler, arguments[0], running, self._call_thread)
         if handler.isolation == "loop" or is_coroutine_function(handler.function):
             value = handler.function(*arguments)
         else:
@@ -48,10 +51,16 @@ class KitCaller(Caller):
         return await value if is_awaitable(value) else value
 
 
+def _payload(handler: Handler, arguments: tuple[Any, ...]) -> Any:
+    if isinstance(handler, BatchHandler):
+        return arguments[0].payload
+    return arguments[0] if handler.signature.takes_payload else None
+
+
 def call_in_thread(limiter: anyio.CapacityLimiter) -> CallThread:
     """Return what calls functions in threads, as a worker does it."""
 
-    async def call(function: Callable[[], Any], running: Running) -> Any:
+    async def call(function: Callable[[], Any], running: RunsInThread) -> Any:
         running.note_thread(NO_THREAD)
         return await ThreadCall(function, running.note_thread).run(limiter)
 

@@ -94,7 +94,9 @@ class Occasions:
         key = f"schedule:{one.name}:{scheduled_for}".encode()
         content = _encode(replace(submission, tags=tags))
         built = await self._submitter.build(DEFAULT_TENANT, content, key, caller=NO_TRACE)
-        [one.last] = await self._submitter.store([built])
+        [stored] = await self._submitter.store([built])
+        # An occasion whose job another one keeps out has none.
+        one.last = None if stored.holder else stored.id
 
     def _is_under_way(self, one: _Watched) -> bool:
         return one.last is not None and not self._ledger.jobs[one.last].state.is_settled

@@ -8,17 +8,21 @@ from msgspec import Struct
 from millstream.handler import Handler
 from millstream_contracts import DEFAULT_TENANT, JobType
 from millstream_streams import Broker
-from millstream_submission import Admission, Dependencies, KnownQueues, SystemSubmitter, TypeCatalogue
+from millstream_submission import Admission, Dependencies, Intake, KnownQueues, Members, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import JobTracer, MetricRegistry, WorkerMetrics
 from millstream_testing.running.kit_caller import KitCaller
 from millstream_testing.running.running_reader import Follow, RunningReader
 from millstream_workers.assembly import queues_of
+from millstream_workers.children.call_desk import CallDesk
 from millstream_workers.children.child_jobs import ChildSubmitter
 from millstream_workers.children.running_parent import ParentMaker
+from millstream_workers.children.step_keeper import StepKeeper
 from millstream_workers.death_announcer import DeathAnnouncer
 from millstream_workers.fetching.release_finder import ReleaseFinder
 from millstream_workers.running.clean_context import CleanContext
 from millstream_workers.running.executor import Executor
+from millstream_workers.running.gatherer import Gatherer
+from millstream_workers.serving import Served
 from millstream_workers.settings import WorkerSettings
 
 
@@ -31,10 +35,11 @@ class RunnerParts(Struct, frozen=True, kw_only=True):
     tracer: JobTracer
     queues: KnownQueues
     catalogue: TypeCatalogue
-    admission: Admission
+    intake: Intake
     dependencies: Dependencies
     parents: ParentMaker
     executor: Executor
+    gatherer: Gatherer
     announcer: DeathAnnouncer
     submitter: SystemSubmitter
     """Submits what schedules start."""
@@ -56,15 +61,37 @@ def runner_parts(
     """
     settings, metrics, tracer = WorkerSettings(), MetricRegistry(), JobTracer(None)
     metrics.register_types(handlers)
-    queues, admission, clean = KnownQueues(broker.registry), Admission("accept"), CleanContext()
+    queues, clean = KnownQueues(broker.registry), CleanContext()
     own = [handler.registration() for handler in handlers.values()]
     catalogue = TypeCatalogue(broker.registry, metrics, own=own)
     now_s = broker.clock.now_s
-    dependencies = Dependencies(broker.store, broker.views)
+    intake = Intake(catalogue, Admission("accept"), broker.templates, clock=now_s)
+    dependencies = Dependencies(broker.dependencies, broker.views)
     children = ChildSubmitter(
-        broker.store, queues, catalogue, admission, tracer, DEFAULT_TENANT, clock=now_s, dependencies=dependencies
+        broker.store,
+        queues,
+        intake,
+        tracer,
+        DEFAULT_TENANT,
+        clock=now_s,
+        dependencies=dependencies,
+        members=Members(broker.batches),
     )
-    parents = ParentMaker(children, RunningReader(broker, follow))
+    worker_metrics = WorkerMetrics(metrics)
+    steps = StepKeeper(broker.steps, broker.views, worker_metrics)
+    calls = CallDesk(children, steps, broker.steps, broker.views, DEFAULT_TENANT)
+    parents = ParentMaker(children, RunningReader(broker, follow), steps, calls)
+    gatherer = Gatherer(
+        limit=settings.concurrency,
+        lease_s=settings.lease_s,
+        cleanup_s=settings.cleanup_s,
+        clean=clean,
+        metrics=worker_metrics,
+        tracer=tracer,
+        states=states,
+        is_timed=False,
+    )
+    caller.gather_with(gatherer)
     on_dead = {type_: handler.policy.on_dead for type_, handler in handlers.items() if handler.policy.on_dead}
     return RunnerParts(
         settings=settings,
@@ -73,13 +100,13 @@ def runner_parts(
         tracer=tracer,
         queues=queues,
         catalogue=catalogue,
-        admission=admission,
+        intake=intake,
         dependencies=dependencies,
         parents=parents,
         executor=Executor(
             handlers,
             caller=caller,
-            metrics=WorkerMetrics(metrics),
+            metrics=worker_metrics,
             tracer=tracer,
             parents=parents,
             states=states,
@@ -87,15 +114,16 @@ def runner_parts(
             releases=ReleaseFinder(broker.store, broker.registry, handlers, code_version=""),
             logs_messages=True,
         ),
+        gatherer=gatherer,
         announcer=DeathAnnouncer(
             broker,
             queues,
             catalogue,
             tracer,
-            DEFAULT_TENANT,
+            Served((DEFAULT_TENANT,)),
             on_dead=on_dead,
             known=queues_of(DEFAULT_TENANT, handlers),
         ),
-        submitter=SystemSubmitter(broker.store, queues, catalogue, tracer, clock=now_s),
+        submitter=SystemSubmitter(broker.store, queues, intake, tracer, clock=now_s),
         clean=clean,
     )

@@ -2,8 +2,9 @@
 
 from typing import Protocol
 
-from millstream_contracts import DEFAULT_TENANT, Job, JobId
+from millstream_contracts import DEFAULT_TENANT, BatchId, Job, JobId
 from millstream_streams import Broker
+from millstream_testing.memory.memory_batches import THE_BATCH
 from millstream_testing.running.kit_caller import THREADS
 from millstream_workers.attempt.running import Running
 from millstream_workers.children.child_reader import ChildReader
@@ -17,6 +18,10 @@ class Follow(Protocol):
         """Run a job, and let so much time pass at most."""
         ...
 
+    def batch_of(self, job_id: JobId) -> BatchId | None:
+        """Return the batch that a client has made of which a job is a member."""
+        ...
+
     def stop(self, job_id: JobId) -> None:
         """Stop the handler of a job that is cancelled, if it runs."""
         ...
@@ -28,6 +33,10 @@ class RunningReader(ChildReader):
     def __init__(self, broker: Broker, follow: Follow) -> None:
         super().__init__(broker.store, broker.views, DEFAULT_TENANT, WaitLimit(THREADS))
         self._follow = follow
+
+    async def batch_of(self, job_id: JobId) -> BatchId | None:
+        """Return the batch of a job; of one that no batch of a client has, the one that every job may add to."""
+        return self._follow.batch_of(job_id) or THE_BATCH
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job. Raises: as that of a worker."""

@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal
 from millstream_testing.running.job_runner import in_background
 from millstream_testing.running.kit_caller import THREADS, call_in_thread
 from millstream_workers.attempt.attempt_result import Raised, Returned
-from millstream_workers.attempt.running import Running
+from millstream_workers.running.thread_call import RunsInThread
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class WaitingThread:
         finally:
             self._waits.remove(orders)
 
-    async def call_handler(self, function: Callable[[], Any], running: Running) -> Any:
+    async def call_handler(self, function: Callable[[], Any], running: RunsInThread) -> Any:
         """Call a function in the thread of the test, or in another if that does not wait. Raises: what it raises."""
         if in_background.get() or self._is_busy or not self._waits:
             return await self._call_elsewhere(function, running)

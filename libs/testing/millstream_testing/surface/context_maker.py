@@ -9,7 +9,7 @@ from millstream.context import BaseContext
 from millstream.seconds import Seconds, in_seconds
 from millstream_contracts import DEFAULT_TENANT, JobId, JobSpec, JobType, Queue, new_job_id
 from millstream_streams import Delivery
-from millstream_telemetry import NO_TRACE
+from millstream_telemetry import NO_TRACE, Attempt
 from millstream_testing.memory.stored_job import NIL
 from millstream_testing.running.parts import RunnerParts
 from millstream_testing.virtual_clock import VirtualClock
@@ -50,7 +50,7 @@ def make_context(
         spec=spec,
         timeout_s=in_seconds(options.get("timeout")),
         state=state,
-        submitter=parts.parents.parent(running, NO_TRACE),
+        submitter=parts.parents.parent(running, Attempt(NO_TRACE)),
         on_progress=lambda _: None,
     )
 

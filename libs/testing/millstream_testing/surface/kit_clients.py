@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NoReturn
+from urllib.parse import quote
 
-from millstream import Client, SyncClient
+from millstream import Client, SyncClient, WaitTimeoutError
 from millstream.client.api import Api
-from millstream.client.retrier import Retrier
-from millstream_contracts import Job
+from millstream.client.batch_api import BatchApi
+from millstream.client.flow import ApiFlow
+from millstream.client.retrier import Call, Retrier
+from millstream_contracts import BatchState, BatchStatus, Job
 from millstream_testing.errors import TestingError
 from millstream_testing.surface.endpoint import Answer, Endpoint
 from millstream_testing.virtual_clock import VirtualClock
@@ -92,5 +95,20 @@ class KitSyncClient(SyncClient):
             yield self.wait(job_id, _LONGEST_WAIT_S)
 
 
+class _KitBatchApi(BatchApi):
+    """The calls about batches, of which a wait is one request: the kit runs the members until then."""
+
+    def wait(self, batch_id: str, timeout_s: float) -> ApiFlow[BatchStatus]:
+        """Read a batch once it is closed and every member has settled. Raises: WaitTimeoutError."""
+        call = Call(path=f"/v1/batches/{quote(batch_id, safe='')}", returns=BatchStatus, query={"wait": str(timeout_s)})
+        found = yield from self._retrier.flow(call)
+        if not (found.state is BatchState.STALLED or found.state.is_terminal):
+            raise WaitTimeoutError(f"batch {batch_id} is {found.state} after {timeout_s:g} s; it goes on")
+        return found
+
+
 def _api(clock: VirtualClock) -> Api:
-    return Api(Retrier(URL, retry_for_s=0.0, timeout_s=30.0, headers={}, clock=clock.now_s))
+    retrier = Retrier(URL, retry_for_s=0.0, timeout_s=30.0, headers={}, clock=clock.now_s)
+    api = Api(retrier)
+    api.batches = _KitBatchApi(retrier)
+    return api

@@ -24,6 +24,8 @@ class Submitted(Struct, Generic[P], frozen=True, kw_only=True):
     type: str
     payload: P
     priority: Priority
+    key: str | None
+    """The key that limits and turns of its type go by."""
     delay_s: float | None
     """The delay that was asked for."""
     run_at: datetime | None
@@ -35,6 +37,8 @@ class Submitted(Struct, Generic[P], frozen=True, kw_only=True):
     tags: Mapping[str, str]
     parent: JobId | None
     """The job whose handler has submitted this one; None for one of a client."""
+    in_batch: bool
+    """Whether it was submitted by `ctx.batch`, as a member of the batch of its parent."""
     state: JobState
     """What has become of it by now."""
 
@@ -47,6 +51,7 @@ def submitted(job: StoredJob, ref: JobRef[Any, Any]) -> Submitted[Any]:
         type=job.queue.type,
         payload=_takes(ref).decode(bytes(spec.payload)),
         priority=job.priority,
+        key=job.key or None,
         delay_s=None if job.asked_delay_ms is None else job.asked_delay_ms / 1000,
         run_at=None if job.run_at_ms is None else moment(job.run_at_ms),
         expires_at=None if job.expires_at_ms is None else moment(job.expires_at_ms),
@@ -55,6 +60,7 @@ def submitted(job: StoredJob, ref: JobRef[Any, Any]) -> Submitted[Any]:
         backoff=spec.backoff,
         tags=spec.tags or {},
         parent=job.parent,
+        in_batch=job.in_batch,
         state=job.state,
     )
 

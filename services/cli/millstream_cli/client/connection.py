@@ -16,7 +16,7 @@ from millstream_cli.output import one_line_errors
 from millstream_cli.program_name import command_line
 from millstream_cli.settings import ClientSettings, load
 from millstream_contracts import one_line
-from millstream_runtime import mask_url
+from millstream_runtime import mask_url, revealed
 
 RETRY_FOR_S = 3.0
 """Short, because a person at a terminal wants to know soon that the API does not answer."""
@@ -58,7 +58,7 @@ client_errors = one_line_errors(MillstreamError, TypeError, ValueError, OSError,
 
 def address_of(url: str | None) -> str:
     """Return the address of the option or the environment. Raises: ValueError."""
-    return checked_url(load(ClientSettings, os.environ, url=url).url)
+    return checked_url(_settings(url).url)
 
 
 @contextmanager
@@ -68,9 +68,24 @@ def connect(url: str | None, *, retry_for_s: float = RETRY_FOR_S) -> Iterator[Sy
     Its first request raises UnreachableError at once where no connection is made: most often the address is wrong or
     nothing runs there, and no repetition helps. Later ones are repeated for `retry_for_s`.
     """
-    address = address_of(url)
-    with FirstContact(address) as http, SyncClient(address, retry_for_s=retry_for_s, http=http) as client:
+    settings = _settings(url)
+    address, key = checked_url(settings.url), revealed(settings.api_key)
+    token = _read_token if settings.token else None
+    masks = not settings.show_secrets
+    with (
+        FirstContact(address) as http,
+        SyncClient(address, api_key=key, token=token, retry_for_s=retry_for_s, mask_secrets=masks, http=http) as client,
+    ):
         yield client
+
+
+def _settings(url: str | None) -> ClientSettings:
+    return load(ClientSettings, os.environ, url=url)
+
+
+def _read_token() -> str:
+    """Return the token of the environment. Its file is read each time: another program replaces it before it ends."""
+    return revealed(_settings(None).token) or ""
 
 
 class FirstContact(httpx2.Client):

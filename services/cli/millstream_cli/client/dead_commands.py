@@ -8,13 +8,13 @@ import click
 
 from millstream import SyncClient
 from millstream_cli.client.connection import client_errors, connect, url_option
-from millstream_cli.client.next_page import tell_next_page
+from millstream_cli.client.paging import page_options, tell_next_page
 from millstream_cli.command_group import CommandGroup, refuse_options_before
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
 from millstream_cli.program_name import command_line
 from millstream_cli.wording import ago, short_error
-from millstream_contracts import ActionReport
+from millstream_contracts import ActionReport, DeadGroup
 
 
 def chosen_letters(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,8 +34,7 @@ def chosen_letters(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--type", "type_", help="Only those of one job type.")
-@click.option("--limit", type=int, default=50, show_default=True, help="How many at most.")
-@click.option("--cursor", help="Go on where an earlier list ended.")
+@page_options()
 @url_option
 @json_option
 @click.pass_context
@@ -67,7 +66,8 @@ def dead(
 def groups(*, type_: str | None, since: float | None, url: str | None, as_json: bool) -> None:
     """Group dead jobs by what they died of, from the history."""
     with connect(url) as client:
-        found = client.dead_groups(type=type_, since=None if since is None else timedelta(hours=since), live=True)
+        ago_h = None if since is None else timedelta(hours=since)
+        found = client.dead_groups(type=type_, since=ago_h, live=True, releases=True)
     if as_json:
         print_json(found)
         return
@@ -79,16 +79,24 @@ def groups(*, type_: str | None, since: float | None, url: str | None, as_json: 
             one.type,
             one.fingerprint,
             ago(one.last_seen, now),
+            releases_of(one),
             short_error(one.sample.error),
         )
         for one in found.items
     ]
-    print_table("dead groups", ("dead", "live", "type", "fingerprint", "newest", "error"), rows, "no dead jobs")
+    columns = ("dead", "live", "type", "fingerprint", "newest", "releases", "error")
+    print_table("dead groups", columns, rows, "no dead jobs")
     if not found.complete:
         click.echo("counted in the last day only: there was no time for more")
     if found.items:
         example = command_line("jobs", "search", f"state:dead fingerprint:{found.items[0].fingerprint}")
         click.echo(f"the jobs of a group: {example}")
+
+
+def releases_of(group: DeadGroup) -> str:
+    """Return the releases that the oldest and the newest job of a group died with, as far as they are known."""
+    known = [one for one in (group.first_release, group.last_release) if one]
+    return " to ".join(dict.fromkeys(known))
 
 
 @dead.command()

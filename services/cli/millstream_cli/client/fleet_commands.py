@@ -1,4 +1,4 @@
-"""The commands about queues, workers and job types: `queues`, `workers`, `types`, `demand`."""
+"""The commands about workers and job types: `workers` and `workers drain`, `types`, `demand`."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,47 +8,23 @@ import click
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.payload_sample import sample_words
 from millstream_cli.client.type_report import print_type, timeout_of
+from millstream_cli.command_group import CommandGroup
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table, tell_error
 from millstream_cli.program_name import command_line
-from millstream_cli.wording import ago, lasting
+from millstream_cli.wording import ago, lasting, printable
 from millstream_contracts import TypeRegistration, WorkerInfo, did_you_mean
 
 
-@click.command()
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @url_option
 @json_option
+@click.pass_context
 @client_errors
-def queues(*, url: str | None, as_json: bool) -> None:
-    """Show what the queues hold."""
-    with connect(url) as client:
-        found = client.queues()
-    if as_json:
-        print_json(found)
+def workers(context: click.Context, *, url: str | None, as_json: bool) -> None:
+    """List the workers that are alive, or have one end once its jobs have ended."""
+    if context.invoked_subcommand:
         return
-    rows = [
-        (
-            one.type,
-            *(one.queued.get(priority, 0) for priority in ("high", "normal", "low")),
-            one.running,
-            one.scheduled,
-            one.blocked,
-            one.dead,
-            lasting(one.oldest_ready_age_s) if one.oldest_ready_age_s else "",
-            "paused" if one.paused else "",
-        )
-        for one in found
-    ]
-    columns = ("type", "high", "normal", "low", "running", "scheduled", "blocked", "dead", "oldest", "")
-    print_table("queues", columns, rows, "no queues: nothing was submitted yet, and no worker has registered a type")
-
-
-@click.command()
-@url_option
-@json_option
-@client_errors
-def workers(*, url: str | None, as_json: bool) -> None:
-    """List the workers that are alive."""
     with connect(url) as client:
         found = client.workers()
     if as_json:
@@ -57,6 +33,23 @@ def workers(*, url: str | None, as_json: bool) -> None:
     now = datetime.now(UTC)
     columns = ("worker", "state", "busy", "memory", "loop lag", "started", "seen", "types")
     print_table("workers", columns, [_worker_row(one, now) for one in found], "no workers")
+
+
+@workers.command()
+@click.argument("name")
+@url_option
+@json_option
+@client_errors
+def drain(name: str, *, url: str | None, as_json: bool) -> None:
+    """Have the worker NAME take no more jobs, and end once those that it runs have ended, however long they take."""
+    with connect(url) as client:
+        found = client.drain_worker(name)
+    if as_json:
+        print_json(found)
+        return
+    busy = f"{found.busy:,} of its {found.concurrency:,} slots are busy"
+    jobs = busy if found.busy else "none of its slots is busy"
+    click.echo(f"{printable(found.name)} drains: {jobs}, and it ends with the last of its jobs")
 
 
 def _worker_row(one: WorkerInfo, now: datetime) -> Sequence[object]:

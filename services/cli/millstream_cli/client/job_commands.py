@@ -9,12 +9,14 @@ from millstream import SyncClient, UnavailableError
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.job_report import print_job
 from millstream_cli.client.payload_argument import payload_of
+from millstream_cli.client.steps_report import print_steps
 from millstream_cli.client.tag_option import read_tags, tag_option
-from millstream_cli.client.timeline_report import print_timeline
+from millstream_cli.client.timeline_report import print_logs, print_timeline
+from millstream_cli.client.unique_options import read_unique, unique_options
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json
 from millstream_cli.program_name import command_line
-from millstream_contracts import Job, JobState
+from millstream_contracts import Job, JobState, PriorityName
 
 wait_option = click.option(
     "--wait", type=float, metavar="SECONDS", help="Wait so long for the job to end. Exits with 1 unless it succeeds."
@@ -26,6 +28,7 @@ wait_option = click.option(
 @click.argument("payload", required=False)
 @click.option("--file", "file", type=click.Path(path_type=Path), help="Read the payload from a file; - is stdin.")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Which jobs run first.")
+@click.option("--key", metavar="KEY", help="Group it by this, such as a customer; limits may hold for each key.")
 @click.option("--delay", type=float, metavar="SECONDS", help="Run it no sooner than in so many seconds.")
 @click.option(
     "--after", multiple=True, metavar="ID", help="Wait until this job has succeeded. More than once: for several."
@@ -39,6 +42,8 @@ wait_option = click.option(
 @click.option("--timeout", type=float, metavar="SECONDS", help="Stop an attempt after so many seconds.")
 @tag_option
 @click.option("--callback", metavar="URL", help="Call this URL when the job settles.")
+@unique_options
+@click.option("--template", metavar="NAME", help="Take what is left out from this template.")
 @click.option("--idempotency-key", help="The same key makes no second job.")
 @wait_option
 @url_option
@@ -59,6 +64,7 @@ def submit(
     """Submit a job of TYPE with a JSON PAYLOAD."""
     options["tags"] = read_tags(tags) or None
     options["after"] = after or None
+    options["unique"] = read_unique(options)
     with connect(url) as client:
         found = client.submit(type, payload_of(payload, file), **options).job
         if wait is not None:
@@ -73,30 +79,70 @@ def submit(
 @wait_option
 @click.option("--cancel", "action", flag_value="cancel", help="Cancel it.")
 @click.option("--retry", "action", flag_value="retry", help="Run it again, if it is dead.")
+@click.option("--run-now", "action", flag_value="run-now", help="Have it ready before its time.")
+@click.option(
+    "--priority", type=click.Choice(["high", "normal", "low"]), help="Give it this priority, before it starts."
+)
+@click.option("--steps", "action", flag_value="steps", help="Show what its durable handler has stored.")
+@click.option("--fresh", is_flag=True, help="With --retry: forget what its durable handler has stored.")
 @click.option("--timeline", "action", flag_value="timeline", help="Show all that happened to it, from the history.")
+@click.option("--logs", "action", flag_value="logs", help="Show the last log lines of its attempts, from the history.")
 @url_option
 @json_option
 @client_errors
-def job(job_id: str, *, wait: float | None, action: str | None, url: str | None, as_json: bool) -> None:
-    """Show a job or its timeline, cancel it, or run it again."""
-    if action == "timeline" and wait is not None:
-        raise click.UsageError("--timeline and --wait exclude each other")
+def job(
+    job_id: str,
+    *,
+    wait: float | None,
+    action: str | None,
+    fresh: bool,
+    priority: PriorityName | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Show a job, its timeline, logs or steps, cancel it, run it again or before its time, or change its priority."""
+    _check_options(wait, action, fresh=fresh, priority=priority)
     with connect(url) as client:
-        if action == "timeline":
-            timeline = client.timeline(job_id)
-            print_json(timeline) if as_json else print_timeline(timeline)
+        if action in {"timeline", "logs"}:
+            timeline = client.timeline(job_id, logs=action == "logs")
+            report = print_logs if action == "logs" else print_timeline
+            print_json(timeline) if as_json else report(timeline)
             return
-        if action == "cancel":
-            found = client.cancel(job_id)
-        elif action == "retry":
-            found = client.retry(job_id)
-        else:
-            found = client.get(job_id)
+        if action == "steps":
+            steps = client.steps(job_id)
+            print_json(steps) if as_json else print_steps(steps)
+            return
+        found = _acted_on(client, job_id, action, fresh=fresh, priority=priority)
         if wait is not None:
             found = _wait(client, job_id, wait)
     _show(found, as_json=as_json)
     if wait is not None and action != "cancel":
         _exit_unless_succeeded(found)
+
+
+def _check_options(wait: float | None, action: str | None, *, fresh: bool, priority: PriorityName | None) -> None:
+    if priority is not None and action is not None:
+        raise click.UsageError(f"--priority and --{action} exclude each other")
+    if action in {"timeline", "logs", "steps"} and wait is not None:
+        raise click.UsageError(f"--{action} and --wait exclude each other")
+    if fresh and action != "retry":
+        raise click.UsageError("--fresh goes with --retry")
+
+
+def _acted_on(
+    client: SyncClient, job_id: str, action: str | None, *, fresh: bool, priority: PriorityName | None
+) -> Job:
+    if priority is not None:
+        return client.set_priority(job_id, priority)
+    match action:
+        case "cancel":
+            return client.cancel(job_id)
+        case "retry":
+            return client.retry(job_id, fresh=fresh)
+        case "run-now":
+            return client.run_now(job_id)
+        case _:
+            return client.get(job_id)
 
 
 def _wait(client: SyncClient, job_id: str, seconds: float) -> Job:

@@ -24,6 +24,7 @@ _REASONS = {
     "parent_cancelled": "a job for which it waited was cancelled",
     "parent_expired": "a job for which it waited has expired",
     "parent_dead": "a job for which it waited is dead",
+    "replaced": "a later job with its unique key took its place",
     "parent_unknown": "a job for which it waited is not known any more",
 }
 _SHOWN_PARENTS = 5
@@ -51,6 +52,8 @@ def _facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
     yield "type", job.type
     yield "state", _state(job)
     yield from _parents(job)
+    yield from _belongings(job)
+    yield from _unique(job)
     yield from _counts(job)
     yield from _times(job, now)
     if job.worker:
@@ -67,6 +70,19 @@ def _facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
         yield "trace", job.trace_id
 
 
+def _belongings(job: Job) -> Iterator[tuple[str, str]]:
+    if job.waiting_for:
+        yield "waits for", f"the signal {job.waiting_for}"
+    if job.workflow:
+        yield "workflow", job.workflow
+    if job.batch:
+        yield "batch", f"{job.batch} ({job.batch_event.replace('_', ' ')})" if job.batch_event else job.batch
+    if job.key is not None:
+        yield "key", job.key
+    if job.submitted_by:
+        yield "submitter", job.submitted_by
+
+
 def _parents(job: Job) -> Iterator[tuple[str, str]]:
     if job.after:
         label = "waits for" if job.state is JobState.BLOCKED else "came after"
@@ -76,6 +92,12 @@ def _parents(job: Job) -> Iterator[tuple[str, str]]:
             yield "", f"and {more:,} more"
     if job.because_of:
         yield "because of", job.because_of
+
+
+def _unique(job: Job) -> Iterator[tuple[str, str]]:
+    if job.unique:
+        until = f" until {stamp(job.unique.until)}" if job.unique.until else ""
+        yield "unique", f"{job.unique.key} ({job.unique.scope}{until})"
 
 
 def _state(job: Job) -> str:
@@ -108,6 +130,8 @@ def _times(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _texts(job: Job) -> Iterator[tuple[str, str]]:
+    if job.encrypted:
+        yield "stored", "encrypted" if job.payload is not None else "encrypted; what it carries cannot be read here"
     if job.payload is not None:
         yield "payload", _json(job.payload)
     if job.result is not None:

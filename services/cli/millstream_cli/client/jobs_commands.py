@@ -11,7 +11,9 @@ from rich.cells import cell_len
 
 from millstream import InvalidError, SyncClient
 from millstream_cli.client.connection import client_errors, connect, url_option
-from millstream_cli.client.next_page import tell_next_page
+from millstream_cli.client.explain_command import explain
+from millstream_cli.client.paging import page_options, tell_next_page
+from millstream_cli.client.signal_command import signal
 from millstream_cli.client.tag_option import read_tags, tag_option
 from millstream_cli.command_group import CommandGroup, refuse_options_before
 from millstream_cli.errors import CliError
@@ -34,8 +36,7 @@ LAG_TOLD_S = 5.0
 @click.option("--running", is_flag=True, help="Only those that run; the same as --state running.")
 @click.option("--type", "type_", help="Only those of one job type.")
 @click.option("--state", type=click.Choice(LISTED_STATES), help="Only those in one state.")
-@click.option("--limit", type=int, default=50, show_default=True, help="How many at most.")
-@click.option("--cursor", help="Go on where an earlier list ended.")
+@page_options()
 @url_option
 @json_option
 @click.pass_context
@@ -69,6 +70,10 @@ def jobs(
     tell_next_page(page.next_cursor)
 
 
+jobs.add_command(signal)
+jobs.add_command(explain)
+
+
 class QueryMistakeError(CliError):
     """A query means nothing; its text points at the place."""
 
@@ -89,8 +94,7 @@ class QueryMistakeError(CliError):
 @click.option("--state", type=click.Choice([*JobState]), help="Only those in one state.")
 @tag_option
 @click.option("--count", is_flag=True, help="Say how many there are, as far as that can be told soon.")
-@click.option("--limit", type=int, default=50, show_default=True, help="How many at most.")
-@click.option("--cursor", help="Go on where an earlier search ended.")
+@page_options()
 @url_option
 @json_option
 @client_errors
@@ -184,4 +188,6 @@ def _details(listed: Job) -> str:
     if listed.state is JobState.RUNNING:
         progress = listed.progress
         return f"{listed.worker or ''}" + (f" {progress.percent:g} % {progress.note}" if progress else "")
+    if listed.waiting_for:
+        return f"waits for the signal {listed.waiting_for}"
     return short_error(listed.error) or listed.reason or ""

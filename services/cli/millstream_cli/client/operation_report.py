@@ -27,7 +27,8 @@ def print_operation(one: BulkOperation, *, as_json: bool) -> None:
         "id": one.id,
         "state": f"{one.state}: {one.detail}" if one.detail else one.state,
         "jobs": _of(one),
-        "found": f"{one.found}, of which {one.done} done and {one.refused} refused",
+        "found": f"{one.found}, of which {one.done} done and {one.refused} refused" if one.tenant is None else "",
+        "removed": ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in one.removed.items()),
         "canary": f"{one.canary.count} jobs, {one.failed} died again" if one.canary else "",
         "job": one.job_id or "",
         "left": f"about {lasting(one.eta_s)}" if one.eta_s else "",
@@ -61,6 +62,8 @@ def _row(one: BulkOperation, now: datetime) -> tuple[object, ...]:
 
 
 def _of(one: BulkOperation) -> str:
+    if one.tenant is not None:
+        return f"all of the tenant {one.tenant}"
     if one.group is not None:
         return f"{one.group.type} {one.group.fingerprint}"
     if one.jobs is not None:

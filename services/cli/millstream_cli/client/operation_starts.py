@@ -13,7 +13,7 @@ from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.operation_report import print_operation
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option
-from millstream_contracts import ExportFormat, OperationKind
+from millstream_contracts import AskedKind, ExportFormat, PriorityName
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None
     as_json: bool
 
-    def start(self, kind: OperationKind, question: str, jobs: str = "dead job", **options: Any) -> None:
+    def start(self, kind: AskedKind, question: str, jobs: str = "dead job", **options: Any) -> None:
         """Start an operation and print it. It asks first, unless that is answered already or nothing is done."""
         self._ask(question, jobs)
         group = OperationGroup(*self.group) if self.group else None
@@ -85,16 +85,22 @@ def tried_first(command: Callable[..., None]) -> Callable[..., None]:
     )
 
 
+fresh_option = click.option(
+    "--fresh", is_flag=True, help="Have durable handlers begin anew, without what their steps have stored."
+)
+
+
 def _trial(canary: int | None, max_failure: float) -> Canary | None:
     return None if canary is None else Canary(count=canary, max_failure=max_failure)
 
 
 @click.command()
+@fresh_option
 @tried_first
 @chosen_jobs
-def redrive(chosen: Chosen, *, canary: int | None, max_failure: float) -> None:
+def redrive(chosen: Chosen, *, canary: int | None, max_failure: float, fresh: bool) -> None:
     """Run many dead jobs again: those of IDS, of a query or of a group. It asks first."""
-    chosen.start("redrive", "Run {} again?", canary=_trial(canary, max_failure))
+    chosen.start("redrive", "Run {} again?", canary=_trial(canary, max_failure), fresh=fresh)
 
 
 @click.command()
@@ -108,13 +114,14 @@ def discard(chosen: Chosen) -> None:
 @click.option(
     "-p", "--patch", "text", required=True, help='A JSON Merge Patch, such as \'{"region": "eu", "retry": null}\'.'
 )
+@fresh_option
 @tried_first
 @chosen_jobs
-def patch(chosen: Chosen, *, text: str, canary: int | None, max_failure: float) -> None:
+def patch(chosen: Chosen, *, text: str, canary: int | None, max_failure: float, fresh: bool) -> None:
     """Change the payloads of many dead jobs and run them again; --dry-run shows what would change. It asks first."""
     change = _patch(text)
     question = "Change the payloads of {}, and run them again?"
-    chosen.start("patch", question, canary=_trial(canary, max_failure), patch=change)
+    chosen.start("patch", question, canary=_trial(canary, max_failure), patch=change, fresh=fresh)
 
 
 @click.command("cancel-jobs")
@@ -125,6 +132,21 @@ def cancel_jobs(chosen: Chosen) -> None:
     Those that wait end at once; the workers of those that run are asked to stop them.
     """
     chosen.start("cancel", "Cancel {}?", "job that waits or runs")
+
+
+@click.command("run-now")
+@chosen_jobs
+def run_now(chosen: Chosen) -> None:
+    """Have many jobs ready before their time, retries too: those of IDS or of a query. It asks first."""
+    chosen.start("run-now", "Run {} now?", "job that waits for a time")
+
+
+@click.command()
+@click.argument("priority", type=click.Choice(["high", "normal", "low"]))
+@chosen_jobs
+def priority(chosen: Chosen, *, priority: PriorityName) -> None:
+    """Give many jobs that have not started another PRIORITY: those of IDS or of a query. It asks first."""
+    chosen.start("priority", "Give {} this priority?", "job that has not started", priority=priority)
 
 
 @click.command()
@@ -181,4 +203,4 @@ def _patch(text: str) -> dict[str, Any]:
         raise click.BadParameter(f"it is no JSON object: {error}", param_hint="--patch") from None
 
 
-STARTS = (redrive, patch, discard, cancel_jobs, erase, export)
+STARTS = (redrive, patch, discard, cancel_jobs, run_now, priority, erase, export)

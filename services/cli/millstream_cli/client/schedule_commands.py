@@ -8,14 +8,21 @@ import click
 
 from millstream import NewJob, ScheduleOptions
 from millstream_cli.client.connection import client_errors, connect, url_option
-from millstream_cli.client.next_page import tell_next_page
+from millstream_cli.client.paging import page_options, tell_next_page
 from millstream_cli.client.payload_argument import payload_of
-from millstream_cli.client.schedule_report import print_backfill, print_occasions, print_schedule, print_schedules
+from millstream_cli.client.schedule_report import (
+    print_backfill,
+    print_occasions,
+    print_preview,
+    print_schedule,
+    print_schedules,
+)
 from millstream_cli.client.tag_option import read_tags, tag_option
+from millstream_cli.client.unique_options import read_unique, unique_options
 from millstream_cli.command_group import CommandGroup
 from millstream_cli.lengths import Length, Moment
 from millstream_cli.output import json_option, print_json
-from millstream_contracts import ScheduleMissed, ScheduleOverlap, ScheduleState
+from millstream_contracts import ScheduleMissed, ScheduleOverlap, ScheduleRules, ScheduleState
 
 _STATES = [str(state) for state in ScheduleState]
 
@@ -23,8 +30,7 @@ _STATES = [str(state) for state in ScheduleState]
 @click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--state", type=click.Choice(_STATES), help="Those in this state.")
 @click.option("--type", "type_", metavar="TYPE", help="Those of this job type.")
-@click.option("--cursor", help="Go on where the last page ended.")
-@click.option("--limit", type=int, default=50, show_default=True, help="How many at most.")
+@page_options()
 @url_option
 @json_option
 @click.pass_context
@@ -79,9 +85,12 @@ def show(name: str, *, url: str | None, as_json: bool) -> None:
 @click.option("--jitter", type=Length(), metavar="LENGTH", help="Fire later by a fixed time of at most this length.")
 @click.option("--file", type=click.Path(path_type=Path), help="Read the payload from a file; - is stdin.")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Which jobs of the type run first.")
+@click.option("--key", metavar="KEY", help="Group it by this, such as a customer; limits may hold for each key.")
+@unique_options
 @tag_option
 @click.option("--description", default="", help="What it is for.")
 @click.option("--paused/--active", default=None, help="Whether it is paused from now on.")
+@click.option("--dry-run", is_flag=True, help="Check it and show when it would be due, and put nothing.")
 @url_option
 @json_option
 @client_errors
@@ -95,9 +104,11 @@ def put(
     at: datetime | None,
     file: Path | None,
     priority: Any,
+    key: str | None,
     tags: tuple[str, ...],
     description: str,
     paused: bool | None,
+    dry_run: bool,
     url: str | None,
     as_json: bool,
     **options: Any,
@@ -106,9 +117,17 @@ def put(
     given = [one for one in (cron, every, at) if one is not None]
     if len(given) != 1:
         raise click.UsageError("give one of --cron, --every and --at")
-    job = NewJob(type, payload_of(payload, file), priority=priority, tags=read_tags(tags) or None)
+    unique = read_unique(options)
+    labels = read_tags(tags) or None
+    job = NewJob(type, payload_of(payload, file), priority=priority, key=key, tags=labels, unique=unique)
+    asked = _given(options)
     with connect(url) as client:
-        made = client.put_schedule(name, given[0], job, description=description, paused=paused, **_given(options))
+        if dry_run:
+            seen = client.preview_schedule(name, given[0], job, description=description, paused=paused, **asked)
+            rules = ScheduleRules(cron=cron, tz=asked.get("tz", "UTC"), seconds=asked.get("seconds", False))
+            print_preview(seen, rules, as_json=as_json)
+            return
+        made = client.put_schedule(name, given[0], job, description=description, paused=paused, **asked)
     print_schedule(made, as_json=as_json)
 
 

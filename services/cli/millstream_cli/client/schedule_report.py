@@ -7,7 +7,7 @@ import click
 
 from millstream_cli.output import print_json, print_table
 from millstream_cli.wording import ago, printable, stamp
-from millstream_contracts import Backfill, BackfillState, Schedule, ScheduleOccasion
+from millstream_contracts import Backfill, BackfillState, Schedule, ScheduleOccasion, SchedulePreview, ScheduleRules
 from millstream_schedules import ScheduleError, clock_change, described, shown_expression, zone_of
 
 CHANGES = {
@@ -71,7 +71,17 @@ def _facts(one: Schedule) -> Iterator[tuple[str, str]]:
         yield "error", printable(one.error)
 
 
-def print_occasions(one: Schedule, found: Sequence[ScheduleOccasion], *, as_json: bool) -> None:
+def print_preview(seen: SchedulePreview, rules: ScheduleRules, *, as_json: bool) -> None:
+    """Print what a schedule would be. Of the rules those are needed that a change of the clock concerns."""
+    if as_json:
+        print_json(seen)
+        return
+    made = "it would be new" if seen.version is None else f"it would replace version {seen.version}"
+    click.echo(f"{seen.schedule}: {seen.state}; {made}; nothing was put")
+    print_occasions(rules, seen.next, as_json=False)
+
+
+def print_occasions(one: ScheduleRules, found: Sequence[ScheduleOccasion], *, as_json: bool) -> None:
     """Print when a schedule fires next."""
     if as_json:
         print_json(found)
@@ -102,7 +112,7 @@ def moments(one: Schedule, at: datetime) -> str:
     return stamp(at) if one.tz == "UTC" else f"{there} {one.tz} ({stamp(at)})"
 
 
-def _there(one: Schedule, at: datetime) -> str:
+def _there(one: ScheduleRules, at: datetime) -> str:
     try:
         return f"{at.astimezone(zone_of(one.tz)):%a %Y-%m-%d %H:%M:%S}"
     except ScheduleError:
@@ -110,7 +120,7 @@ def _there(one: Schedule, at: datetime) -> str:
         return f"{at:%a %Y-%m-%d %H:%M:%S}"
 
 
-def _remark(one: Schedule, nominal: datetime) -> str:
+def _remark(one: ScheduleRules, nominal: datetime) -> str:
     try:
         change = clock_change(one, nominal)
     except ScheduleError:

@@ -7,7 +7,7 @@ import click
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.lengths import Length
 from millstream_cli.output import json_option, print_json, print_table
-from millstream_cli.wording import lasting
+from millstream_cli.wording import lasting, printable
 from millstream_contracts import StatPoint, Stats, StatsByType, TypeStats
 
 
@@ -39,6 +39,8 @@ def stats(
     columns = ("submitted", "succeeded", "retried", "dead", "wait p50", "p95", "run p50", "p95")
     first = "type" if by_type else "from (UTC)"
     print_table("statistics", (first, *columns), rows, f"nothing happened within {lasting(since.total_seconds())}")
+    for one in found.releases if isinstance(found, Stats) else ():
+        click.echo(f"{one.at:%Y-%m-%d %H:%M} UTC: release {printable(one.release)}")
     for gap in found.gaps:
         click.echo(f"events were lost from {gap.begin:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC")
 

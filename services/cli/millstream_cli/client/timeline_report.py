@@ -1,4 +1,4 @@
-"""Prints the timeline of a job for people: its transitions, and its attempts with their errors."""
+"""Prints the timeline of a job for people: its transitions, and its attempts with their errors or log lines."""
 
 from datetime import datetime
 
@@ -8,7 +8,9 @@ from rich.text import Text
 
 from millstream_cli.output import print_table
 from millstream_cli.wording import lasting, printable
-from millstream_contracts import Timeline, TimelineAttempt
+from millstream_contracts import LogLine, Timeline, TimelineAttempt
+
+_STYLES = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim"}
 
 
 def print_timeline(timeline: Timeline) -> None:
@@ -25,6 +27,34 @@ def print_timeline(timeline: Timeline) -> None:
             console.print(Text(f"  {printable(line)}"), soft_wrap=True)
     if not timeline.complete:
         click.echo("\nsome transitions are missing: the history is behind, or their events were lost")
+
+
+def print_logs(timeline: Timeline) -> None:
+    """Print the last log lines of each attempt, below what became of it."""
+    console = Console(highlight=False)
+    if not timeline.attempts:
+        click.echo("no attempts are known")
+    for place, attempt in enumerate(timeline.attempts):
+        headline = _headline(attempt)
+        console.print(Text(f"\n{headline}" if place else headline, "bold"), soft_wrap=True)
+        if attempt.logs_left_out:
+            console.print(Text(f"  {attempt.logs_left_out:,} earlier lines were not kept", "dim"), soft_wrap=True)
+        if not attempt.logs:
+            console.print(Text("  no log lines are kept", "dim"))
+        for line in attempt.logs or ():
+            _print_line(console, line)
+
+
+def _print_line(console: Console, line: LogLine) -> None:
+    """Print a line with its fields; a value of several lines, such as a traceback, below it."""
+    short = {name: value for name, value in line.fields.items() if "\n" not in value}
+    said = " ".join((line.message, *(f"{name}={value}" for name, value in short.items())))
+    text = Text(f"  {_clock(line.at)} ").append(f"{printable(line.level):<8} ", _STYLES.get(line.level, ""))
+    console.print(text.append(printable(said)), soft_wrap=True)
+    for name, value in line.fields.items():
+        if name not in short:
+            for one in value.splitlines():
+                console.print(Text(f"      {printable(one)}"), soft_wrap=True)
 
 
 def _headline(attempt: TimelineAttempt) -> str:

@@ -6,7 +6,7 @@ import click
 
 from millstream_cli.client.schema_outline import outline
 from millstream_cli.wording import lasting, printable
-from millstream_contracts import Backoff, TypeRegistration
+from millstream_contracts import Backoff, TypePolicy, TypeRegistration
 
 
 def print_type(one: TypeRegistration, more: Iterable[tuple[str, str]] = ()) -> None:
@@ -41,10 +41,25 @@ def _facts(one: TypeRegistration) -> Iterator[tuple[str, str]]:
     yield "result kept", lasting(policy.result_ttl_s)
     if policy.partitions > 1:
         yield "partitions", str(policy.partitions)
-    if policy.keeps != "everything":
-        yield "history keeps", policy.keeps.replace("_", " ")
+    if policy.key is not None:
+        yield "key", f"{policy.key} of the payload"
+    yield from _storing(policy)
+    if policy.gathers:
+        yield "called for", f"up to {policy.gathers.size:,} jobs, gathered for up to {lasting(policy.gathers.wait_s)}"
     if one.code_version:
         yield "version", one.code_version
+
+
+def _storing(policy: TypePolicy) -> Iterator[tuple[str, str]]:
+    """Yield how what its jobs carry is stored, where that is not as for most types."""
+    if policy.encrypted:
+        yield "stored", "encrypted"
+    if not policy.compress:
+        yield "compressed", "never"
+    if policy.logs != "failed":
+        yield "log lines kept", {"all": "of all attempts", "none": "of none"}[policy.logs]
+    if policy.keeps != "everything":
+        yield "history keeps", policy.keeps.replace("_", " ")
 
 
 def _backoff(backoff: Backoff) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from millstream_cli.client.connection import client_errors, connect, url_option
-from millstream_cli.client.next_page import tell_next_page
+from millstream_cli.client.paging import page_options, tell_next_page
 from millstream_cli.command_group import CommandGroup
 from millstream_cli.output import json_option, print_json, print_table
 from millstream_cli.wording import ago, printable, short_error
@@ -166,8 +166,7 @@ def test(webhook_id: str, *, url: str | None, as_json: bool) -> None:
 
 @webhooks.command()
 @click.argument("webhook_id", default="callbacks")
-@click.option("--limit", type=int, default=50, show_default=True, help="How many at most.")
-@click.option("--cursor", help="Go on where an earlier list ended.")
+@page_options()
 @url_option
 @json_option
 @client_errors

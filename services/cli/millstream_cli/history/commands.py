@@ -89,7 +89,8 @@ async def _verifier(job_type: str | None, since: timedelta | None, *, empty: boo
         open_history(settings.history_url) as opened,
     ):
         await opened.look()
-        queues = [queue for queue in await broker.registry.queues() if job_type in {None, queue.type}]
+        known = await broker.registry.queues(with_dormant=True)
+        queues = [queue for queue in known if job_type in {None, queue.type}]
         begin = _FIRST if since is None else await broker.now() - since
         if empty:
             await opened.repairer.empty()

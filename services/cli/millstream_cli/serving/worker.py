@@ -29,6 +29,7 @@ def for_debugging(given: Mapping[str, object]) -> dict[str, object]:
 @click.command()
 @click.argument("apps", nargs=-1)
 @click.option("--types", multiple=True, help="Job types to take, such as 'invoice.*'; may be given again.")
+@click.option("--tenants", help="The tenants whose jobs to take, with commas between them; `all` by default.")
 @click.option("--concurrency", type=int, help="Jobs that one process runs at a time.")
 @click.option("--processes", type=int, help="How many processes to run; 1 by default.")
 @click.option(
@@ -42,6 +43,7 @@ def worker(
     apps: tuple[str, ...],
     *,
     types: tuple[str, ...],
+    tenants: str | None,
     concurrency: int | None,
     processes: int | None,
     debug: bool,
@@ -54,7 +56,13 @@ def worker(
     """
     if debug and (reload or processes):
         raise click.UsageError("`--debug` has one process on the terminal: leave `--reload` and `--processes` out")
-    given = {"apps": apps or None, "types": types or None, "concurrency": concurrency, "processes": processes}
+    given = {
+        "apps": apps or None,
+        "types": types or None,
+        "tenants": None if tenants is None else tuple(name.strip() for name in tenants.split(",")),
+        "concurrency": concurrency,
+        "processes": processes,
+    }
     settings = load_settings(WorkerSettings, **(for_debugging(given) if debug else given))
     if reload:
         # Its processes load the apps: a mistake is told, and mended in the next moment.

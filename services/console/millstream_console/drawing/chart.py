@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from math import ceil, floor, log10
 from typing import Literal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from msgspec import Struct
 
 from millstream_console.drawing.moments import ClockLook, clock
 from millstream_console.drawing.numbers import brief, grouped
+from millstream_console.drawing.user_text import plain
 
 Look = Literal["", "dash", "area"]
 """A line, a dashed line for what is compared with, or a line above a filled area."""
 
 _TICKS = 4
+_MOST_SPARKS = 2_048
 
 
 class Series(Struct, frozen=True):
@@ -38,10 +41,24 @@ class Gap(Struct, frozen=True):
     title: str
 
 
+class Mark(Struct, frozen=True):
+    """A moment at which something happened that may explain a change."""
+
+    at: float
+    """In steps from the left edge."""
+    title: str
+
+
 def chart(
-    title: str, series: Sequence[Series], times: Sequence[datetime], *, say: str, gaps: Sequence[Gap] = ()
+    title: str,
+    series: Sequence[Series],
+    times: Sequence[datetime],
+    *,
+    say: str,
+    gaps: Sequence[Gap] = (),
+    marks: Sequence[Mark] = (),
 ) -> Markup:
-    """Return a figure. `say` is what a screen reader hears in its place."""
+    """Return a figure. `say` is what a screen reader hears in its place; it hears the titles of marks too."""
     steps = max(len(times) - 1, 1)
     top = nice_top(max((value for one in series for value in one.values if value is not None), default=0))
     lines = Markup("").join(_line(one, top) for one in series)
@@ -51,20 +68,27 @@ def chart(
         )
         for gap in gaps
     )
+    marked = Markup("").join(
+        Markup('<path class="mark" d="M{:g} 0V100"><title>{}</title></path>').format(mark.at, plain(mark.title))
+        for mark in marks
+    )
+    said = ". ".join((say, *(mark.title for mark in marks)))
     grid = Markup("").join(Markup('<path class="grid" d="M0 {:g}H{}"/>').format(25 * k, steps) for k in range(5))
     return Markup(
         '<figure class="panel chart" data-chart><figcaption><h2>{title}</h2><ul class="key">{keys}</ul></figcaption>'
         '<div class="plot"><div class="y" aria-hidden="true">{ticks}</div>'
-        '<svg viewBox="0 0 {steps} 100" preserveAspectRatio="none" role="img" aria-label="{say}">{grid}{gaps}{lines}'
-        '<path class="cur" d="M0 0V100"/></svg><div class="x" aria-hidden="true">{times}</div></div></figure>'
+        '<svg viewBox="0 0 {steps} 100" preserveAspectRatio="none" role="img" aria-label="{say}">{grid}{gaps}'
+        '{marks}{lines}<path class="cur" d="M0 0V100"/></svg>'
+        '<div class="x" aria-hidden="true">{times}</div></div></figure>'
     ).format(
         title=title,
         keys=Markup("").join(_key(one) for one in series),
         ticks=_spans(_tick(top, k, series) for k in range(_TICKS, -1, -1)),
         steps=steps,
-        say=say,
+        say=said,
         grid=grid,
         gaps=shaded,
+        marks=marked,
         lines=lines,
         times=Markup("").join(_hours(times)),
     )
@@ -72,15 +96,22 @@ def chart(
 
 def spark(values: Sequence[float], tone: str = "", width: int = 72) -> Markup:
     """Return a small line without axes; nothing for fewer than two values."""
+    return _spark(tuple(values), tone, width)
+
+
+@lru_cache(_MOST_SPARKS)
+def _spark(values: tuple[float, ...], tone: str, width: int) -> Markup:
+    """Draw a small line, once for as long as its values stay: a list has hundreds, of which few have changed."""
     if len(values) < 2:
         return Markup("")
     highest = max(values) or 1
     step = width / (len(values) - 1)
     points = "L".join(f"{index * step:.1f} {19 - value / highest * 18:.1f}" for index, value in enumerate(values))
-    return Markup(
-        '<svg class="spark {}" viewBox="0 0 {} 20" preserveAspectRatio="none" aria-hidden="true">'
-        '<path vector-effect="non-scaling-stroke" d="M{}"/></svg>'
-    ).format(tone, width, points)
+    # No `Markup.format`, which takes longer than the line itself: a list has one in each of hundreds of rows.
+    return Markup(  # noqa: S704 - numbers, but for the tone
+        f'<svg class="spark {escape(tone)}" viewBox="0 0 {width} 20" preserveAspectRatio="none" aria-hidden="true">'
+        f'<path vector-effect="non-scaling-stroke" d="M{points}"/></svg>'
+    )
 
 
 def nice_top(highest: float) -> float:

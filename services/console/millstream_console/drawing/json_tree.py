@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from millstream_console.drawing.masking import MASK, IsSecret, hides, masked, names_none
 from millstream_console.drawing.user_text import plain, shortened
 
 PEEK_CHARS = 64
@@ -14,22 +15,27 @@ MAX_NODES = 2_000
 """A value that has more is cut, and says so: a browser would not show it in time."""
 
 
-def json_tree(value: Any, label: str) -> Markup:
-    """Return a value as nested `details`; `label` names it for screen readers."""
-    tree = _Tree()
+def json_tree(value: Any, label: str, is_secret: IsSecret = names_none) -> Markup:
+    """Return a value as nested `details`; `label` names it for screen readers. Secrets by name are dots."""
+    tree = _Tree(is_secret)
     body = tree.node(value, None, is_last=True, depth=0)
     cut = Markup("<p>…</p>") if tree.is_cut else ""
     return Markup('<div class="json" tabindex="0" role="region" aria-label="{}">{}{}</div>').format(label, body, cut)
 
 
-def one_line(value: Any, room: int) -> str:
-    """Return a value as JSON on one line, cut where it is longer than the room."""
-    return shortened(json.dumps(value, ensure_ascii=False, default=str), room)
+def one_line(value: Any, room: int, pointer: str = "", is_secret: IsSecret = names_none) -> str:
+    """Return a value as JSON on one line, cut where it is longer than the room.
+
+    Secrets by name are dots, and all of it is where a part of its JSON pointer names one.
+    """
+    hidden = any(hides(part, value, is_secret) for part in pointer.split("/"))
+    return shortened(json.dumps(MASK if hidden else masked(value, is_secret), ensure_ascii=False, default=str), room)
 
 
 class _Tree:
-    def __init__(self) -> None:
+    def __init__(self, is_secret: IsSecret) -> None:
         self._left = MAX_NODES
+        self._is_secret = is_secret
 
     @property
     def is_cut(self) -> bool:
@@ -41,6 +47,10 @@ class _Tree:
             return Markup("")
         name = Markup("") if key is None else Markup('<span class="jk">"{}"</span>: ').format(plain(key))
         comma = "" if is_last else ","
+        if hides(key, value, self._is_secret):
+            return Markup('<div>{}<span class="js" title="Hidden because of its name">{}</span>{}</div>').format(
+                name, MASK, comma
+            )
         if isinstance(value, (dict, list)):
             return self._container(value, name, comma, depth)
         return Markup("<div>{}{}{}</div>").format(name, _scalar(value), comma)
@@ -55,21 +65,23 @@ class _Tree:
         inner = Markup("").join(nodes)
         is_open = depth < 2 and not (isinstance(value, list) and len(value) > UNFOLDED_ITEMS)
         return Markup("<details{}><summary>{}{}<i> {} {}{}</i></summary>{}{}{}</details>").format(
-            Markup(" open") if is_open else "", name, begin, plain(_peek(value)), end, comma, inner, end, comma
+            Markup(" open") if is_open else "", name, begin, plain(self._peek(value)), end, comma, inner, end, comma
         )
+
+    def _peek(self, value: dict[str, Any] | list[Any]) -> str:
+        """Return what a folded value holds, in one line."""
+        if isinstance(value, list):
+            return f"{len(value):,} items" if len(value) != 1 else "1 item"
+        shown = (
+            f"{key}: {MASK if hides(key, item, self._is_secret) else _stand_in(item)}" for key, item in value.items()
+        )
+        return shortened(", ".join(shown), PEEK_CHARS)
 
 
 def _scalar(value: Any) -> Markup:
     if isinstance(value, str):
         return Markup('<span class="js">"{}"</span>').format(plain(value))
     return Markup('<span class="jd">{}</span>').format(json.dumps(value, default=str))
-
-
-def _peek(value: dict[str, Any] | list[Any]) -> str:
-    """Return what a folded value holds, in one line."""
-    if isinstance(value, list):
-        return f"{len(value):,} items" if len(value) != 1 else "1 item"
-    return shortened(", ".join(f"{key}: {_stand_in(item)}" for key, item in value.items()), PEEK_CHARS)
 
 
 def _stand_in(value: Any) -> str:

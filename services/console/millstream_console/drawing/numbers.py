@@ -67,7 +67,9 @@ def share(part: float, whole: float) -> str:
     if not whole:
         return UNKNOWN
     percent = 100 * part / whole
-    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1g} %"
+    if 0 < percent < 0.01:
+        return "< 0.01 %"
+    return f"{percent:.0f} %" if percent >= 9.5 or percent == 0 else f"{percent:.1g} %"
 
 
 def _short(seconds: float) -> str:

@@ -75,6 +75,11 @@ def read_traceback(text: str) -> list[Raised]:
     return chain[::-1] if any(raised.frames for raised in chain) else []
 
 
+def frames_of(text: str) -> list[Frame]:
+    """Return the frames of a stack, outermost first."""
+    return _raised(text.splitlines(), "").frames
+
+
 def libraries_of(frames: Sequence[Frame]) -> str:
     """Return the names of the libraries of some frames, each once."""
     return ", ".join(dict.fromkeys(frame.library for frame in frames))

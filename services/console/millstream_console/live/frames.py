@@ -15,6 +15,10 @@ AWAY = b"event: away\ndata: .\n\n"
 """What a page shows could not be read."""
 
 
+SIGNED_OUT = b"event: signed-out\ndata: .\n\n"
+"""The session that the page is read with has ended: the script leads to the page that signs in."""
+
+
 class Fragments:
     """Remembers the live blocks of a page, to send those that have changed."""
 

@@ -11,11 +11,11 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from millstream import ApiError
+from millstream import AccessError, ApiError
 from millstream_console.drawing.environment import Renderer
-from millstream_console.live.frames import AWAY, PULSE
+from millstream_console.live.frames import AWAY, PULSE, SIGNED_OUT
 from millstream_console.live.topic import Topic
-from millstream_console.live.view import STILL, Arguments, FollowPage, Read, View
+from millstream_console.live.view import STILL, Arguments, FollowPage, Reader, View
 
 ENOUGH_FRAMES = 16
 """A listener that is this far behind is let go; its browser connects again and gets everything."""
@@ -26,23 +26,21 @@ MOST_FOLLOWED = 200
 AGAIN_S = 5.0
 """The pause before events are asked for again."""
 
-_HOPELESS = frozenset({400, 403, 404, 410, 422})
+UNAUTHENTICATED = 401
+
+_HOPELESS = frozenset({400, UNAUTHENTICATED, 403, 404, 410, 422})
 """Answers by which there will be no events of a page."""
 
-Key = tuple[str, tuple[tuple[str, object], ...]]
+Key = tuple[str, str, tuple[tuple[str, object], ...]]
 
 
 class Hub:
     """Sends the live blocks of pages to those who look at them."""
 
-    def __init__(
-        self, read: Read, renderer: Renderer, tasks: TaskGroup, *, every_s: float, follow: FollowPage | None = None
-    ) -> None:
-        self._read_page = read
+    def __init__(self, renderer: Renderer, tasks: TaskGroup, *, every_s: float) -> None:
         self._renderer = renderer
         self._tasks = tasks
         self._every_s = every_s
-        self._follow_page = follow
         self._topics: dict[Key, Topic] = {}
         self._followed = 0
         self._is_closed = False
@@ -57,13 +55,16 @@ class Hub:
         """Return how many different pages they are."""
         return len(self._topics)
 
-    async def follow(self, view: View, arguments: Arguments) -> AsyncIterator[bytes]:
-        """Yield the frames of a page: all live blocks at first, then those that have changed, until it is closed."""
-        key = (view.template, tuple(sorted(arguments.items())))
+    async def follow(self, view: View, arguments: Arguments, reader: Reader) -> AsyncIterator[bytes]:
+        """Yield the frames of a page: all live blocks at first, then those that have changed, until it is closed.
+
+        A page is read once for all with the same reader.
+        """
+        key = (reader.key, view.template, tuple(sorted(arguments.items())))
         send, receive = anyio.create_memory_object_stream[bytes](ENOUGH_FRAMES)
         topic = self._topics.get(key)
         if topic is None:
-            topic = self._topics[key] = Topic(view, arguments)
+            topic = self._topics[key] = Topic(view, arguments, reader)
             topic.listeners.add(send)
             self._tasks.start_soon(self._keep, key, topic)
         else:
@@ -89,10 +90,14 @@ class Hub:
         """Read a page while it is looked at."""
         try:
             async with anyio.create_task_group() as followers:
-                if topic.view.follow and self._follow_page and self._followed < MOST_FOLLOWED:
-                    followers.start_soon(self._follow_events, topic, self._follow_page)
+                follow = topic.reader.follow
+                if topic.view.follow and follow and self._followed < MOST_FOLLOWED:
+                    followers.start_soon(self._follow_events, topic, follow)
                 while topic.listeners:
-                    topic.send(await self._read(topic))
+                    part = await self._read(topic)
+                    topic.send(part)
+                    if part == SIGNED_OUT:
+                        break
                     await self._pause(topic)
                 # Before the next await: who comes now begins anew.
                 self._forget(key, topic)
@@ -146,9 +151,11 @@ class Hub:
 
     async def _read_blocks(self, topic: Topic) -> bytes:
         try:
-            content = await self._read_page(topic.view.while_open, topic.arguments)
+            content = await topic.reader.read(topic.view.while_open, topic.arguments)
             topic.is_still = bool(content.get(STILL))
             return topic.fragments.changed(self._renderer.blocks(topic.view.template, content))
+        except AccessError as error:
+            return SIGNED_OUT if error.problem.status == UNAUTHENTICATED else AWAY
         except ApiError:
             return AWAY
         except Exception:  # noqa: BLE001 - a page that cannot be made must not end the others

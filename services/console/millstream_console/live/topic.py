@@ -6,7 +6,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from millstream_console.live.frames import Fragments
-from millstream_console.live.view import Arguments, View
+from millstream_console.live.view import Arguments, Reader, View
 
 MOST_SHARE = 0.1
 """The share of the time that the reading of one page may take: what takes long is read seldom."""
@@ -28,8 +28,9 @@ LEAST_PAUSE_S = 0.25
 class Topic:
     """A page with its arguments, and those who look at it."""
 
-    def __init__(self, view: View, arguments: Arguments) -> None:
+    def __init__(self, view: View, arguments: Arguments, reader: Reader) -> None:
         self.view = view
+        self.reader = reader
         self.arguments = arguments
         self.fragments = Fragments()
         self.listeners: set[MemoryObjectSendStream[bytes]] = set()

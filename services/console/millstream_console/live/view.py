@@ -50,3 +50,12 @@ Read = Callable[[View, Arguments], Awaitable[Content]]
 
 FollowPage = Callable[[View, Arguments, Moved], Awaitable[None]]
 """Calls a function at each event of what a page shows, until it fails. Raises: ApiError."""
+
+
+class Reader(Struct, frozen=True):
+    """Reads pages with the rights of one session. What it reads is shown to no other."""
+
+    key: str
+    """Tells readers apart."""
+    read: Read
+    follow: FollowPage | None = None

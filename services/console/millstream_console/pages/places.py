@@ -6,6 +6,7 @@ from msgspec import Struct
 from millstream import ApiError
 from millstream_console.web.navigation import GROUPS
 from millstream_console.web.visit import Visit
+from millstream_contracts import Scope
 
 
 class FoundPlace(Struct, frozen=True):
@@ -20,9 +21,10 @@ class FoundPlace(Struct, frozen=True):
 @get("/places.json", media_type=MediaType.JSON)
 async def list_places(visit: Visit) -> Response[list[FoundPlace]]:
     """List the pages, and the types that there are."""
-    places = [FoundPlace(p.word, visit.at(p.path), p.name, f"g {p.key}") for group in GROUPS for p in group]
+    allowed = [place for group in GROUPS for place in group if visit.may(place.scope)]
+    places = [FoundPlace(place.word, visit.at(place.path), place.name, f"g {place.key}") for place in allowed]
     try:
-        types = [queue.type for queue in await visit.client.queues()]
+        types = [queue.type for queue in await visit.client.queues()] if visit.may(Scope.JOBS_READ) else []
     except ApiError:
         types = []
     places += [FoundPlace(name, visit.at(f"/queues/{name}"), "queues", "queue") for name in types]

@@ -1,19 +1,23 @@
-"""The workers that are alive: what each runs, and how it is."""
+"""The workers that are alive: what each runs, how it is, and the order to end one when its jobs have ended."""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from litestar import Response, get
+from litestar import Response, get, post
+from litestar.params import FromPath
 from msgspec import Struct
 
-from millstream import Client, WorkerInfo
+from millstream import Client, UnavailableError, WorkerInfo
+from millstream.errors import describe
+from millstream_console.drawing.sentence import counted
 from millstream_console.live.view import Content, View
 from millstream_console.reading.at_once import AtOnce
 from millstream_console.reading.fleet import all_slots
+from millstream_console.web.toast import Toast
 from millstream_console.web.visit import Visit
-from millstream_contracts import RunningJob
+from millstream_contracts import RunningJob, Scope
 
 MOST_JOBS = 12
 LATE_MS = 200.0
@@ -61,6 +65,35 @@ async def show_workers(visit: Visit) -> Response[Any]:
     return await visit.show(WORKERS)
 
 
+@get("/workers/{name:str}/drain")
+async def ask_about_drain(visit: Visit, name: FromPath[str]) -> Response[bytes]:
+    """Ask whether a worker is to end: that cannot be taken back."""
+    visit.require(Scope.QUEUES_MANAGE)
+    worker = next((one for one in await visit.client.workers() if one.name == name), None)
+    if worker is None:
+        return visit.go("/workers", Toast("There is no such worker any more.", "w"))
+    return await visit.framed("worker_drain.html", {"worker": worker, "host_of": host_of}, "workers")
+
+
+@post("/workers/{name:str}/drain")
+async def drain_worker(visit: Visit, name: FromPath[str]) -> Response[bytes]:
+    """Have a worker end once its jobs have ended."""
+    try:
+        return await visit.act(visit.client.drain_worker(name), back="/workers", done=_drains)
+    except UnavailableError as error:
+        if not error.problem.type.endswith("/worker-silent"):
+            raise
+        return visit.go("/workers", Toast(describe(error.problem), "b"))
+
+
+def _drains(worker: WorkerInfo) -> str:
+    host, process = host_of(worker)
+    if not worker.busy:
+        return f"{host}:{process} had no jobs, and ends."
+    jobs = f"{counted(worker.busy, 'job')} of it {'has' if worker.busy == 1 else 'have'} ended"
+    return f"{host}:{process} takes no more jobs, and ends once {jobs}."
+
+
 def state_of(worker: WorkerInfo) -> str:
     """Return the state of a worker in a word that has a shape: `lost` where its heartbeats have stopped."""
     if (datetime.now(UTC) - worker.seen_at).total_seconds() > SILENT_S:
@@ -78,4 +111,4 @@ def _longest(workers: Sequence[WorkerInfo]) -> list[Run]:
     return sorted((Run(job, one) for one in workers for job in one.running), key=lambda run: run.job.started_at)
 
 
-HANDLERS = (show_workers,)
+HANDLERS = (show_workers, ask_about_drain, drain_worker)

@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup
 
-from millstream_console.drawing.chart import Gap, Look, Series, chart
+from millstream_console.drawing.chart import Gap, Look, Mark, Series, chart
 from millstream_console.drawing.numbers import brief, milliseconds
 from millstream_console.drawing.rates import pace_for
+from millstream_console.drawing.user_text import shortened
 from millstream_console.reading.ranges import Range, is_begun
 from millstream_contracts import StatPoint, Stats
 
+MAX_MARKS = 12
+MAX_RELEASE_CHARS = 60
 _S_MS = 1_000
 _FLOWS: dict[str, tuple[str, Look, Callable[[StatPoint], int]]] = {
     "submitted": ("c0", "dash", lambda point: point.submitted),
@@ -33,7 +36,8 @@ def throughput_chart(title: str, stats: Stats, span: Range, now: datetime, *, sh
     ]
     last = ", ".join(f"{brief(one.values[-1] if one.values else None)} {one.word}" for one in series)
     say = f"{title} of the last {span.word}, at its end {pace.words}: {last}"
-    return chart(title, series, [point.at for point in points], say=say, gaps=gaps_of(stats, points))
+    times, gaps, marks = [point.at for point in points], gaps_of(stats, points), marks_of(stats, points)
+    return chart(title, series, times, say=say, gaps=gaps, marks=marks)
 
 
 def waiting_chart(title: str, stats: Stats, span: Range, now: datetime) -> Markup:
@@ -53,7 +57,8 @@ def waiting_chart(title: str, stats: Stats, span: Range, now: datetime) -> Marku
     last = next((value for value in reversed(values["wait p95"]) if value is not None), None)
     told = "nothing was started" if last is None else f"at its end 19 of 20 jobs waited at most {milliseconds(last)}"
     say = f"{title} in the last {span.word}: {told}"
-    return chart(title, series, [point.at for point in points], say=say, gaps=gaps_of(stats, points))
+    times, gaps, marks = [point.at for point in points], gaps_of(stats, points), marks_of(stats, points)
+    return chart(title, series, times, say=say, gaps=gaps, marks=marks)
 
 
 def told_points(stats: Stats, now: datetime) -> Sequence[StatPoint]:
@@ -80,6 +85,19 @@ def gaps_of(stats: Stats, points: Sequence[StatPoint]) -> list[Gap]:
             told = f"Events lost {_clock(gap.begin)} to {_clock(gap.end)} UTC: what is shown is too little"
             found.append(Gap(begin=min(begin, last - width), width=width, title=told))
     return found
+
+
+def marks_of(stats: Stats, points: Sequence[StatPoint]) -> list[Mark]:
+    """Return the releases that came, in steps of a chart: the newest, where there are too many to be told apart."""
+    if len(points) < 2:
+        return []
+    last = len(points) - 1
+    places = [((one.at - points[0].at).total_seconds() / stats.step_s, one) for one in stats.releases[-MAX_MARKS:]]
+    return [
+        Mark(place, f"Release {shortened(one.release, MAX_RELEASE_CHARS)} at {_clock(one.at)} UTC")
+        for place, one in places
+        if 0 <= place <= last
+    ]
 
 
 def _rates(points: Sequence[StatPoint], stats: Stats, now: datetime, count: Callable[[StatPoint], int]) -> list[float]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from millstream import ApiError, Client
 from millstream_console.reading.at_once import AtOnce
+from millstream_console.reading.incidents import read_incidents
 from millstream_console.reading.past import Absence, unless_absent
 from millstream_contracts import OperationState
 
@@ -46,7 +47,7 @@ class FrameReader:
         try:
             async with AtOnce() as reads:
                 queues = reads.begin(self._client.queues())
-                incidents = reads.begin(self._client.incidents())
+                incidents = reads.begin(read_incidents(self._client))
                 # Without a history there are none; the others count all the same.
                 operations = reads.begin(unless_absent(self._client.operations()))
         except ApiError:

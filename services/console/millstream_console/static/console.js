@@ -157,7 +157,7 @@ if (palette) {
   let places;
   const go = (row) => location.assign(row.to);
   const box = listbox(input, $("ul", palette), async () => {
-    places ??= await (await fetch(`${base}/places.json`)).json();
+    places ??= await (await ask(`${base}/places.json`)).json();
     const text = input.value.trim();
     const found = places.filter((place) => place.word.toLowerCase().includes(text.toLowerCase())).slice(0, 9);
     if (JOB_ID.test(text)) found.unshift({ word: `Job ${text}`, to: `${base}/jobs/${encodeURIComponent(text)}`, icon: "jobs", note: "Enter" });
@@ -176,6 +176,16 @@ if (palette) {
 
 /* how fresh the page is: live, paused by hand, or waiting for the server */
 const main = $("#main");
+/* signed out: the whole tab goes to the page that signs in, and from there back here */
+function signIn() {
+  location.assign(`${base}/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
+}
+main?.addEventListener("signed-out", signIn);
+async function ask(address) {
+  const answer = await fetch(address);
+  if (answer.status === 401) signIn();
+  return answer;
+}
 let freshAt = Date.now();
 let heardAt = freshAt;
 let isPaused = false;
@@ -210,7 +220,14 @@ if (main?.hasAttribute("hx-sse:connect")) {
   document.addEventListener("htmx:sse:error", hear(true));
   document.addEventListener("htmx:sse:before:message", (event) => { if (isPaused && !event.detail.message.event) event.preventDefault(); });
   // hx-sse connects again by itself, but only what was connected once.
-  document.addEventListener("htmx:sse:after:connection", () => { wasConnected = true; });
+  let connection;
+  document.addEventListener("htmx:sse:after:connection", (event) => {
+    wasConnected = true;
+    connection = event.detail.connection;
+  });
+  // Firefox takes the end of a page for a failure of its stream, and tells of it. A page that stays, as for a download,
+  // connects again by itself.
+  addEventListener("beforeunload", () => connection?.abortController?.abort());
   document.addEventListener("htmx:finally:request", () => {
     if (wasConnected) return;
     hear(true)();
@@ -233,6 +250,11 @@ document.addEventListener("click", (event) => {
   if ("zoneSet" in data) setZone(data.zoneSet);
   if ("copy" in data) copy(data.copy || $(data.copyFrom)?.textContent || "");
   if ("live" in data) togglePause();
+  if ("fit" in data) {
+    // Of the root: the graph is sent anew while the page is open.
+    root.dataset.fitted = data.fit;
+    for (const one of $$("[data-fit]")) one.setAttribute("aria-pressed", one === button);
+  }
   if ("fold" in data) {
     const folds = $$("details details", button.closest(".panel"));
     const open = folds.some((fold) => fold.open);
@@ -338,4 +360,23 @@ function leave(svg) {
     number.textContent = number.dataset.last;
     delete number.dataset.last;
   }
+}
+
+/* graph: what is before and behind the node under the pointer or in focus */
+for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, (event) => {
+  const dag = $(".dag");
+  if (dag) light(dag, event.target.closest?.(".dag [data-n]"));
+});
+function light(dag, node) {
+  dag.classList.toggle("hot", !!node);
+  if (!node) return;
+  const edges = $$("[data-e]", dag).map((edge) => [edge, ...edge.dataset.e.split("-")]);
+  const lit = new Set([node.dataset.n]);
+  for (const [from, to] of [[1, 2], [2, 1]]) {
+    const seen = new Set([node.dataset.n]);
+    for (const one of seen) for (const edge of edges) if (edge[from] === one) seen.add(edge[to]);
+    for (const one of seen) lit.add(one);
+  }
+  for (const one of $$("[data-n]", dag)) one.classList.toggle("lit", lit.has(one.dataset.n));
+  for (const [edge, parent, child] of edges) edge.classList.toggle("lit", lit.has(parent) && lit.has(child));
 }

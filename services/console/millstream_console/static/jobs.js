@@ -9,7 +9,7 @@ if (field?.dataset.hints) {
   const fill = async () => {
     const text = field.value;
     const at = [...text.slice(0, field.selectionStart)].length;
-    const answer = await fetch(`${field.dataset.hints}?${new URLSearchParams({ q: text, at })}`);
+    const answer = await ask(`${field.dataset.hints}?${new URLSearchParams({ q: text, at })}`);
     const hints = answer.ok ? await answer.json() : { items: [], replace: [at, at] };
     const [from, to] = hints.replace.map((place) => units(text, place));
     const typed = text.slice(from, field.selectionStart).toLowerCase();

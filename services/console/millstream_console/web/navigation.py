@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from millstream_contracts import Scope
+
 
 class Place(Struct, frozen=True):
     """A page of the navigation."""
@@ -12,6 +14,8 @@ class Place(Struct, frozen=True):
     path: str
     key: str
     """The second key after `g`."""
+    scope: Scope = Scope.JOBS_READ
+    """What who sees the page has to be allowed to do."""
 
 
 # Pages of what is still to come are added to these groups with their feature.
@@ -22,13 +26,22 @@ GROUPS: tuple[tuple[Place, ...], ...] = (
         Place("queues", "Queues", "/queues", "q"),
         Place("errors", "Errors", "/errors", "e"),
         Place("schedules", "Schedules", "/schedules", "s"),
+        Place("workflows", "Workflows", "/workflows", "f"),
+        Place("batches", "Batches", "/batches", "b"),
+        Place("templates", "Templates", "/templates", "t"),
     ),
     (
         Place("operations", "Operations", "/operations", "p"),
         Place("workers", "Workers", "/workers", "w"),
         Place("webhooks", "Webhooks", "/webhooks", "h"),
     ),
-    (Place("system", "System", "/system", "y"),),
+    (
+        Place("tenants", "Tenants", "/tenants", "n", Scope.TENANTS_MANAGE),
+        Place("keys", "Keys", "/keys", "k", Scope.KEYS_MANAGE),
+        Place("sessions", "Sessions", "/sessions", "i", Scope.KEYS_MANAGE),
+        Place("audit", "Audit", "/audit", "a", Scope.AUDIT_READ),
+        Place("system", "System", "/system", "y", Scope.QUEUES_MANAGE),
+    ),
 )
 
 KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (

@@ -14,6 +14,6 @@ def security_headers(frame_ancestors: Iterable[str] = ()) -> Mapping[str, str]:
     return {
         "Content-Security-Policy": _POLICY.format(ancestors=ancestors),
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
     }

@@ -2,23 +2,28 @@
 
 import gzip
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from litestar import Request, Response
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.response import Stream
 
-from millstream import ApiError, Client, UnavailableError
+from millstream import AccessError, ApiError, Client, UnavailableError
 from millstream.errors import describe
 from millstream_console.drawing.environment import Renderer
+from millstream_console.drawing.masking import IsSecret, names_secret
 from millstream_console.live.hub import Hub
-from millstream_console.live.view import Read, View
+from millstream_console.live.view import View
 from millstream_console.settings import ConsoleSettings
 from millstream_console.web.assets import accepts_gzip
+from millstream_console.web.openid.provider import OpenIdProvider
 from millstream_console.web.policy import security_headers
+from millstream_console.web.seats import Seat, Seats, SignInNeededError
 from millstream_console.web.toast import COOKIE, Toast, read_toast, toast_cookie
+from millstream_contracts import Scope
 
 HTML = "text/html"
 LOCAL = "local"
@@ -26,29 +31,63 @@ LOCAL = "local"
 THEMES = frozenset({"light", "dark"})
 _SMALL_BYTES = 1_000
 _MOST_DIGITS = 9
+_MOST_QUOTED = 2_048
 
 T = TypeVar("T")
+
+
+class MissingScopeError(Exception):
+    """A page leads to what the session of the request does not allow."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+        self.scope = scope
 
 
 class Desk:
     """What all visits share."""
 
-    def __init__(self, settings: ConsoleSettings, client: Client, renderer: Renderer, hub: Hub, read: Read) -> None:
+    def __init__(self, settings: ConsoleSettings, client: Client, renderer: Renderer, hub: Hub, seats: Seats) -> None:
         self.settings = settings
         self.client = client
+        """A client without a credential."""
         self.renderer = renderer
         self.hub = hub
-        self.read = read
+        self.seats = seats
+        self.provider: OpenIdProvider | None = None
+        """The OpenID provider at which people sign in; None where there is none."""
+        self.count_sign_in: Callable[[str], None] = lambda _: None
+        """Counts a sign-in by its outcome."""
+        self.is_secret = names_secret(settings.console_masked)
 
 
 class PageRequest:
     """A request. Pages are functions of it."""
 
-    def __init__(self, request: Request[None, None, Any], desk: Desk) -> None:
+    def __init__(self, request: Request[None, None, Any], desk: Desk, seat: Seat | None = None) -> None:
+        """`seat` is None for pages that tell what went wrong, before it is known who asks."""
         self.request = request
-        self.client = desk.client
+        self.client = seat.client if seat else desk.client
         self._desk = desk
+        self._seat = seat
         self._base = desk.settings.console_path
+
+    def may(self, scope: Scope | str) -> bool:
+        """Return whether who asks may do what needs a scope."""
+        return self._seat is not None and self._seat.may(scope)
+
+    def require(self, *scopes: Scope) -> None:
+        """Refuse a page that only leads to what may not be done. Raises: MissingScopeError."""
+        for scope in scopes:
+            if not self.may(scope):
+                raise MissingScopeError(scope)
+
+    @property
+    def seat(self) -> Seat:
+        """Return the session of the request."""
+        if self._seat is None:
+            raise SignInNeededError
+        return self._seat
 
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter of the query."""
@@ -81,9 +120,9 @@ class PageRequest:
         """Answer with a page; or, where the page itself asks, with the stream that keeps it fresh. Raises: ApiError."""
         if "text/event-stream" in self.request.headers.get("accept", ""):
             headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            frames = self._desk.hub.follow(view, arguments)
+            frames = self._desk.hub.follow(view, arguments, self.seat.reader)
             return Stream(frames, media_type="text/event-stream", headers=headers)
-        return self.page(view.template, await self._desk.read(view, arguments), is_live=True)
+        return self.page(view.template, await self.seat.reader.read(view, arguments), is_live=True)
 
     async def framed(
         self, template: str, content: Mapping[str, object], place: str, *, status: int = 200
@@ -93,7 +132,7 @@ class PageRequest:
         async def given(_: Client) -> Mapping[str, object]:
             return content
 
-        return self.page(template, await self._desk.read(View(template, given, place), {}), status=status)
+        return self.page(template, await self.seat.reader.read(View(template, given, place), {}), status=status)
 
     def page(
         self,
@@ -118,6 +157,10 @@ class PageRequest:
         cookies: list[Cookie] = [toast_cookie(toast, self._base)] if toast else []
         return Response(b"", status_code=303, headers={"Location": self.at(path, **query)}, cookies=cookies)
 
+    def redirect(self, address: str) -> Response[bytes]:
+        """Lead to an address of the console."""
+        return Response(b"", status_code=303, headers={"Location": address, "Cache-Control": "no-store"})
+
     def go_back(self, address: str, default: str, toast: Toast | None = None) -> Response[bytes]:
         """Answer a form: lead back to the address of the console that it came with."""
         cookies: list[Cookie] = [toast_cookie(toast, self._base)] if toast else []
@@ -136,11 +179,12 @@ class PageRequest:
 
         `done` may be a function of what was answered.
 
-        Raises: UnavailableError, so that the person learns that nothing is known to have been done.
+        Raises: UnavailableError, so that the person learns that nothing is known to have been done; AccessError, for
+        what the session does not allow.
         """
         try:
             answer = await doing
-        except UnavailableError:
+        except (AccessError, UnavailableError):
             raise
         except ApiError as error:
             return self.go(back, Toast(describe(error.problem), "b"))
@@ -149,8 +193,13 @@ class PageRequest:
 
     @property
     def api_url(self) -> str:
-        """Return the address of the API, as pages may show it."""
-        return self._desk.settings.shown_url
+        """Return the address of the API for people."""
+        return self._desk.settings.people_url
+
+    @property
+    def is_secret(self) -> IsSecret:
+        """Return what tells keys whose values are hidden."""
+        return self._desk.is_secret
 
     @property
     def is_embedded(self) -> bool:
@@ -166,6 +215,8 @@ class PageRequest:
         query = self.request.url.query
         return {
             "visit": self,
+            "may": self.may,
+            "who": self._seat.principal if self._seat else None,
             "toast": toast,
             "theme": theme if theme in THEMES else "",
             "zone": LOCAL if self.request.cookies.get("zone") == LOCAL else "",
@@ -199,4 +250,13 @@ class Form:
 def address_in(base: str, path: str, **query: str | int | None) -> str:
     """Return an address below a base path; parameters that are None or empty are left out."""
     given = {name: value for name, value in query.items() if value not in {None, ""}}
-    return f"{base}{path}" + (f"?{urlencode(given)}" if given else "")
+    # The names are words of the console, which need no quoting.
+    return f"{base}{path}" + (
+        f"?{'&'.join(f'{name}={_quoted(str(value))}' for name, value in given.items())}" if given else ""
+    )
+
+
+@lru_cache(_MOST_QUOTED)
+def _quoted(value: str) -> str:
+    """Return a value for a query. A list has the same ones in several links of a row, and each time it is shown."""
+    return quote_plus(value)

@@ -1,16 +1,26 @@
 """Which conditions hold: pure functions of what was measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from millstream_contracts import BulkOperation, QueueStatus, Webhook, WorkerInfo
+from millstream_contracts import BreakerState, BulkOperation, QueueStatus, Webhook, WorkerInfo
 from millstream_history import BY_HAND
 
 DEAD_LETTERS, NO_WORKER, HISTORY_BEHIND = "dead-letters", "no-worker", "history-behind"
 PARTITIONS_MISSING, WEBHOOK_DISABLED = "partitions-missing", "webhook-disabled"
-OPERATION_PAUSED = "operation-paused"
-RULES = (DEAD_LETTERS, NO_WORKER, HISTORY_BEHIND, PARTITIONS_MISSING, WEBHOOK_DISABLED, OPERATION_PAUSED)
+OPERATION_PAUSED, SCHEDULE_LATE = "operation-paused", "schedule-late"
+BREAKER_OPEN = "breaker-open"
+RULES = (
+    DEAD_LETTERS,
+    NO_WORKER,
+    HISTORY_BEHIND,
+    PARTITIONS_MISSING,
+    WEBHOOK_DISABLED,
+    OPERATION_PAUSED,
+    SCHEDULE_LATE,
+    BREAKER_OPEN,
+)
 
 DAYS_AHEAD_LEAST = 3
 """Fewer days with partitions ahead than this are a condition: they should be fourteen."""
@@ -22,6 +32,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     dead_after_s: float
     no_worker_after_s: float
     history_behind_s: float
+    schedule_late_after_s: float = 300.0
 
 
 class Condition(Struct, frozen=True):
@@ -40,7 +51,7 @@ class Condition(Struct, frozen=True):
 def queue_conditions(
     queues: Sequence[QueueStatus], workers: Sequence[WorkerInfo], limits: Limits
 ) -> Iterator[Condition]:
-    """Yield what is wrong with queues: old dead letters, and jobs that no worker handles."""
+    """Yield what is wrong with queues: old dead letters, jobs that no worker handles, and open circuit breakers."""
     handled = {job_type for worker in workers for job_type in worker.types}
     for queue in queues:
         if queue.dead and queue.oldest_dead_age_s >= limits.dead_after_s:
@@ -49,6 +60,19 @@ def queue_conditions(
         if waiting and not queue.paused and queue.type not in handled and age_s >= limits.no_worker_after_s:
             told = f"{_count(waiting, 'job')} of type {queue.type}, and no worker that handles it"
             yield Condition(NO_WORKER, queue.type, told)
+        # What an operator has opened, operators know.
+        if queue.breaker in {BreakerState.OPEN, BreakerState.HALF_OPEN}:
+            told = (
+                f"the circuit breaker of type {queue.type} is {queue.breaker}, and holds back {_count(waiting, 'job')}"
+            )
+            yield Condition(BREAKER_OPEN, queue.type, told)
+
+
+def schedule_conditions(late: Mapping[str, int], now_ms: int) -> Iterator[Condition]:
+    """Yield the schedules that do not fire; `late` are the Unix ms at which they should have, by their names."""
+    for name, at_ms in late.items():
+        told = f"the schedule {name} should have fired {(now_ms - at_ms) / 60_000:.0f} minutes ago"
+        yield Condition(SCHEDULE_LATE, name, told)
 
 
 def history_condition(lag_s: float, limits: Limits) -> Iterator[Condition]:

@@ -16,6 +16,7 @@ from millstream_dispatcher.notices.conditions import (
     HISTORY_BEHIND,
     OPERATION_PAUSED,
     PARTITIONS_MISSING,
+    SCHEDULE_LATE,
     WEBHOOK_DISABLED,
     Condition,
     Limits,
@@ -23,6 +24,7 @@ from millstream_dispatcher.notices.conditions import (
     operation_conditions,
     partition_condition,
     queue_conditions,
+    schedule_conditions,
     webhook_conditions,
 )
 from millstream_dispatcher.notices.notice import Kind, notice_of
@@ -135,16 +137,27 @@ class Watchman:
         history_rules, seen = {HISTORY_BEHIND, *_OF_TABLES}, set[str]()
         if self._board.is_fresh:
             found += queue_conditions(self._board.queues, self._board.workers, self._limits)
+        found += await self._schedules()
         if self._history is not None:
             of_history, seen = await self._history(self._limits)
             found += of_history
 
         def is_unseen(rule: str) -> bool:
+            if rule == SCHEDULE_LATE:
+                return False
             if rule in history_rules:
                 return self._history is not None and rule not in seen
             return not self._board.is_fresh
 
         return {one.id: one for one in found}, is_unseen
+
+    async def _schedules(self) -> list[Condition]:
+        """Return the schedules that are late."""
+        now_ms, found = self._broker.clock.now_ms(), dict[str, int]()
+        for shard in await self._broker.schedules.shards():
+            late_ms = round(self._limits.schedule_late_after_s * 1000)
+            found |= await self._broker.schedules.late(shard, now_ms, late_ms)
+        return list(schedule_conditions(found, now_ms))
 
     async def _open(self, condition: Condition, now_ms: int) -> Incident:
         fresh = Incident(

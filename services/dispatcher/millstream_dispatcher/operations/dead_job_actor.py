@@ -42,6 +42,11 @@ class DeadJobActor:
         if operation.asked.kind == "discard":
             return result_of(ids, await self._store.discard(queue, ids, died_by_ms=operation.cutoff_ms))
         codes = await self._redriver.redrive(
-            queue, ids, request=span, operation=operation.shown.id, died_by_ms=operation.cutoff_ms
+            queue,
+            ids,
+            request=span,
+            operation=operation.shown.id,
+            died_by_ms=operation.cutoff_ms,
+            fresh=operation.asked.fresh,
         )
         return result_of(ids, codes)

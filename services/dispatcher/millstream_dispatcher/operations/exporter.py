@@ -45,8 +45,8 @@ class Exporter:
             built = await self._submitter.build(operation.tenant, new.content, key, caller=NO_TRACE)
         except SubmissionError as error:
             return Advance(state=OperationState.FAILED, detail=error.detail)
-        [job_id] = await self._submitter.store([built])
-        return Advance(state=OperationState.RUNNING, job_id=job_id, pause_s=LOOK_EVERY_S)
+        [stored] = await self._submitter.store([built])
+        return Advance(state=OperationState.RUNNING, job_id=stored.id, pause_s=LOOK_EVERY_S)
 
     async def _follow(self, operation: StoredOperation, job_id: JobId) -> Advance:
         job = await self._job(operation, job_id)

@@ -1,6 +1,6 @@
 """Erases jobs: what tells of a person is removed from Redis and from the history, and does not come back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from millstream_contracts import JobId, JobState, OperationRefusal, Queue
 from millstream_dispatcher.operations.page_result import NO_JOB, PageResult
@@ -31,18 +31,21 @@ class JobEraser:
     ) -> PageResult:
         """Erase jobs. A repetition erases what is left. Raises: StoreError, HistoryError."""
         known = await self._erasures.known(queue.tenant, ids)
-        states = {job.id: job.state for job in await self._views.jobs(queue, ids)}
+        live = {job.id: job for job in await self._views.jobs(queue, ids)}
+        states = {job_id: job.state for job_id, job in live.items()}
         refused = [OperationRefusal(one, RUNNING) for one in ids if states.get(one) in _KEPT]
         refused += [OperationRefusal(one, NO_JOB) for one in ids if one not in states and one not in known]
         left_alone = {one.id for one in refused}
         chosen = [one for one in ids if one not in left_alone]
         if operation.asked.dry_run or not chosen:
             return PageResult(chosen, refused)
-        return PageResult(refusals=refused).and_more(await self._erase(queue, chosen))
+        found = [live[one].workflow if one in live else known.get(one) for one in chosen]
+        workflows = {one for one in found if one}
+        return PageResult(refusals=refused).and_more(await self._erase(queue, chosen, workflows))
 
-    async def _erase(self, queue: Queue, ids: Sequence[JobId]) -> PageResult:
+    async def _erase(self, queue: Queue, ids: Sequence[JobId], workflows: Collection[str]) -> PageResult:
         # Marked first: whatever a dispatcher stores from now on has no data of these jobs.
-        await self._erasures.mark(queue.tenant, ids)
+        await self._erasures.mark(queue.tenant, ids, workflows)
         codes = await self._store.erase(queue, ids)
         began = [one for one, code in zip(ids, codes, strict=True) if code is ActionCode.WRONG_STATE]
         if began:

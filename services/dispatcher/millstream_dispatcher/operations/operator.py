@@ -13,14 +13,23 @@ from msgspec.structs import replace
 from millstream_contracts import JobId, JobState, OperationKind, OperationState, limits
 from millstream_dispatcher.operations.dead_job_actor import DeadJobActor
 from millstream_dispatcher.operations.exporter import Exporter
-from millstream_dispatcher.operations.job_canceller import JobCanceller
 from millstream_dispatcher.operations.job_eraser import JobEraser
+from millstream_dispatcher.operations.open_job_actor import OpenJobActor
 from millstream_dispatcher.operations.page_result import Actor, PageResult, by_queue
 from millstream_dispatcher.operations.payload_patcher import PayloadPatcher
-from millstream_history import Advance, History, HistoryError, QueryError, SearchCursorError, StoredOperation
+from millstream_dispatcher.operations.tenant_deleter import JOBS, SETTLES_S, TenantDeleter
+from millstream_history import (
+    DELETE_TENANT,
+    Advance,
+    History,
+    HistoryError,
+    QueryError,
+    SearchCursorError,
+    StoredOperation,
+)
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, StoreError
-from millstream_submission import Redriver, SystemSubmitter, TypeCatalogue
+from millstream_submission import Intake, Redriver, SystemSubmitter
 from millstream_telemetry import NO_TRACE, JobTracer, OperationMetrics, ServerSpan
 
 LEASE_S = 60.0
@@ -60,22 +69,27 @@ class Operator:
         broker: Broker,
         metrics: OperationMetrics,
         *,
-        catalogue: TypeCatalogue,
+        intake: Intake,
         submitter: SystemSubmitter,
         tracer: JobTracer,
+        deletion_settles_s: float = SETTLES_S,
     ) -> None:
         self._operations = history.operations
         self._search = history.search
         redriver = Redriver(broker.store, broker.views, tracer)
         self._dead_jobs = dead_jobs = DeadJobActor(broker, redriver)
+        open_jobs = OpenJobActor(broker)
         self._actors: Mapping[OperationKind, Actor] = {
             "redrive": dead_jobs,
             "discard": dead_jobs,
-            "patch": PayloadPatcher(broker, catalogue, redriver),
-            "cancel": JobCanceller(broker),
+            "patch": PayloadPatcher(broker, intake, redriver),
+            "cancel": open_jobs,
+            "run-now": open_jobs,
+            "priority": open_jobs,
             "erase": JobEraser(broker, history),
         }
         self._exporter = Exporter(broker, history, submitter)
+        self._deleter = TenantDeleter(broker, history, settles_s=deletion_settles_s)
         self._metrics = metrics
         self._tracer = tracer
 
@@ -117,6 +131,8 @@ class Operator:
             step = await self._exporter.step(taken)
             self._metrics.count("export", done=step.done, refused=0)
             return step
+        if taken.asked.kind == DELETE_TENANT:
+            return await self._delete(taken)
         if taken.shown.state is OperationState.WAITING:
             return await self._judge_canary(taken)
         page = await self._page(taken)
@@ -139,6 +155,13 @@ class Operator:
             canary_within_s=CANARY_WITHIN_S if state is OperationState.WAITING else None,
             pause_s=len(page.ids) / taken.asked.rate,
         )
+
+    async def _delete(self, taken: StoredOperation) -> Advance:
+        with self._tracer.operation(DELETE_TENANT, taken.shown.id) as span:
+            step = await self._deleter.step(taken)
+            span.carries(step.done)
+        self._metrics.count(DELETE_TENANT, done=step.removed.get(JOBS, 0) - taken.shown.removed.get(JOBS, 0), refused=0)
+        return step
 
     async def _act(self, taken: StoredOperation, page: _Page) -> PageResult:
         if taken.asked.dry_run or not page.ids:

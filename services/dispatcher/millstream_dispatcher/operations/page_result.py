@@ -19,6 +19,7 @@ _REASONS: Mapping[ActionCode, str] = {
     ActionCode.WRONG_STATE: NOT_DEAD,
     ActionCode.UNKNOWN_JOB: NO_JOB,
     ActionCode.CHANGED: "it changed meanwhile",
+    ActionCode.UNIQUE_CONFLICT: "another job holds its unique key",
 }
 
 

@@ -11,7 +11,7 @@ from millstream_dispatcher.operations.merge_patch import changes_of, merged
 from millstream_dispatcher.operations.page_result import PageResult, result_of
 from millstream_history import StoredOperation
 from millstream_streams import ActionCode, Broker, NewSpec, StoredSpec, with_payload
-from millstream_submission import MSGPACK, Admission, Redriver, SubmissionError, TypeCatalogue, decode_submission
+from millstream_submission import MSGPACK, Intake, Redriver, SubmissionError
 from millstream_telemetry import ServerSpan
 
 MAX_REASON_CHARS = 300
@@ -29,11 +29,10 @@ class _Patched(Struct, frozen=True):
 class PayloadPatcher:
     """Patches payloads. What comes of it keeps the rules of a submission of the same type."""
 
-    def __init__(self, broker: Broker, catalogue: TypeCatalogue, redriver: Redriver) -> None:
+    def __init__(self, broker: Broker, intake: Intake, redriver: Redriver) -> None:
         self._redriver = redriver
         self._views = broker.views
-        self._catalogue = catalogue
-        self._admission = Admission("accept")
+        self._intake = intake
 
     async def act(self, operation: StoredOperation, queue: Queue, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
         """Patch and redrive jobs. A repetition changes nothing: a job that has died again has died too late.
@@ -66,7 +65,13 @@ class PayloadPatcher:
             return PageResult(ids, samples=[one.sample for one in patched.values()])
         specs = {job_id: one.spec for job_id, one in patched.items()}
         codes = await self._redriver.redrive(
-            queue, ids, request=span, operation=operation.shown.id, died_by_ms=operation.cutoff_ms, specs=specs
+            queue,
+            ids,
+            request=span,
+            operation=operation.shown.id,
+            died_by_ms=operation.cutoff_ms,
+            specs=specs,
+            fresh=operation.asked.fresh,
         )
         return result_of(ids, codes)
 
@@ -74,10 +79,11 @@ class PayloadPatcher:
         """Return a job with the patch applied. Raises: SubmissionError, or one of UNDECODABLE."""
         before = msgspec.msgpack.decode(stored.payload)
         after = merged(before, operation.asked.patch)
-        decoded = decode_submission(msgspec.msgpack.encode({"type": queue.type, "payload": after}), MSGPACK)
-        known = await self._catalogue.of(queue.tenant)
-        await self._admission.admit_by_newest(decoded, known, self._catalogue, queue.tenant)
+        content = msgspec.msgpack.encode({"type": queue.type, "payload": after})
+        decoded = await self._intake.decode(queue.tenant, content, MSGPACK)
+        policy = await self._intake.admit(queue.tenant, decoded)
         return _Patched(
-            NewSpec(with_payload(stored.blob, decoded.payload), stored.job.version),
-            OperationSample(stored.job.id, changes_of(before, decoded.value)),
+            NewSpec(with_payload(stored.blob, decoded.payload), stored.job.version, policy.coding),
+            # What is encrypted in Redis is not to stand in the history as it is.
+            OperationSample(stored.job.id, [] if policy.encrypted else changes_of(before, decoded.value)),
         )

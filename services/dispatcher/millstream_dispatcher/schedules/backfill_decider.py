@@ -13,10 +13,11 @@ from millstream_dispatcher.schedules.decision import (
 )
 from millstream_schedules import Timing
 from millstream_streams import ScheduleChange, StoredSchedule, next_turn
+from millstream_submission import Placing
 
 
 def decide_backfill(
-    tenant: Tenant, stored: StoredSchedule, timing: Timing, under_way: list[JobId], now: datetime, partitions: int
+    tenant: Tenant, stored: StoredSchedule, timing: Timing, under_way: list[JobId], now: datetime, placing: Placing
 ) -> Decision:
     """Return what is to be done about a backfill that runs. `under_way` are those of its jobs that have not ended."""
     now_ms = ms_of(now)
@@ -29,7 +30,7 @@ def decide_backfill(
         return _waits(stored, under_way, now_ms)
     next_ms = ms_of(found[room].nominal) if len(found) > room else 0
     tick_ms = now_ms + LOOK_AGAIN_MS
-    ids = [*under_way, *(job_id_of(tenant, stored, one, now_ms, partitions) for one in starts)]
+    ids = [*under_way, *(job_id_of(tenant, stored, one, now_ms, placing) for one in starts)]
     turn, changes = stored.turn, list[ScheduleChange]()
     for fired, (job_id, nominal_ms) in enumerate(zip(ids[len(under_way) :], starts, strict=True), stored.fired + 1):
         fields = {"next_ms": next_ms, "jobs": " ".join(ids), "fired": fired}

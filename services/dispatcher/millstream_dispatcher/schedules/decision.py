@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from millstream_contracts import JobId, JobType, Queue, Tenant, derived_job_id, limits
 from millstream_streams import IndexLine, ScheduleChange, StoredSchedule
+from millstream_submission import Placing
 
 LOOK_AGAIN_MS = 1_000
 """How soon a schedule is looked at again of which an occasion waits for the end of a job, and a running backfill."""
@@ -15,7 +16,7 @@ ERROR_AGAIN_MS = 60_000
 """How soon a schedule is looked at again that cannot be carried out."""
 
 MAX_STARTS = 50
-"""Jobs that one decision starts at most. The rest is due at once."""
+"""Due occasions for which one decision starts jobs at most. The rest is due at once."""
 
 
 class Decision(Struct, frozen=True):
@@ -33,11 +34,11 @@ class Decision(Struct, frozen=True):
 NOTHING = Decision([])
 
 
-def job_id_of(tenant: Tenant, stored: StoredSchedule, nominal_ms: int, at_ms: int, partitions: int) -> JobId:
+def job_id_of(tenant: Tenant, stored: StoredSchedule, nominal_ms: int, at_ms: int, placing: Placing) -> JobId:
     """Return the id of the job of an occasion, the same from every dispatcher that has read the same turn."""
     words = (tenant, stored.name, str(stored.created_ms), str(nominal_ms))
     digest = hashlib.blake2b("\0".join(words).encode(), digest_size=16).digest()
-    partition = int.from_bytes(digest[12:]) % partitions
+    partition = placing.partition_by(int.from_bytes(digest[12:]))
     return derived_job_id(Queue(tenant, JobType(stored.type), partition), at_ms, digest)
 
 

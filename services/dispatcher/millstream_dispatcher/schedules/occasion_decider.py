@@ -20,6 +20,7 @@ from millstream_dispatcher.schedules.decision import (
 )
 from millstream_schedules import CatchUp, Occasion, Timing, missed
 from millstream_streams import ScheduleChange, StoredSchedule, next_turn
+from millstream_submission import Placing
 
 _NO_MORE = CatchUp([], 0, None)
 
@@ -35,7 +36,7 @@ class Due(Struct, frozen=True):
     """The earlier one of two clocks: that of Redis, and that of the dispatcher with a tolerance."""
     is_under_way: bool
     """Whether the last job has not ended."""
-    partitions: int = 1
+    placing: Placing = Placing()
 
 
 class Plan(Struct):
@@ -54,7 +55,7 @@ def decide(due: Due) -> Decision:
         return NOTHING
     caught = _caught_up(due) if is_due else _NO_MORE
     plan = planned(due, [ms_of(one.nominal) for one in caught.fire])
-    following = following_of(due, caught, plan) if is_due else None
+    following = following_of(due, caught) if is_due else None
     changes = _changes(due, plan, caught.dropped, following, now_ms, is_due=is_due)
     is_asked = plan.waiting_ms and due.is_under_way and due.rules.overlap == "cancel-running"
     return Decision(
@@ -79,7 +80,9 @@ def _caught_up(due: Due) -> CatchUp:
 def planned(due: Due, nominals: list[int]) -> Plan:
     """Return which of these occasions start a job, which one waits, and how many are skipped."""
     if due.rules.overlap == "allow":
-        return Plan(nominals[:MAX_STARTS], 0)
+        # What waited under another rule starts now.
+        waiting = [due.stored.waiting_ms] if due.stored.waiting_ms else []
+        return Plan([*waiting, *nominals[:MAX_STARTS]], 0)
     is_under_way = due.is_under_way
     plan = Plan([], due.stored.waiting_ms)
     if plan.waiting_ms and not is_under_way:
@@ -96,10 +99,10 @@ def planned(due: Due, nominals: list[int]) -> Plan:
     return plan
 
 
-def following_of(due: Due, caught: CatchUp, plan: Plan) -> Occasion | None:
+def following_of(due: Due, caught: CatchUp) -> Occasion | None:
     """Return the next occasion: one that is due already, when more are due than one decision starts."""
-    if due.rules.overlap == "allow" and len(caught.fire) > len(plan.starts):
-        return caught.fire[len(plan.starts)]
+    if due.rules.overlap == "allow" and len(caught.fire) > MAX_STARTS:
+        return caught.fire[MAX_STARTS]
     return caught.next
 
 
@@ -125,7 +128,7 @@ def _changes(
     }
     changes = []
     for fired, nominal_ms in enumerate(plan.starts, start=stored.fired + 1):
-        job_id = job_id_of(due.tenant, stored, nominal_ms, nominal_ms, due.partitions)
+        job_id = job_id_of(due.tenant, stored, nominal_ms, nominal_ms, due.placing)
         own = {**fields, "fired": fired, "last_fired_ms": nominal_ms, "jobs": job_id}
         changes.append(change_of(stored, turn, own, tick_ms, state=state, job_id=job_id, nominal_ms=nominal_ms))
         turn = next_turn(turn)

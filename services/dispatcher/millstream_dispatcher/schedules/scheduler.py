@@ -15,10 +15,11 @@ from millstream_contracts import UNDECODABLE, JobId, JobType, Queue, ScheduleRul
 from millstream_dispatcher.schedules.backfill_decider import decide_backfill
 from millstream_dispatcher.schedules.decision import Decision, postponed
 from millstream_dispatcher.schedules.occasion_decider import Due, decide
+from millstream_dispatcher.tenants.tenant_book import TenantBook
 from millstream_runtime import DutyResult, Wake
 from millstream_schedules import ScheduleError, Timing, timing_of
 from millstream_streams import Broker, DueSchedule, StoredSchedule, for_each_queue, is_backfill, schedule_of
-from millstream_submission import TypeCatalogue
+from millstream_submission import KnownTypes, Placing, SubmissionError, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import ScheduleMetrics
 
 LIMIT = 100
@@ -50,18 +51,22 @@ class Scheduler:
         self,
         broker: Broker,
         catalogue: TypeCatalogue,
+        submitter: SystemSubmitter,
         metrics: ScheduleMetrics,
         *,
         interval_s: float,
         starts: Wake,
+        tenants: TenantBook,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.interval_s = interval_s
         self.wake = Wake()
         self._broker = broker
         self._catalogue = catalogue
+        self._submitter = submitter
         self._metrics = metrics
         self._starts = starts
+        self._tenants = tenants
         self._wall = wall
         self._log = structlog.get_logger().bind(duty=self.name)
 
@@ -80,7 +85,10 @@ class Scheduler:
                 ticks = (change.tick_ms for one in decided for change in one.changes[-1:])
                 waits_ms.extend(max(0, tick - due.now_ms) for tick in ticks if tick is not None)
 
-        await for_each_queue(await self._broker.schedules.shards(), look)
+        # What falls due while a tenant is suspended is decided on when it goes on, by the rules for late occasions.
+        inactive = await self._tenants.inactive()
+        shards = await self._broker.schedules.shards()
+        await for_each_queue((shard for shard in shards if shard.tenant not in inactive), look)
         if started:
             self._starts.set()
         return Scheduled(more=is_full, next_in_s=min(waits_ms) / 1000 if waits_ms else None, started=started)
@@ -103,26 +111,38 @@ class Scheduler:
                 await self._broker.schedules.remove(tenant, one.name, one.stored.turn)
             if one.stored.state not in _RUNNING:
                 continue
-            registered = known.get(JobType(one.stored.type))
-            partitions = registered.registration.policy.partitions if registered else 1
-            pairs.append((one.stored, self._decision(tenant, one.stored, under_way, now, partitions)))
+            placing = await self._placing(tenant, one.stored, known)
+            pairs.append((one.stored, self._decision(tenant, one.stored, under_way, now, placing)))
         return await self._carry_out(tenant, pairs, now)
 
+    async def _placing(self, tenant: Tenant, stored: StoredSchedule, known: KnownTypes) -> Placing:
+        """Return where the jobs of a schedule lie. All jobs of a key are in one partition, whatever submits them."""
+        registered = known.get(JobType(stored.type))
+        partitions = registered.registration.policy.partitions if registered else 1
+        if partitions == 1:
+            return Placing()
+        read = (await self._broker.schedules.read(tenant, [stored.name])).get(stored.name)
+        try:
+            chosen = await self._submitter.partition_of(tenant, read.job) if read else None
+        except (SubmissionError, *UNDECODABLE):
+            chosen = None  # the starter refuses it, and says why
+        return Placing(partitions, chosen)
+
     def _decision(
-        self, tenant: Tenant, stored: StoredSchedule, under_way: frozenset[JobId], now: datetime, partitions: int
+        self, tenant: Tenant, stored: StoredSchedule, under_way: frozenset[JobId], now: datetime, placing: Placing
     ) -> Decision:
         """Return the decision about a name."""
         now_ms = ms_of(now)
         try:
-            rules, timing = _read_rules(stored.rules, schedule_of(stored.name))
+            rules, timing = read_rules(stored.rules, schedule_of(stored.name))
         except (ScheduleError, *UNDECODABLE) as error:
             self._log.warning("schedule cannot be carried out", schedule=stored.name, reason=str(error))
             return postponed(stored, now_ms, str(error))
         if is_backfill(stored.name):
             jobs = [job_id for job_id in stored.jobs if job_id in under_way]
-            return decide_backfill(tenant, stored, timing, jobs, now, partitions)
+            return decide_backfill(tenant, stored, timing, jobs, now, placing)
         is_under_way = any(job_id in under_way for job_id in stored.jobs)
-        return decide(Due(tenant, stored, rules, timing, now, is_under_way, partitions))
+        return decide(Due(tenant, stored, rules, timing, now, is_under_way, placing))
 
     async def _under_way(self, tenant: Tenant, found: Iterable[DueSchedule]) -> frozenset[JobId]:
         """Return those jobs of due names that have not ended: decided on and not stored yet, or not settled."""
@@ -164,6 +184,7 @@ class Scheduler:
 
 # To read an expression takes as long as to follow it.
 @lru_cache(maxsize=16_384)
-def _read_rules(rules: bytes, name: str) -> tuple[ScheduleRules, Timing]:
+def read_rules(rules: bytes, name: str) -> tuple[ScheduleRules, Timing]:
+    """Return the rules of a schedule, and its times. Raises: ScheduleError, UNDECODABLE."""
     read = _decode_rules(rules)
     return read, timing_of(read, name)

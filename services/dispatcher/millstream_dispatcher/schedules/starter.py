@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from millstream_contracts import SCHEDULE_TAG, SCHEDULED_FOR_TAG, UNDECODABLE, JobId, Queue, Submission, Tenant, moment
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import START_LEASE_S, Broker, DecidedStart, for_each_queue
-from millstream_submission import BuiltJob, SubmissionError, SystemSubmitter
+from millstream_submission import BuiltJob, SubmissionError, SystemSubmitter, held_by
 from millstream_telemetry import JobTracer, ScheduleMetrics
 
 LIMIT = 100
@@ -103,9 +103,18 @@ class Starter:
                 self._metrics.count("refused")
                 self._log.warning("job of a schedule refused", schedule=start.name, job_id=start.id, reason=str(error))
                 refused.append((start.id, str(error)))
-        await self._submitter.store(built)
+        answers = await self._submitter.store(built)
         del self._held[shard]
-        return [*refused, *((one.job.id, "") for one in built)]
+        for one, answer in zip(built, answers, strict=True):
+            # Another job stands for it, or keeps it out: this one will never be.
+            refused.append((one.job.id, self._refuse(one, held_by(answer.holder)) if answer.holder else ""))
+        return refused
+
+    def _refuse(self, built: BuiltJob, reason: str) -> str:
+        self._metrics.count("refused")
+        schedule = (built.decoded.submission.tags or {}).get(SCHEDULE_TAG, "")
+        self._log.warning("job of a schedule refused", schedule=schedule, job_id=built.job.id, reason=reason)
+        return reason
 
     async def _build(self, tenant: Tenant, start: DecidedStart) -> BuiltJob:
         nominal = msgspec.to_builtins(moment(start.nominal_ms))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from millstream import NewJob
 from millstream_contracts import Event, Job, JobSpec, JobTransition, Queue, made_at, moment, read_state
 from millstream_dispatcher.webhooks.recipient import Recipient
-from millstream_submission import BuiltJob, SystemSubmitter
+from millstream_submission import BuiltJob, Masker, SystemSubmitter, TypeCatalogue
 from millstream_telemetry import TraceContext
 from millstream_webhooks import CALL_TYPE, CONTENT_TYPE, WebhookCall, WebhookKeys, cloud_event, sealed
 
@@ -20,8 +20,9 @@ NO_SPEC = JobSpec(payload=msgspec.Raw(b""), created_at_ms=0)
 class DeliveryMaker:
     """Builds `webhook.call` jobs."""
 
-    def __init__(self, submitter: SystemSubmitter, keys: WebhookKeys) -> None:
+    def __init__(self, submitter: SystemSubmitter, catalogue: TypeCatalogue, keys: WebhookKeys) -> None:
         self._submitter = submitter
+        self._catalogue = catalogue
         self._keys = keys
 
     async def build(
@@ -38,6 +39,9 @@ class DeliveryMaker:
         """
         job, spec = known or (_forgotten(queue, transition), NO_SPEC)
         job = replace(job, state=read_state(transition.state, job.state), version=transition.version)
+        if recipient.whole:
+            # What is sent has left the system, and the call is itself a job that is shown.
+            job = Masker(await self._catalogue.of(queue.tenant)).job(job)
         event_id = event_id_of(queue, transition, recipient.endpoint)
         source = f"/millstream/{queue.tenant}"
         call = WebhookCall(

@@ -16,9 +16,11 @@ from millstream_ingest.api.document import api_document
 from millstream_ingest.api.endpoint import endpoint, refuse, trace_headers
 from millstream_ingest.api.fast_path import Asgi, fast_path
 from millstream_ingest.api.options import options_routes
-from millstream_ingest.api.route import Route, require_scopes
+from millstream_ingest.api.route import Route, require_scopes, with_readers
 from millstream_ingest.api.routes import (
+    audit,
     batches,
+    bulk_submission,
     dead,
     demand,
     docs,
@@ -27,15 +29,22 @@ from millstream_ingest.api.routes import (
     incidents,
     job_lists,
     jobs,
+    keys,
     operations,
+    queue_settings,
     queues,
     schedules,
+    sessions,
     statistics,
+    steps,
     submission,
     system,
+    templates,
+    tenants,
     types,
     webhooks,
     workers,
+    workflows,
 )
 from millstream_ingest.assembly import Services
 from millstream_ingest.http.headers import read_headers
@@ -48,7 +57,8 @@ API_ROUTES: Sequence[Route] = (
     *submission.ROUTES,
     *job_lists.ROUTES,
     *jobs.ROUTES,
-    *batches.ROUTES,
+    *steps.ROUTES,
+    *bulk_submission.ROUTES,
     *dead.ROUTES,
     *queues.ROUTES,
     *demand.ROUTES,
@@ -61,6 +71,14 @@ API_ROUTES: Sequence[Route] = (
     *incidents.ROUTES,
     *webhooks.ROUTES,
     *schedules.ROUTES,
+    *workflows.ROUTES,
+    *queue_settings.ROUTES,
+    *batches.ROUTES,
+    *templates.ROUTES,
+    *keys.ROUTES,
+    *tenants.ROUTES,
+    *audit.ROUTES,
+    *sessions.ROUTES,
 )
 
 
@@ -76,7 +94,7 @@ def create_app(services: Services) -> Litestar:
     the port that it sends requests to.
     """
     document: dict[str, Any] = {}
-    routes = [*API_ROUTES, *docs.routes_of(document), *health.PROBES]
+    routes = [*with_readers(API_ROUTES), *docs.routes_of(document), *health.PROBES]
     if services.settings.admin_port is None:
         routes.append(health.get_metrics)
     document |= api_document(routes)

@@ -6,7 +6,7 @@ from litestar import Router
 from litestar.datastructures import CacheControlHeader
 from litestar.static_files import create_static_files_router
 
-from millstream_ingest.api.principal import Scope
+from millstream_contracts import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import SCOPE_KEY, page
 from millstream_ingest.http.errors import IngestError
@@ -19,7 +19,6 @@ _ASSETS = Path(__file__).with_name("assets")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 

@@ -10,14 +10,20 @@ from typing import Any
 
 import msgspec
 
-from millstream_contracts import Problem
+from millstream_contracts import MASK, MASKED, SECRETS_HEADER, Problem, Scope
 from millstream_ingest.api.operation import JOB_TYPE, SCHEDULE_NAME, Content, Example, Operation, Parameter
 from millstream_ingest.api.portable_schemas import Schema
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.route import Route
 from millstream_ingest.api.routes.examples import REPORT_TYPE
 from millstream_ingest.api.schemas import schemas_of
-from millstream_ingest.http.problems import PROBLEM_MEDIA_TYPE, ProblemKind
+from millstream_ingest.http.problems import (
+    FORBIDDEN,
+    PROBLEM_MEDIA_TYPE,
+    QUOTA_EXCEEDED,
+    TOO_MANY_ATTEMPTS,
+    UNAUTHENTICATED,
+    ProblemKind,
+)
 
 Document = dict[str, Any]
 
@@ -26,9 +32,17 @@ _PATH_PARAMETERS = {
     "job_id": Parameter("job_id", "Id of the job"),
     "webhook_id": Parameter("webhook_id", "Id of the endpoint"),
     "operation_id": Parameter("operation_id", "Id of the operation"),
+    "signal": Parameter("signal", "Name of the signal", JOB_TYPE, "approved"),
     "schedule": Parameter("schedule", "Name of the schedule", SCHEDULE_NAME, "nightly"),
+    "key_id": Parameter("key_id", "Id of the key", {"type": "string"}, "7Kq2vXbA"),
+    "tenant": Parameter("tenant", "Name of the tenant", {"type": "string"}, "acme"),
+    "session_id": Parameter("session_id", "Id of the session", {"type": "string"}, "3nW8xQbT"),
+    "template": Parameter("template", "Name of the template", SCHEDULE_NAME, "nightly-report"),
     "backfill_id": Parameter("backfill_id", "Id of the backfill"),
+    "workflow_id": Parameter("workflow_id", "Id of the workflow"),
+    "batch_id": Parameter("batch_id", "Id of the batch"),
     "job_type": Parameter("job_type", "Job type", JOB_TYPE, REPORT_TYPE),
+    "worker": Parameter("worker", "Name of the worker", example="host:17:9f3c"),
 }
 _TAGS = {
     "Jobs": "Submit jobs and follow them.",
@@ -39,9 +53,16 @@ _TAGS = {
     "System": "How the installation fares",
     "Statistics": "How many jobs came and ended, and how long they took.",
     "Schedules": "Have jobs submitted by the clock.",
+    "Workflows": "Run graphs of jobs.",
+    "Batches": "Follow many jobs together.",
+    "Templates": "What many submissions say alike, under a name.",
     "Types": "What the workers handle.",
     "Workers": "Who runs the jobs.",
     "Webhooks": "Where events of jobs go.",
+    "Keys": "Who may use the API, and for what.",
+    "Tenants": "Who shares this Millstream without seeing the others.",
+    "Audit": "Who has changed what.",
+    "Sessions": "Who is signed in: short-lived credentials in place of keys.",
     "Incidents": "What is wrong for so long that people are told.",
     "Documentation": "The API as a document.",
     "Health": "For probes, scrapers and people.",
@@ -51,10 +72,16 @@ _SECURITY_SCHEMES = {
     _BEARER: {
         "type": "http",
         "scheme": "bearer",
-        "description": "Each operation names the scope that it needs. This release asks for no credentials: a request "
-        "without any may do everything, on behalf of the tenant `default`.",
+        "description": "A key, `ms_…`. Each operation names the scope that the key has to have. Where ingest runs with "
+        "`MILLSTREAM_AUTH=off`, a request without a key may do everything, on behalf of the tenant `default`.",
     }
 }
+
+
+_OF_OWN = (
+    "The scope `jobs:submit` is enough for what the same key, an earlier one in its line of successors, or the same "
+    "subject of a token has submitted."
+)
 
 
 def api_document(routes: Iterable[Route]) -> Document:
@@ -67,15 +94,17 @@ def api_document(routes: Iterable[Route]) -> Document:
     for route, operation in declared:
         # HEAD is GET without the body, and is not worth an entry of its own.
         method = route.methods[0].lower()
-        described = _operation(route.path, operation, schemas)
-        paths.setdefault(route.path, {})[method] = described | {"security": _security(route.scope)}
+        described = _operation(route, operation, schemas)
+        paths.setdefault(route.path, {})[method] = described | {"security": _security(route)}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Millstream",
             "version": version("millstream"),
             "description": "Submit jobs, follow them, and decide about those that failed. Every body is JSON or "
-            "MessagePack, by `Content-Type` and `Accept`; every refusal is a problem document (RFC 9457).",
+            "MessagePack, by `Content-Type` and `Accept`; every refusal is a problem document (RFC 9457). A request "
+            f"with the header `{SECRETS_HEADER}: {MASKED}` gets `{MASK}` in the place of each value that a handler "
+            "declares as secret.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -91,17 +120,27 @@ def _declared(routes: Iterable[Route]) -> Iterator[tuple[Route, Operation]]:
             yield route, route.operation
 
 
-def _security(scope: Scope | None) -> list[Document]:
+def _security(route: Route) -> list[Document]:
     """Return which credentials a route takes: none, or one with its scope. One without a scope is public."""
-    return [] if scope in {None, Scope.PUBLIC} else [{}, {_BEARER: [scope]}]
+    if route.scope in {None, Scope.PUBLIC}:
+        return []
+    return [{}, *({_BEARER: [scope]} for scope in (route.scope, *((Scope.JOBS_SUBMIT,) if route.own else ())))]
+
+
+def _problems(route: Route, operation: Operation) -> tuple[ProblemKind, ...]:
+    """Return the refusals of a route: those of its operation, and those for the lack of a credential."""
+    unauthorized = (
+        () if route.scope in {None, Scope.PUBLIC} else (UNAUTHENTICATED, FORBIDDEN, TOO_MANY_ATTEMPTS, QUOTA_EXCEEDED)
+    )
+    return tuple(dict.fromkeys((*operation.all_problems, *unauthorized)))
 
 
 def _contents(operation: Operation) -> list[Content]:
     return [*operation.answers.values(), *([operation.body] if operation.body else [])]
 
 
-def _operation(path: str, operation: Operation, schemas: dict[Any, Schema]) -> Document:
-    parameters = [_parameter("path", _PATH_PARAMETERS[name]) for name in _PARAMETER.findall(path)]
+def _operation(route: Route, operation: Operation, schemas: dict[Any, Schema]) -> Document:
+    parameters = [_parameter("path", _PATH_PARAMETERS[name]) for name in _PARAMETER.findall(route.path)]
     parameters += [_parameter("query", one) for one in operation.query]
     parameters += [_parameter("header", one) for one in operation.headers]
     answers = {str(status): _answer(content, schemas) for status, content in operation.answers.items()}
@@ -109,10 +148,10 @@ def _operation(path: str, operation: Operation, schemas: dict[Any, Schema]) -> D
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "responses": _merged(answers, _refusals(operation.all_problems, schemas[Problem])),
+        "responses": _merged(answers, _refusals(_problems(route, operation), schemas[Problem])),
     }
-    if operation.description:
-        document["description"] = operation.description
+    if description := " ".join(filter(None, (operation.description, _OF_OWN if route.own else ""))):
+        document["description"] = description
     if parameters:
         document["parameters"] = parameters
     if operation.body:
@@ -180,7 +219,7 @@ def _refusal(kinds: list[ProblemKind], schema: Schema) -> Document:
         "description": "; ".join(kind.title for kind in kinds),
         "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }
-    if kinds[0].status == 503:
+    if kinds[0].status in {429, 503}:
         seconds = {"type": "integer", "format": "int64"}
         document["headers"] = {"Retry-After": {"description": "When to try again, in seconds", "schema": seconds}}
     return document

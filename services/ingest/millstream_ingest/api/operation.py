@@ -90,9 +90,9 @@ def seconds(description: str, name: str = "wait") -> Parameter:
     return Parameter(name, description, {"type": "number", "format": "double", "minimum": 0, "maximum": 30}, 10)
 
 
-def most(description: str, default: int = DEFAULT_LIMIT) -> Parameter:
+def most(description: str, default: int = DEFAULT_LIMIT, at_most: int = limits.MAX_PAGE) -> Parameter:
     """Return the parameter that bounds the number of items."""
-    schema = {"type": "integer", "format": "int64", "minimum": 1, "maximum": limits.MAX_PAGE, "default": default}
+    schema = {"type": "integer", "format": "int64", "minimum": 1, "maximum": at_most, "default": default}
     return Parameter("limit", description, schema, 100)
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from millstream_ingest.api.principal import Scope
+from millstream_contracts import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import Route
 from millstream_ingest.http.response import Response

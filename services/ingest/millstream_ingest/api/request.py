@@ -5,14 +5,15 @@ from typing import Any, TypeVar
 
 from millstream_contracts import Tenant, limits
 from millstream_history import History
-from millstream_ingest.api.principal import Principal
+from millstream_ingest.access.principal import Principal
+from millstream_ingest.access.withholding import check_query
 from millstream_ingest.assembly import Services
 from millstream_ingest.http.client_watch import Receive, unless_gone, while_there
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import Headers, header_text
 from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.preferences import NO_PREFERENCES, Preferences, parse_preferences
-from millstream_ingest.http.problems import NO_HISTORY
+from millstream_ingest.http.problems import FORBIDDEN, NO_HISTORY
 from millstream_ingest.http.query import Query, parse_query
 from millstream_ingest.submission.bodies import decode_as
 from millstream_ingest.submission.idempotency import HEADER, IdempotencyKey, parse_key
@@ -26,7 +27,7 @@ _KEY_HEADER = HEADER.lower().encode()
 class ApiRequest:
     """A request to one of the routes."""
 
-    __slots__ = ("_receive", "headers", "principal", "scope", "services", "span")
+    __slots__ = ("_receive", "headers", "is_own", "keeps_body", "kept_body", "principal", "scope", "services", "span")
 
     def __init__(
         self, services: Services, scope: Any, receive: Receive, headers: Headers, principal: Principal, span: ServerSpan
@@ -39,12 +40,27 @@ class ApiRequest:
         self.principal = principal
         """Who asks."""
         self.span = span
+        self.keeps_body = False
+        """Whether the body is kept once it is read, for the audit trail."""
+        self.kept_body = b""
+        self.is_own = False
+        """Whether it is about a job that its principal has submitted, where that was looked at."""
         self._receive = receive
 
     @property
     def tenant(self) -> Tenant:
         """Return on whose behalf the request acts."""
         return self.principal.tenant
+
+    def require_operator(self) -> None:
+        """Refuse what is about the installation to principals of other tenants. Raises: IngestError (403)."""
+        if not self.principal.is_operator:
+            raise IngestError(FORBIDDEN, "what is about the installation is for keys of the operator's own tenant")
+
+    @property
+    def address(self) -> str:
+        """Return the address of the client, as proxies that are trusted tell it."""
+        return self.services.addresses.of(self.scope, self.headers)
 
     @property
     def path(self) -> str:
@@ -79,18 +95,38 @@ class ApiRequest:
         return header_text(self.headers, b"content-type")
 
     def read_query(self, known: Sequence[str] = ()) -> Query:
-        """Return the query, in which only these parameters may stand. Raises: IngestError (400)."""
-        return parse_query(self.scope["query_string"], known)
+        """Return the query, in which only these parameters may stand. Raises: IngestError (400, 403)."""
+        query = parse_query(self.scope["query_string"], known)
+        if query.values:
+            check_query(self.principal, query)
+        return query
 
     def read_body(self, max_bytes: int) -> Awaitable[bytes]:
         """Return the body. Raises: IngestError (400, 408, 413, 415, 503)."""
-        return self.services.body_reader.read(self.headers, self._receive, max_bytes)
+        reading = self.services.body_reader.read(self.headers, self._receive, max_bytes)
+        return self._keep(reading) if self.keeps_body else reading
 
     async def read_as(self, model: type[T]) -> T:
         """Return the body as a value of this type. Raises: IngestError (400, 408, 413, 415, 503), SubmissionError."""
         # Before the body is read: one of another type is not waited for.
         encoding = request_encoding(self.body_type)
         return decode_as(model, await self.read_body(limits.MAX_BODY_BYTES), encoding)
+
+    def of_target(self) -> "ApiRequest":
+        """Return a request for the target of this one, without its query and its headers: they are about a change."""
+        scope = {**self.scope, "query_string": b"", "headers": []}
+        return ApiRequest(self.services, scope, self._receive, {}, self.principal, self.span)
+
+    async def _keep(self, reading: Awaitable[bytes]) -> bytes:
+        self.kept_body = await reading
+        return self.kept_body
+
+    async def count_jobs(self, jobs: int, counted: int = 1) -> None:
+        """Count the jobs of the body for the limits of the principal, of which some were counted already.
+
+        Raises: IngestError (413, 429), StoreError.
+        """
+        await self.services.door.take_jobs(self.principal, jobs, counted)
 
     async def while_there(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work; stop it when the client goes away. The body has to be read before."""

@@ -9,7 +9,18 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from millstream_contracts import Batch, ScheduleDefinition, Submission, limits
+from millstream_contracts import (
+    Batch,
+    BatchEvent,
+    BatchSubmission,
+    NodeName,
+    NodeSubmission,
+    ScheduleDefinition,
+    Submission,
+    TemplateDefinition,
+    WorkflowSubmission,
+    limits,
+)
 from millstream_ingest.api.descriptions import MODELS
 from millstream_ingest.api.portable_schemas import REF_TEMPLATE, Schema, component_name, portable, without_null
 
@@ -69,6 +80,8 @@ def _structs(info: inspect.Type) -> Iterator[inspect.StructType]:
                 yield from _structs(member)
         case inspect.ListType():
             yield from _structs(info.item_type)
+        case inspect.DictType():
+            yield from _structs(info.value_type)
 
 
 def _holds_moment(info: inspect.Type) -> bool:
@@ -86,16 +99,19 @@ def _title(cls: Any) -> str:
     return f"{cls.__name__}[{arguments}]" if arguments else str(cls.__name__)
 
 
-def _submission_shape() -> type[Struct]:
-    """Return Submission with a payload of any value: msgspec can make no schema of an undecoded default."""
-    hints = get_type_hints(Submission, include_extras=True) | {"payload": Any}
+def _shape_of(model: type[Struct], types: dict[str, Any], *more: tuple[str, Any, Any]) -> type[Struct]:
+    """Return a model with other types for some optional fields, which are null when left out, and with more fields.
+
+    msgspec can make no schema of an undecoded default.
+    """
+    hints = get_type_hints(model, include_extras=True) | types
     fields = [
-        (field.name, hints[field.name])
+        (field.encode_name, hints[field.name])
         if field.required
-        else (field.name, hints[field.name], None if field.name == "payload" else field.default)
-        for field in msgspec.structs.fields(Submission)
+        else (field.encode_name, hints[field.name], None if field.name in types else field.default)
+        for field in msgspec.structs.fields(model)
     ]
-    return msgspec.defstruct("Submission", fields, kw_only=True, forbid_unknown_fields=True)
+    return msgspec.defstruct(model.__name__, [*fields, *more], kw_only=True, forbid_unknown_fields=True)
 
 
 def _batch_shape(item: type[Struct]) -> type[Struct]:
@@ -103,20 +119,26 @@ def _batch_shape(item: type[Struct]) -> type[Struct]:
     return msgspec.defstruct("Batch", [("jobs", jobs)], forbid_unknown_fields=True)
 
 
-def _definition_shape(job: type[Struct]) -> type[Struct]:
-    hints = get_type_hints(ScheduleDefinition, include_extras=True) | {"job": job, "paused": bool | None}
-    fields = [
-        (field.name, hints[field.name])
-        if field.required
-        else (field.name, hints[field.name], None if field.name == "paused" else field.default)
-        for field in msgspec.structs.fields(ScheduleDefinition)
-    ]
-    return msgspec.defstruct("ScheduleDefinition", fields, kw_only=True, forbid_unknown_fields=True)
+def _batch_submission_shape(item: type[Struct]) -> type[Struct]:
+    jobs = Annotated[list[item], Meta(min_length=1, max_length=limits.MAX_BATCH_JOBS)] | None  # type: ignore[valid-type]
+    callbacks = {event.value: item | None for event in BatchEvent}
+    return _shape_of(BatchSubmission, {"jobs": jobs, **callbacks})
 
 
-_SUBMISSION = _submission_shape()
+def _workflow_shape() -> type[Struct]:
+    node = _shape_of(NodeSubmission, {"payload": Any, "map": Any})
+    nodes = Annotated[dict[NodeName, node], Meta(min_length=1, max_length=limits.MAX_WORKFLOW_NODES)]  # type: ignore[valid-type]
+    return _shape_of(WorkflowSubmission, {"nodes": nodes, "result": Any})
+
+
+# Submission itself has no such field: one that names a template is filled up before it is decoded.
+_TEMPLATE = ("template", Annotated[str, Meta(min_length=1, max_length=128)] | None, None)
+_SUBMISSION = _shape_of(Submission, {"payload": Any}, _TEMPLATE)
 _SHAPES: Mapping[Any, Any] = {
     Submission: _SUBMISSION,
     Batch: _batch_shape(_SUBMISSION),
-    ScheduleDefinition: _definition_shape(_SUBMISSION),
+    BatchSubmission: _batch_submission_shape(_SUBMISSION),
+    ScheduleDefinition: _shape_of(ScheduleDefinition, {"job": _SUBMISSION, "paused": bool | None}),
+    TemplateDefinition: _shape_of(TemplateDefinition, {"payload": Any}),
+    WorkflowSubmission: _workflow_shape(),
 }

@@ -1,7 +1,7 @@
 """The problems that ingest answers with: one catalogue for the responses, the pages and docs/problems.md.
 
 Every refusal is an RFC 9457 document whose `type` is `/problems/<slug>`, a relative reference that ingest serves
-itself. Clients rely on a slug: it is never renamed.
+itself, or a type that all APIs share. Clients rely on a slug: it is never renamed.
 """
 
 import textwrap
@@ -23,14 +23,22 @@ class ProblemKind(Struct, frozen=True):
     status: int
     advice: str
     """What happened and what the client can do, as Markdown; the body of the problem's page."""
+    registered: str = ""
+    """The URL of a type that all APIs share; empty for one of ours."""
 
     @property
     def type(self) -> str:
-        """Return the URL of the problem's page, relative to where ingest is served."""
-        return f"{PROBLEMS_PATH}/{self.slug}"
+        """Return the URL of the problem's page, relative to where ingest is served, or that of a shared type."""
+        return self.registered or f"{PROBLEMS_PATH}/{self.slug}"
 
     def problem(
-        self, detail: str = "", *, instance: str = "", trace_id: str = "", errors: Iterable[FieldError] = ()
+        self,
+        detail: str = "",
+        *,
+        instance: str = "",
+        trace_id: str = "",
+        errors: Iterable[FieldError] = (),
+        violated: Iterable[str] = (),
     ) -> Problem:
         """Return the document for one occurrence. `instance` is the path of the request."""
         return Problem(
@@ -41,6 +49,7 @@ class ProblemKind(Struct, frozen=True):
             instance=instance,
             trace_id=trace_id,
             errors=list(errors),
+            violated_policies=list(violated),
         )
 
 
@@ -57,6 +66,38 @@ MALFORMED_BODY = ProblemKind(
     "The bytes are not JSON, or not MessagePack, whichever `Content-Type` says they are. JSON has to be UTF-8 "
     "without a byte order mark, and knows no NaN or Infinity. `detail` says at which byte decoding stopped.",
 )
+UNAUTHENTICATED = ProblemKind(
+    "unauthenticated",
+    "The request needs a valid credential",
+    401,
+    "Send the header `Authorization: Bearer ms_…` with a key of this Millstream, or with a token of an issuer that it "
+    "trusts. `detail` says what is wrong with the one that was sent. A key is made by `millstream keys create`, and "
+    "the first one by `millstream keys bootstrap`.",
+)
+FORBIDDEN = ProblemKind(
+    "forbidden",
+    "The credential does not allow this",
+    403,
+    "The key or the token is valid, and does not have the scope that the request needs; `detail` and "
+    "`WWW-Authenticate` name it. An administrator can make a key with another role, or change what the claims of "
+    "tokens grant.",
+)
+TENANT_SUSPENDED = ProblemKind(
+    "tenant-suspended",
+    "The tenant is suspended",
+    403,
+    "The operator of this Millstream has suspended the tenant of this key: it submits nothing, and none of its jobs "
+    "starts, until the operator lets it go on. What it has can be read. Ask the operator.",
+)
+
+QUOTA_REACHED = ProblemKind(
+    "quota-reached",
+    "The tenant has as much as its quota allows",
+    403,
+    "The operator of this Millstream has set how many schedules, webhooks or keys the tenant may have; `detail` says "
+    "which. Remove one, or ask the operator for more.",
+)
+
 NOT_FOUND = ProblemKind(
     "not-found", "There is nothing here", 404, "No route has this path. `/docs` lists those there are."
 )
@@ -67,12 +108,57 @@ JOB_NOT_FOUND = ProblemKind(
     "The id belongs to no job of this tenant: it is misspelt, or the job has been forgotten since its "
     "`result_ttl` ran out.",
 )
+KEY_NOT_FOUND = ProblemKind(
+    "key-not-found",
+    "There is no such key",
+    404,
+    "This tenant has no key of this id: it is misspelt, was revoked, or expired a month ago.",
+)
+TENANT_NOT_FOUND = ProblemKind(
+    "tenant-not-found",
+    "There is no such tenant",
+    404,
+    "No tenant has this name: it is misspelt, or was deleted.",
+)
+SESSION_NOT_FOUND = ProblemKind(
+    "session-not-found",
+    "There is no such session",
+    404,
+    "This tenant has no session of this id: it is misspelt, was ended, has expired, or its key was revoked. "
+    "`current` is there only for a request that is made with a session.",
+)
+TEMPLATE_NOT_FOUND = ProblemKind(
+    "template-not-found",
+    "There is no such template",
+    404,
+    "This tenant has no template of this name: it is misspelt, or was removed.",
+)
 SCHEDULE_NOT_FOUND = ProblemKind(
     "schedule-not-found",
     "There is no such schedule",
     404,
     "This tenant has no schedule of this name, or the schedule no such backfill: it is misspelt, was removed, or was "
     "done for a day.",
+)
+WORKFLOW_NOT_FOUND = ProblemKind(
+    "workflow-not-found",
+    "There is no such workflow",
+    404,
+    "The id belongs to no workflow of this tenant: it is misspelt, or the workflow has ended, its `retention_s` ran "
+    "out, and no history has it.",
+)
+WORKFLOW_FORGOTTEN = ProblemKind(
+    "workflow-forgotten",
+    "The workflow can only be read",
+    410,
+    "The workflow has ended and its `retention_s` ran out: the history shows it, but what its nodes were to do is "
+    "forgotten, so none of them can run again. Submit it again; a longer `retention_s` leaves more time for a rerun.",
+)
+BATCH_NOT_FOUND = ProblemKind(
+    "batch-not-found",
+    "There is no such batch",
+    404,
+    "The id belongs to no batch of this tenant: it is misspelt, or the batch has ended and its `retention_s` ran out.",
 )
 ERASED = ProblemKind(
     "erased",
@@ -94,7 +180,21 @@ WRONG_STATE = ProblemKind(
     "wrong-state",
     "The state forbids this",
     409,
-    "For example, a job that has ended cannot be cancelled. Read the job, or the schedule, to see where it is now.",
+    "For example, a job that has ended cannot be cancelled. Read the job, the schedule, the workflow or the batch to "
+    "see where it is now.",
+)
+BATCH_CLOSED = ProblemKind(
+    "batch-closed",
+    "The batch takes no more members",
+    409,
+    "It was closed, was cancelled, or has closed itself after its `expires_in_s`. From then on only its members add to "
+    "it, each until it has ended. Nothing was accepted. Make another batch.",
+)
+BATCH_FULL = ProblemKind(
+    "batch-full",
+    "The batch is full",
+    409,
+    "It would have more than 100,000 members. Nothing was accepted. Make another batch for the rest.",
 )
 TOO_LARGE = ProblemKind(
     "too-large",
@@ -130,12 +230,20 @@ IDEMPOTENCY_KEY_REUSED = ProblemKind(
     422,
     "The same `Idempotency-Key` came with another body within 24 hours. Use a new key for new work.",
 )
+UNIQUE_CONFLICT = ProblemKind(
+    "unique-conflict",
+    "Another job holds the unique key",
+    409,
+    "A job of the type with the same unique key is there, and the submission or its type asks for a refusal then "
+    "(`on_conflict`: `reject`, or `replace` once that job has started). `detail` names the job. Nothing was accepted. "
+    "A dead job is refused a new life for the same reason. Submit again when that job has ended.",
+)
 JOB_FORGOTTEN = ProblemKind(
     "job-forgotten",
     "The idempotency key's job has been forgotten",
     410,
-    "An earlier request with this `Idempotency-Key` made a job that has ended since, and its result is kept no longer. "
-    "Nothing was accepted this time. Use a new key if the work is to be done again.",
+    "An earlier request with this `Idempotency-Key` made a job, a workflow or a batch that has ended since and is kept "
+    "no longer. Nothing was accepted this time. Use a new key if the work is to be done again.",
 )
 INVALID_QUERY = ProblemKind(
     "invalid-query",
@@ -166,12 +274,37 @@ TOO_MANY_SEARCHES = ProblemKind(
     "A process of ingest runs four searches at once, two of one tenant. Repeat the request after the seconds in "
     "`Retry-After`.",
 )
+TOO_MANY_ATTEMPTS = ProblemKind(
+    "too-many-attempts",
+    "This address has failed to authenticate too often",
+    429,
+    "More than ten requests of this address within a second had no valid key. Those with a valid one are answered all "
+    "the same. Repeat the request after the seconds in `Retry-After`.",
+)
+QUOTA_EXCEEDED = ProblemKind(
+    "quota-exceeded",
+    "Request cannot be satisfied as assigned quota has been exceeded",
+    429,
+    "The key has submitted more jobs, or made more requests, than its limits allow; `violated-policies` names the "
+    "limit, and `RateLimit-Policy` says what it is. Nothing was accepted. Repeat the request after the seconds in "
+    "`Retry-After`. The type of this problem is the one that all APIs share: "
+    "`https://iana.org/assignments/http-problem-types#quota-exceeded`.",
+    registered="https://iana.org/assignments/http-problem-types#quota-exceeded",
+)
 INTERNAL_ERROR = ProblemKind(
     "internal-error",
     "Ingest failed",
     500,
     "A defect in Millstream. Whether anything was stored is unknown, so repeat the request with its `Idempotency-Key`. "
     "`trace_id` finds the cause in traces and logs.",
+)
+ISSUER_UNREACHABLE = ProblemKind(
+    "issuer-unreachable",
+    "The keys of the issuer of the token cannot be read",
+    503,
+    "Ingest knows no key that the token was signed with, and cannot ask the issuer for its keys. Tokens with a key "
+    "that it knows, and keys of Millstream, are taken all the same. Repeat the request after the seconds in "
+    "`Retry-After`.",
 )
 STORE_UNREACHABLE = ProblemKind(
     "store-unreachable",
@@ -194,6 +327,28 @@ STORE_FULL = ProblemKind(
     "Redis has reached its memory limit and takes no new jobs; those it has go on. Nothing was accepted. Repeat the "
     "request after the seconds in `Retry-After`.",
 )
+BACKLOG_FULL = ProblemKind(
+    "backlog-full",
+    "The queue has as many jobs as its cap allows",
+    503,
+    "An operator has set how many jobs of this type may wait, be scheduled or run. Nothing was accepted. Repeat the "
+    "request after the seconds in `Retry-After`, which follow from how many jobs have started in the last minute.",
+)
+KEY_BACKLOG_FULL = ProblemKind(
+    "key-backlog-full",
+    "The key has as many jobs as its cap allows",
+    429,
+    "An operator has set how many jobs of this type may wait or run for each key, such as a customer. Nothing was "
+    "accepted; other keys may have room. Repeat the request after the seconds in `Retry-After`, which follow from how "
+    "many jobs have started in the last minute.",
+)
+TENANT_BACKLOG_FULL = ProblemKind(
+    "tenant-backlog-full",
+    "The tenant has as many waiting jobs as its quota allows",
+    429,
+    "The operator of this Millstream has set how many jobs of the tenant may be queued, scheduled or blocked. Nothing "
+    "was accepted. Repeat the request after the seconds in `Retry-After`, when some of them have run.",
+)
 OVERLOADED = ProblemKind(
     "overloaded",
     "Ingest has too much in hand",
@@ -214,8 +369,8 @@ WORKER_SILENT = ProblemKind(
     "worker-silent",
     "The worker did not answer in time",
     504,
-    "The worker that runs the job was asked where its handler is, and has not said so within five seconds. It may be "
-    "of an earlier release, cut off from Redis, or run native code that never gives up the interpreter. The job is not "
+    "The worker was asked where the handler of a job is, or to drain, and has not said so within five seconds. It may "
+    "be of an earlier release, cut off from Redis, or run native code that never gives up the interpreter. No job is "
     "touched. Ask again.",
 )
 
@@ -224,27 +379,47 @@ CATALOGUE: dict[str, ProblemKind] = {
     for kind in (
         BAD_REQUEST,
         MALFORMED_BODY,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        TENANT_SUSPENDED,
+        QUOTA_REACHED,
         NOT_FOUND,
         JOB_NOT_FOUND,
+        KEY_NOT_FOUND,
+        TENANT_NOT_FOUND,
+        SESSION_NOT_FOUND,
+        TEMPLATE_NOT_FOUND,
         SCHEDULE_NOT_FOUND,
+        WORKFLOW_NOT_FOUND,
+        WORKFLOW_FORGOTTEN,
+        BATCH_NOT_FOUND,
         ERASED,
         METHOD_NOT_ALLOWED,
         REQUEST_TIMEOUT,
         WRONG_STATE,
+        BATCH_CLOSED,
+        BATCH_FULL,
         TOO_LARGE,
         UNSUPPORTED_MEDIA_TYPE,
         INVALID_REQUEST,
         UNKNOWN_PARENT,
         IDEMPOTENCY_KEY_REUSED,
+        UNIQUE_CONFLICT,
         JOB_FORGOTTEN,
         INVALID_QUERY,
         NO_HISTORY,
         NO_WEBHOOK_KEY,
         TOO_MANY_SEARCHES,
+        TOO_MANY_ATTEMPTS,
+        QUOTA_EXCEEDED,
         INTERNAL_ERROR,
+        ISSUER_UNREACHABLE,
         STORE_UNREACHABLE,
         NOT_DURABLE,
         STORE_FULL,
+        BACKLOG_FULL,
+        KEY_BACKLOG_FULL,
+        TENANT_BACKLOG_FULL,
         OVERLOADED,
         HISTORY_UNAVAILABLE,
         WORKER_SILENT,

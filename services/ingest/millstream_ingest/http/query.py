@@ -61,6 +61,14 @@ class Query(Struct, frozen=True):
         return None if text is None else JobType(text)
 
     @property
+    def name(self) -> str | None:
+        """Return the name of the workflows to show, or None for all. Raises: IngestError (400)."""
+        text = self.values.get("name")
+        if text is not None and _NAME.fullmatch(text) is None:
+            raise _refused("name", f"expected lower-case letters, digits, dots and hyphens; got `{_cut(text)}`")
+        return text
+
+    @property
     def types(self) -> tuple[str, ...]:
         """Return the job types to count, as names and patterns such as `invoice.*`; `*` when none is given.
 

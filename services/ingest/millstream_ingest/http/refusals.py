@@ -7,6 +7,9 @@ from millstream_history import HistoryError, QueryError, SearchCursorError
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import (
     BAD_REQUEST,
+    BATCH_CLOSED,
+    BATCH_FULL,
+    BATCH_NOT_FOUND,
     HISTORY_UNAVAILABLE,
     INTERNAL_ERROR,
     INVALID_QUERY,
@@ -17,24 +20,33 @@ from millstream_ingest.http.problems import (
     STORE_FULL,
     STORE_UNREACHABLE,
     TOO_LARGE,
+    UNIQUE_CONFLICT,
     UNKNOWN_PARENT,
     kind_of_status,
 )
 from millstream_streams import CursorError, NotDurableError, StoreBusyError, StoreFullError, StoreUnavailableError
 from millstream_submission import (
     BacklogFullError,
+    BatchClosedError,
+    BatchFullError,
+    BatchNotFoundError,
     InvalidError,
     MalformedError,
     SubmissionError,
     TooLargeError,
+    UniqueConflictError,
     UnknownParentError,
 )
 
-_BODY_KINDS = {
+_SUBMISSION_KINDS = {
     MalformedError: MALFORMED_BODY,
     TooLargeError: TOO_LARGE,
     InvalidError: INVALID_REQUEST,
     UnknownParentError: UNKNOWN_PARENT,
+    UniqueConflictError: UNIQUE_CONFLICT,
+    BatchNotFoundError: BATCH_NOT_FOUND,
+    BatchClosedError: BATCH_CLOSED,
+    BatchFullError: BATCH_FULL,
 }
 
 
@@ -44,7 +56,7 @@ def refusal_of(error: Exception) -> IngestError:
         case IngestError():
             return error
         case SubmissionError():
-            return IngestError(_BODY_KINDS[type(error)], error.detail, error.errors)
+            return IngestError(_SUBMISSION_KINDS[type(error)], error.detail, error.errors)
         case StoreUnavailableError() | BacklogFullError() | HistoryError():
             return _unavailable(error)
         case QueryError() | CursorError() | SearchCursorError():

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from millstream_contracts import Problem
+from millstream_contracts import SECRETS_HEADER, Problem
 from millstream_ingest.http.headers import Headers, header_text
 from millstream_ingest.http.negotiation import Encoding, response_encoding, sent_encoding
 from millstream_ingest.http.problems import PROBLEM_MEDIA_TYPE
@@ -25,7 +25,9 @@ _COME_BACK = frozenset({429, 503})
 
 # Made once: the server takes header lists as they are.
 _CONTENT_TYPES = {encoding: (b"content-type", encoding.value.encode()) for encoding in Encoding}
-_VARY = (b"vary", b"Accept")
+_VARY = (b"vary", f"Accept, {SECRETS_HEADER}".encode())
+# A browser must not take an answer with a payload for a page.
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -92,7 +94,8 @@ def encode_response(response: Response, request: Headers) -> EncodedResponse | S
     """Return a response in the encoding that the headers of its request ask for."""
     fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
     if response.stream is not None:
-        return StreamedResponse([*fields, (b"content-type", response.media_type.encode())], response.stream)
+        fields += (b"content-type", response.media_type.encode()), _NO_SNIFFING
+        return StreamedResponse(fields, response.stream)
     if response.status in _NO_CONTENT:
         return EncodedResponse(response.status, fields, b"")
     if response.media_type:
@@ -104,18 +107,20 @@ def encode_response(response: Response, request: Headers) -> EncodedResponse | S
     return _whole(response.status, fields, encode(response.content, encoding))
 
 
-def encode_problem(problem: Problem, headers: Mapping[str, str] = NO_HEADERS) -> EncodedResponse:
+def encode_problem(
+    problem: Problem, headers: Mapping[str, str] = NO_HEADERS, retry_after_s: int | None = None
+) -> EncodedResponse:
     """Return a problem document. It is JSON whatever the client accepts, because a person has to read it."""
     fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     fields.append((b"content-type", PROBLEM_MEDIA_TYPE.encode()))
     if problem.status in _COME_BACK:
         # Drawn at random, so that all that were turned away do not come back together.
-        fields.append((b"retry-after", b"%d" % random.randint(1, 3)))
+        fields.append((b"retry-after", b"%d" % (retry_after_s or random.randint(1, 3))))
     return _whole(problem.status, fields, encode(problem, Encoding.JSON))
 
 
 def _whole(status: int, fields: Fields, body: bytes) -> EncodedResponse:
-    fields.append((b"content-length", b"%d" % len(body)))
+    fields += (b"content-length", b"%d" % len(body)), _NO_SNIFFING
     return EncodedResponse(status, fields, body)
 
 

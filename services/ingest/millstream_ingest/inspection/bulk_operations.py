@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from millstream_contracts import (
     MAX_EXPORTED_IDS,
+    OF_OPEN_JOBS,
     BulkOperation,
     FieldError,
     JobId,
@@ -14,22 +15,25 @@ from millstream_contracts import (
     ms_of,
     queue_of,
 )
-from millstream_history import History, StoredOperation
+from millstream_history import DELETE_TENANT, History, StoredOperation
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INVALID_REQUEST, NOT_FOUND, WRONG_STATE
 from millstream_streams import Broker
 from millstream_submission import value_fault
 
 _TRIED = frozenset({"redrive", "patch"})
-"""Kinds of operations that may have a canary."""
+"""Kinds of operations that run jobs again: they may have a canary, and be fresh."""
 
 _ONE_OF = FieldError("", "expected one of `q`, `ids` and `group`")
 _NO_CANARY = FieldError("/canary", "only what runs jobs again can be tried out: `redrive` and `patch`")
-_EVERY_JOB = FieldError("/q", "is empty, which means every job: `erase` and `cancel` need a search that says which")
-_ALL_DEAD = FieldError("/group", "the jobs of a group are dead: there is nothing to cancel, and `discard` ends them")
+_NOT_FRESH = FieldError("/fresh", "only what runs jobs again can have them begin anew: `redrive` and `patch`")
+_EVERY_JOB = FieldError("/q", "is empty, which means every job: this kind needs a search that says which")
+_ALL_DEAD = FieldError("/group", "the jobs of a group are dead, and this kind is about jobs that have not settled")
 _NO_EXPORT = FieldError("/export", "belongs to operations of the kind `export` alone")
 _NO_DRY_EXPORT = FieldError("/dry_run", "an export changes nothing: a search with `count=1` counts its jobs")
 _TOO_MANY_IDS = FieldError("/ids", f"an export takes {MAX_EXPORTED_IDS:,} ids at most: use a search for more")
+_PRIORITY_MISSING = FieldError("/priority", "missing: an operation of the kind `priority` needs one")
+_NO_PRIORITY = FieldError("/priority", "belongs to operations of the kind `priority` alone")
 _PATCH_MISSING = FieldError("/patch", "missing: an operation of the kind `patch` needs one")
 _NO_PATCH = FieldError("/patch", "belongs to operations of the kind `patch` alone")
 
@@ -47,7 +51,7 @@ class BulkOperations:
         # By the clock by which jobs die.
         now = await self._broker.now()
         query = history.operations.frozen_query(tenant, asked, now)
-        made = await history.operations.add(tenant, _new_id(now), asked, query, ms_of(now))
+        made = await history.operations.add(tenant, new_operation_id(now), asked, query, ms_of(now))
         return made.shown
 
     async def find(self, history: History, tenant: Tenant, operation_id: str) -> BulkOperation:
@@ -61,7 +65,10 @@ class BulkOperations:
             "resume": history.operations.resume,
             "cancel": history.operations.cancel,
         }[verb]
-        if verb == "pause" and (await self._found(history, tenant, operation_id)).shown.kind == "export":
+        kind = (await self._found(history, tenant, operation_id)).shown.kind
+        if kind == DELETE_TENANT:
+            raise IngestError(WRONG_STATE, f"the deletion of a tenant goes on to its end: there is nothing to {verb}")
+        if verb == "pause" and kind == "export":
             raise IngestError(WRONG_STATE, "an export is one job, which cannot be paused: cancel it")
         changed = await steer(tenant, operation_id)
         if changed is None:
@@ -89,10 +96,14 @@ def _faults(asked: NewOperation) -> Iterator[FieldError]:
     yield from _faults_of_choice(asked)
     if asked.canary is not None and asked.kind not in _TRIED:
         yield _NO_CANARY
+    if asked.fresh and asked.kind not in _TRIED:
+        yield _NOT_FRESH
     if asked.kind == "export":
         yield from _export_faults(asked)
     elif asked.export is not None:
         yield _NO_EXPORT
+    if (asked.priority is not None) is not (asked.kind == "priority"):
+        yield _PRIORITY_MISSING if asked.priority is None else _NO_PRIORITY
     if asked.kind == "patch":
         fault = _PATCH_MISSING if asked.patch is None else value_fault(asked.patch, "/patch")
     else:
@@ -105,9 +116,9 @@ def _faults_of_choice(asked: NewOperation) -> Iterator[FieldError]:
     """Yield what is wrong with the jobs that are chosen."""
     if sum(chosen is not None for chosen in (asked.q, asked.ids, asked.group)) != 1:
         yield _ONE_OF
-    if asked.kind in {"erase", "cancel"} and asked.q is not None and not asked.q.strip():
+    if asked.kind in {"erase", *OF_OPEN_JOBS} and asked.q is not None and not asked.q.strip():
         yield _EVERY_JOB
-    if asked.kind == "cancel" and asked.group is not None:
+    if asked.kind in OF_OPEN_JOBS and asked.group is not None:
         yield _ALL_DEAD
 
 
@@ -118,6 +129,6 @@ def _export_faults(asked: NewOperation) -> Iterator[FieldError]:
         yield _TOO_MANY_IDS
 
 
-def _new_id(now: datetime) -> str:
+def new_operation_id(now: datetime) -> str:
     """Return an id that sorts by its time."""
     return f"op_{now.astimezone(UTC):%Y%m%d%H%M%S%f}{secrets.token_hex(4)}"

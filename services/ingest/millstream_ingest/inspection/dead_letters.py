@@ -1,6 +1,5 @@
 """Acts on dead letters: redrives or discards them, by id or by type."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
@@ -14,13 +13,14 @@ from millstream_contracts import (
     JobType,
     Queue,
     Tenant,
+    ids_by_queue,
+    is_among,
     limits,
-    queue_of,
 )
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.http.refusals import refusal_of
 from millstream_ingest.inspection.jobs import JobLister
-from millstream_streams import ActionCode, Broker, StoreUnavailableError
+from millstream_streams import ActionCode, Broker, StoreUnavailableError, in_calls
 from millstream_submission import Redriver
 from millstream_telemetry import IngestMetrics, JobTracer, ServerSpan
 
@@ -36,6 +36,7 @@ _RESULTS = {
     ActionCode.DONE: (202, ""),
     ActionCode.WRONG_STATE: (409, "it is not dead"),
     ActionCode.UNKNOWN_JOB: (404, "there is no such job"),
+    ActionCode.UNIQUE_CONFLICT: (409, "another job holds its unique key"),
 }
 _UNAVAILABLE = (503, "Redis cannot be reached")
 
@@ -52,19 +53,27 @@ class DeadLetters:
         self._metrics = metrics
         self._refusals = refusals
 
-    async def act(self, action: DeadAction, tenant: Tenant, ids: Sequence[str], request: ServerSpan) -> ActionReport:
+    async def act(
+        self,
+        action: DeadAction,
+        tenant: Tenant,
+        ids: Sequence[str],
+        request: ServerSpan,
+        *,
+        types: Sequence[str] = (),
+    ) -> ActionReport:
         """Act on the jobs of these ids; the report is in their order, a repeated id answered once.
 
+        Jobs whose type matches none of `types` are as unknown as those that are not there, where there are any.
         Raises: StoreUnavailableError, when Redis was away from the beginning. When it goes away later the
         report says what was not done.
         """
-        by_queue: defaultdict[Queue, list[JobId]] = defaultdict(list)
         results = dict.fromkeys(ids, _RESULTS[ActionCode.UNKNOWN_JOB])
-        for text in results:
-            if queue := queue_of(tenant, text):
-                by_queue[queue].append(JobId(text))
         act = partial(self.redrive, request=request) if action is DeadAction.REDRIVE else self.discard
         is_begun = False
+        by_queue = ids_by_queue(tenant, ids)
+        if types:
+            by_queue = {queue: known for queue, known in by_queue.items() if is_among(queue.type, types)}
         for queue, load in chain.from_iterable(_loads(queue, known) for queue, known in by_queue.items()):
             try:
                 codes = await act(queue, load)
@@ -96,9 +105,14 @@ class DeadLetters:
                 break
         return await self.act(action, tenant, ids, request)
 
-    async def redrive(self, queue: Queue, ids: Sequence[JobId], *, request: ServerSpan) -> list[ActionCode]:
-        """Redrive jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
-        return await self._redriver.redrive(queue, ids, request=request)
+    async def redrive(
+        self, queue: Queue, ids: Sequence[JobId], *, request: ServerSpan, fresh: bool = False
+    ) -> list[ActionCode]:
+        """Redrive jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError.
+
+        `fresh` ones have no step of their handler behind them.
+        """
+        return await self._redriver.redrive(queue, ids, request=request, fresh=fresh)
 
     async def discard(self, queue: Queue, ids: Sequence[JobId]) -> list[ActionCode]:
         """Discard jobs of one queue, at most `limits.MAX_SCRIPT_JOBS`. Raises: StoreUnavailableError."""
@@ -108,5 +122,4 @@ class DeadLetters:
 
 
 def _loads(queue: Queue, ids: Sequence[JobId]) -> list[tuple[Queue, Sequence[JobId]]]:
-    size = limits.MAX_SCRIPT_JOBS
-    return [(queue, ids[start : start + size]) for start in range(0, len(ids), size)]
+    return [(queue, some) for some in in_calls(ids)]

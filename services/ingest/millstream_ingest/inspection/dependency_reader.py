@@ -19,8 +19,10 @@ class DependencyReader:
 
     async def read(self, queue: Queue, job: Job) -> JobDependencies:
         """Return the jobs around a job that was read before."""
-        parents = job.after or []
         blocking = await self._views.open_parents(queue, job.id) if job.state is JobState.BLOCKED else []
+        # Those that its handler has called stand in no submission.
+        named = job.after or []
+        parents = [*named, *(one for one in blocking if one not in named)]
         children, total = await self._views.children(queue, job.id, MAX_CHILDREN)
         states = await self._dependencies.look(queue.tenant, [*parents, *children])
         return JobDependencies(

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from millstream_contracts import Queue
 from millstream_streams import HISTORY_GROUP, Broker, StoreError
@@ -9,6 +11,8 @@ from millstream_submission.deadline import Deadline
 
 LOOK_EVERY_S = 1.0
 LOOK_WITHIN_S = 0.2
+
+T = TypeVar("T")
 
 
 class HistoryLag:
@@ -25,6 +29,17 @@ class HistoryLag:
             self._looked_at = time.monotonic()
             self._lag_s = await self._look()
         return self._lag_s
+
+    async def beside(self, work: Awaitable[T]) -> tuple[T, float | None]:
+        """Return what `work` returns, and the lag: Redis is asked for the one while PostgreSQL does the other.
+
+        Raises: what `work` raises.
+        """
+        looking = asyncio.get_running_loop().create_task(self.seconds())
+        try:
+            return await work, await looking
+        finally:
+            looking.cancel()
 
     async def _look(self) -> float | None:
         try:

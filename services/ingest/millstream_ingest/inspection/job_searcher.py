@@ -53,17 +53,14 @@ class JobSearcher:
         """
         with self._observed(query.tenant), self._tracer.search(request) as span:
             begun = time.monotonic()
-            found = await history.search.page(
-                query,
-                cursor=cursor,
-                limit=limit,
-                known_types=await self.known_types(query.tenant) if _names_types(query) else (),
-                counted=is_counted,
+            known_types = await self.known_types(query.tenant) if _names_types(query) else ()
+            found, lag_s = await self._lag.beside(
+                history.search.page(query, cursor=cursor, limit=limit, known_types=known_types, counted=is_counted)
             )
             span.found(len(found.jobs), found.way, is_complete=found.is_complete)
             outcome = "complete" if found.is_complete else "partial"
             self._metrics.observe_search(found.way, outcome, time.monotonic() - begun)
-        return await self._page(found)
+        return await self._page(found, lag_s)
 
     async def facets(self, history: History, query: JobQuery) -> Facets:
         """Return what the jobs of a search have in common, as the history knows them.
@@ -72,8 +69,7 @@ class JobSearcher:
         """
         known_types = await self.known_types(query.tenant) if _names_types(query) else ()
         with self._facet_slots.taken(query.tenant):
-            found = await history.search.facets(query, known_types=known_types)
-        lag_s = await self._lag.seconds()
+            found, lag_s = await self._lag.beside(history.search.facets(query, known_types=known_types))
         return Facets(items=found.facets, count=found.count, complete=found.is_complete, history_lag_s=lag_s)
 
     @contextmanager
@@ -92,12 +88,12 @@ class JobSearcher:
         """Return the types of which there ever were jobs, by name; None when Redis does not say."""
         try:
             async with Deadline(asyncio.get_running_loop(), REDIS_WITHIN_S):
-                queues = await self._broker.registry.queues(tenant)
+                queues = await self._broker.registry.queues(tenant, with_dormant=True)
         except (StoreError, TimeoutError):
             return None
         return sorted({queue.type for queue in queues})
 
-    async def _page(self, found: SearchedJobs) -> Page:
+    async def _page(self, found: SearchedJobs, lag_s: float | None) -> Page:
         jobs = await self._fresh(found.jobs)
         return Page(
             # A job that has gone on since is left out where it fits no more: the page is shorter by it.
@@ -105,7 +101,7 @@ class JobSearcher:
             found.next_cursor,
             searched_until=found.searched_until,
             complete=found.is_complete,
-            history_lag_s=await self._lag.seconds(),
+            history_lag_s=lag_s,
             count=found.count,
             hint=found.hint or None,
         )
@@ -114,7 +110,8 @@ class JobSearcher:
         """Return jobs as they are now: those that had not ended are read from Redis, in one round trip."""
         unsettled = [one for one in stored if not one.job.state.is_settled]
         live = await self._live([(one.queue, one.job) for one in unsettled]) if unsettled else {}
-        return [live.get(one.job.id) or _of_history(one.job) for one in stored]
+        codec = self._broker.codec
+        return [live.get(one.job.id) or _of_history(await codec.read_job(one.queue.tenant, one.job)) for one in stored]
 
     async def _live(self, jobs: Sequence[tuple[Queue, Job]]) -> dict[str, Job]:
         try:

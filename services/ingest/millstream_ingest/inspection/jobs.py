@@ -45,7 +45,7 @@ class JobLister:
         return DeadLetterPage(page.items, _cursor(JobState.DEAD, page.next_cursor) if page.next_cursor else None)
 
     async def _queues(self, tenant: Tenant, job_type: JobType | None) -> list[Queue]:
-        queues = await self._registry.queues(tenant)
+        queues = await self._registry.queues(tenant, with_dormant=True)
         return [queue for queue in queues if job_type in {None, queue.type}]
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from millstream_contracts import Job, JobId, Queue, Tenant, Timeline
-from millstream_history import ERASED_REASON, History, HistoryError
+from millstream_history import ERASED_REASON, History, HistoryError, Transition
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import ERASED
 from millstream_ingest.inspection.timeline_writer import timeline_of
@@ -17,6 +17,7 @@ class PastJobs:
 
     def __init__(self, broker: Broker, history: History | None) -> None:
         self._views = broker.views
+        self._codec = broker.codec
         self._history = history
 
     async def job(self, queue: Queue, job_id: JobId) -> Job | None:
@@ -26,7 +27,9 @@ class PastJobs:
         found = await self._history.job(queue.tenant, job_id)
         if found is None or found.job.reason == ERASED_REASON:
             await self._refuse_erased(self._history, queue, job_id)
-        return replace(found.job, source="history") if found else None
+        if found is None:
+            return None
+        return replace(await self._codec.read_job(queue.tenant, found.job), source="history")
 
     async def ended_as(self, tenant: Tenant, job_id: JobId) -> str | None:
         """Return the state in which a job has ended that Redis has forgotten; None where that is not known."""
@@ -38,13 +41,24 @@ class PastJobs:
                 return found.job.state.value
         return None
 
-    async def timeline(self, history: History, queue: Queue, job_id: JobId) -> Timeline | None:
+    async def timeline(
+        self, history: History, queue: Queue, job_id: JobId, *, with_logs: bool = False
+    ) -> Timeline | None:
         """Return what happened to a job, its present state included; None when there is no such job."""
         # Redis first: what happens between the two reads is in the second.
         live = await self._views.job(queue, job_id)
-        transitions = await history.transitions(queue.tenant, job_id)
+        transitions = await history.transitions(queue.tenant, job_id, with_logs=with_logs)
         job = live or await self.job(queue, job_id)
-        return timeline_of(job, transitions) if job else None
+        return timeline_of(job, [await self._opened(step) for step in transitions]) if job else None
+
+    async def _opened(self, step: Transition) -> Transition:
+        """Return a transition with what is encrypted of it, as far as it can be decrypted."""
+        tenant, job_id, error, lines = step.tenant, step.job_id, step.error, step.log_lines
+        if error is not None and error.sealed:
+            step = replace(step, error=await self._codec.read_error(error, tenant, job_id))
+        if lines is not None and lines.sealed:
+            step = replace(step, log_lines=await self._codec.read_lines(lines, tenant, job_id))
+        return step
 
     @staticmethod
     async def _refuse_erased(history: History, queue: Queue, job_id: JobId) -> None:

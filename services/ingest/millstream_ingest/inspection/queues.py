@@ -45,8 +45,8 @@ class QueueStats:
         [status] = await self._measure({job_type: by_type[job_type]})
         return status
 
-    async def demand(self, tenant: Tenant, takes: Callable[[str], bool]) -> Demand:
-        """Return what the jobs of some types ask of the workers that take one of these types."""
+    async def demand(self, tenant: Tenant | None, takes: Callable[[str], bool]) -> Demand:
+        """Return what the jobs of some types ask of the workers that take one of these types; None for all tenants."""
         queues = [queue for queue in await self._registry.queues(tenant) if takes(queue.type)]
         depths = await self._depths(queues)
         workers = available(await self._registry.workers(), self._clock.now_ms())
@@ -55,7 +55,7 @@ class QueueStats:
     async def _queues(self, tenant: Tenant) -> dict[JobType, list[Queue]]:
         """Return the queues of each type; a type that was registered and never used has none yet."""
         by_type: defaultdict[JobType, list[Queue]] = defaultdict(list)
-        for queue in await self._registry.queues(tenant):
+        for queue in await self._registry.queues(tenant, with_dormant=True):
             by_type[queue.type].append(queue)
         for job_type in await self._catalogue.of(tenant):
             by_type.setdefault(job_type, [])

@@ -3,7 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from millstream_contracts import EventKind, Job, JobError, JobState, Timeline, TimelineAttempt, TimelineItem, read_state
+from millstream_contracts import (
+    EventKind,
+    Job,
+    JobError,
+    JobState,
+    KeptLines,
+    LogLine,
+    Timeline,
+    TimelineAttempt,
+    TimelineItem,
+    moment,
+    read_state,
+)
 from millstream_history import Transition
 
 _ENTERED: dict[JobState, tuple[EventKind, str]] = {
@@ -94,7 +106,7 @@ def _attempts(job: Job, steps: Sequence[Transition]) -> list[TimelineAttempt]:
 
 def _attempt(job: Job, start: Transition, end: Transition | None, before: Transition | None) -> TimelineAttempt:
     is_running = end is None and job.state is JobState.RUNNING and start.deliveries == job.deliveries
-    error = end.error if end else None
+    error, kept = (end.error, end.log_lines) if end else (None, None)
     return TimelineAttempt(
         n=start.deliveries,
         started_at=start.at,
@@ -104,7 +116,16 @@ def _attempt(job: Job, start: Transition, end: Transition | None, before: Transi
         worker=start.worker,
         error=error,
         trace_id=_trace_of(error) or job.trace_id,
+        logs=_lines(kept) if kept else None,
+        logs_left_out=kept.left_out if kept else 0,
     )
+
+
+def _lines(kept: KeptLines) -> list[LogLine]:
+    return [
+        LogLine(at=moment(line.at_ms), level=line.level, message=line.message, fields=line.fields)
+        for line in kept.lines
+    ]
 
 
 def _ran_ms(start: Transition, end: Transition | None) -> int | None:

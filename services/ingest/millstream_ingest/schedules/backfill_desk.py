@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from millstream_contracts import (
     Backfill,
@@ -19,7 +19,7 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INVALID_REQUEST, SCHEDULE_NOT_FOUND, WRONG_STATE
 from millstream_ingest.schedules.shown_schedule import ReadSchedule
 from millstream_ingest.submission.idempotency import IdempotencyKey
-from millstream_schedules import Occasion
+from millstream_schedules import END_OF_TIME, EPOCH, Occasion
 from millstream_streams import (
     Broker,
     IndexLine,
@@ -91,8 +91,10 @@ class BackfillDesk:
 def _occasions(schedule: ReadSchedule, asked: BackfillRequest) -> list[Occasion]:
     if asked.from_ >= asked.to:
         raise IngestError(INVALID_REQUEST, errors=[FieldError("/to", "is not after `from`")])
-    if asked.from_ < datetime(1970, 1, 1, tzinfo=UTC):
+    if asked.from_ < EPOCH:
         raise IngestError(INVALID_REQUEST, errors=[FieldError("/from", "is before 1970")])
+    if asked.to > END_OF_TIME:
+        raise IngestError(INVALID_REQUEST, errors=[FieldError("/to", f"is after {END_OF_TIME.year - 1}")])
     most = limits.MAX_BACKFILL_OCCASIONS
     found = schedule.timing.between(asked.from_, asked.to, most + 1)
     if len(found) > most:
@@ -118,7 +120,7 @@ def _new(
             "type": stored.type,
             "created_ms": str(now_ms),
             "from_ms": str(ms_of(asked.from_)),
-            "to_ms": str(ms_of(asked.to)),
+            "to_ms": str(_ms_not_before(asked.to)),
             "parallel": str(asked.parallel),
             "occasions": str(len(occasions)),
             "next_ms": str(ms_of(occasions[0].nominal)),
@@ -164,6 +166,11 @@ def _shown(stored: StoredSchedule) -> Backfill:
         created_at=moment(stored.created_ms),
         finished_at=moment(stored.finished_ms) if stored.finished_ms else None,
     )
+
+
+def _ms_not_before(end: datetime) -> int:
+    """Return the first Unix ms that is not before a moment: an occasion that is before the one is before the other."""
+    return -((EPOCH - end) // timedelta(milliseconds=1))
 
 
 def _id(key: IdempotencyKey | None) -> str:

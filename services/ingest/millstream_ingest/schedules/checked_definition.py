@@ -1,6 +1,6 @@
 """Checks the definition of a schedule: its rules, and its job by the rules of every submission."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
@@ -11,14 +11,12 @@ from millstream_contracts import (
     SCHEDULED_FOR_TAG,
     FieldError,
     ScheduleDefinition,
-    ScheduleRules,
     Submission,
     limits,
+    rules_of,
 )
 from millstream_ingest.http.errors import IngestError
-from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import INVALID_REQUEST
-from millstream_ingest.submission.bodies import decode_submission
 from millstream_schedules import ScheduleError, Timing, timing_of
 from millstream_submission import Decoded
 
@@ -44,17 +42,13 @@ class CheckedDefinition(Struct, frozen=True):
         return _encode(replace(self.job.submission, payload=msgspec.Raw(self.job.payload)))
 
 
-def checked(
-    name: str, definition: ScheduleDefinition, encoding: Encoding, clock: Callable[[], float]
-) -> CheckedDefinition:
-    """Return a definition with its job decoded. Raises: SubmissionError, IngestError (422)."""
-    fields = {one: getattr(definition, one) for one in ScheduleRules.__struct_fields__}
-    rules = ScheduleRules(**fields)
+def checked(name: str, definition: ScheduleDefinition, job: Decoded) -> CheckedDefinition:
+    """Return a definition with its job. Raises: IngestError (422)."""
+    rules = rules_of(definition)
     try:
         timing = timing_of(rules, name)
     except ScheduleError as error:
         raise IngestError(INVALID_REQUEST, errors=[FieldError(f"/{error.field}", error.detail)]) from None
-    job = decode_submission(definition.job, encoding, "/job", clock)
     if faults := list(_job_faults(job.submission)):
         raise IngestError(INVALID_REQUEST, errors=faults)
     return CheckedDefinition(definition, _encode(rules), timing, job)

@@ -14,8 +14,10 @@ from millstream_contracts import (
     FieldError,
     JobState,
     Schedule,
+    ScheduleDefinition,
     ScheduleOccasion,
     SchedulePage,
+    SchedulePreview,
     ScheduleRun,
     ScheduleState,
     Tenant,
@@ -28,13 +30,15 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import INVALID_REQUEST, SCHEDULE_NOT_FOUND, WRONG_STATE
 from millstream_ingest.inspection.name_pages import page_of
-from millstream_ingest.schedules.checked_definition import CheckedDefinition, never_due
+from millstream_ingest.schedules.checked_definition import CheckedDefinition, checked, never_due
+from millstream_ingest.schedules.preview import preview_of
 from millstream_ingest.schedules.shown_schedule import ReadSchedule, read_stored, shown
 from millstream_ingest.submission.idempotency import IdempotencyKey
 from millstream_ingest.submission.single import Submitter
+from millstream_ingest.tenants.quotas import Quotas, check_room
 from millstream_schedules import Timing
 from millstream_streams import Broker, IndexLine, ScheduleChange, StoredSchedule, is_backfill, schedule_of
-from millstream_submission import Admission, TypeCatalogue
+from millstream_submission import Codec, Intake
 from millstream_telemetry import TraceContext
 
 NEXT_SHOWN = 5
@@ -49,17 +53,24 @@ _encode = msgspec.msgpack.Encoder().encode
 class ScheduleDesk:
     """The schedules of all tenants. Every method may raise StoreError."""
 
-    def __init__(self, broker: Broker, catalogue: TypeCatalogue, admission: Admission, submitter: Submitter) -> None:
+    def __init__(self, broker: Broker, intake: Intake, submitter: Submitter, quotas: Quotas) -> None:
+        self._quotas = quotas
         self._broker = broker
-        self._catalogue = catalogue
-        self._admission = admission
+        self._intake = intake
         self._submitter = submitter
 
+    async def check(self, tenant: Tenant, name: str, definition: ScheduleDefinition, codec: Codec) -> CheckedDefinition:
+        """Return a definition that keeps its rules, with a job that may be submitted.
+
+        Raises: IngestError (422), SubmissionError.
+        """
+        job = await self._intake.decode(tenant, definition.job, codec, "/job")
+        asked = checked(name, definition, job)
+        await self._intake.admit(tenant, job, "/job")
+        return asked
+
     async def put(self, tenant: Tenant, name: str, asked: CheckedDefinition) -> tuple[Schedule, bool]:
-        """Store a schedule. Returns: it, and whether it is new. Raises: IngestError (409, 422), SubmissionError."""
-        await self._admission.admit_by_newest(
-            asked.job, await self._catalogue.of(tenant), self._catalogue, tenant, "/job"
-        )
+        """Store a schedule. Returns: it, and whether it is new. Raises: IngestError (409, 422)."""
         now = moment(self._broker.clock.now_ms())
         for _ in range(TRIES):
             held = (await self._broker.schedules.read(tenant, [name])).get(name)
@@ -69,6 +80,14 @@ class ScheduleDesk:
             if change is None or await self._changed(tenant, change):
                 return await self.find(tenant, name), held is None
         raise _overtaken()
+
+    async def preview(self, tenant: Tenant, name: str, asked: CheckedDefinition, count: int) -> SchedulePreview:
+        """Return what `put` would make, and store nothing. Raises: IngestError (409, 422)."""
+        held = (await self._broker.schedules.read(tenant, [name])).get(name)
+        if held is None:
+            await self._check_room(tenant)
+        now = moment(self._broker.clock.now_ms())
+        return preview_of(name, asked, held, put_change(name, asked, held, now), now, count)
 
     async def page(
         self,
@@ -126,15 +145,16 @@ class ScheduleDesk:
         return [ScheduleOccasion(nominal=one.nominal, fires_at=one.fires_at) for one in found]
 
     async def run(
-        self, tenant: Tenant, name: str, *, caller: TraceContext, key: IdempotencyKey | None
+        self, tenant: Tenant, name: str, *, caller: TraceContext, key: IdempotencyKey | None, owner: str = ""
     ) -> tuple[ScheduleRun, bool]:
         """Submit the job of a schedule now. Returns: its id, and whether an earlier request with the key made it.
 
+        `owner` is who asks for it, and not who has made the schedule.
         Raises: IngestError (404, 410, 422), SubmissionError, BacklogFullError.
         """
         submission = (await self.read(tenant, name)).submission
         content = _encode(replace(submission, tags={**(submission.tags or {}), SCHEDULE_TAG: name}))
-        accepted = await self._submitter.submit(tenant, content, Encoding.MSGPACK, caller=caller, key=key)
+        accepted = await self._submitter.submit(tenant, content, Encoding.MSGPACK, caller=caller, key=key, owner=owner)
         return ScheduleRun(schedule=name, job=accepted.job.id), accepted.replayed
 
     async def _steer(
@@ -152,10 +172,15 @@ class ScheduleDesk:
         return is_made
 
     async def _make_room(self, tenant: Tenant, name: str) -> None:
-        if await self._broker.schedules.count(tenant) >= limits.MAX_SCHEDULES:
+        await self._check_room(tenant)
+        await self._broker.schedules.make_known(tenant, name)
+
+    async def _check_room(self, tenant: Tenant) -> None:
+        held = await self._broker.schedules.count(tenant)
+        check_room(self._quotas.of(tenant).schedules, held, "schedules")
+        if held >= limits.MAX_SCHEDULES:
             detail = f"there are as many schedules as there may be: {limits.MAX_SCHEDULES:,}"
             raise IngestError(INVALID_REQUEST, detail, [FieldError("", detail)])
-        await self._broker.schedules.make_known(tenant, name)
 
     async def _shown(self, tenant: Tenant, stored: Iterable[StoredSchedule], count: int) -> list[Schedule]:
         read = [one for each in stored if (one := read_stored(each))]
@@ -238,7 +263,9 @@ def _change(
     if is_paused and held and held.waiting_ms:
         written |= {"waiting_ms": "0", "skipped": str(held.skipped + 1)}
     fires_ms = int(written["fires_ms"]) if "fires_ms" in written else held.fires_ms if held else 0
-    tick_ms = fires_ms if state == ScheduleState.ACTIVE else None
+    # One of which an occasion waits for the end of a job is looked at before its next occasion.
+    is_waiting = held is not None and held.waiting_ms
+    tick_ms = (0 if is_waiting else fires_ms) if state == ScheduleState.ACTIVE else None
     if state == ScheduleState.DONE:
         tick_ms = now_ms + limits.DONE_SCHEDULE_TTL_S * 1000
     job_type = fields.get("type", held.type if held else "")

@@ -5,49 +5,47 @@ from collections.abc import Iterable, Sequence
 
 import anyio
 from anyio.lowlevel import checkpoint
-from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from millstream_contracts import BatchItem, BatchReceipt, FieldError, Queue, Tenant, TypePolicy, limits
+from millstream_contracts import BatchReceipt, FieldError, JobType, Queue, limits
+from millstream_ingest.http.allowed_types import check_type
 from millstream_ingest.http.errors import IngestError
-from millstream_ingest.http.negotiation import BatchFormat
 from millstream_ingest.http.problems import INVALID_REQUEST
 from millstream_ingest.http.refusal_log import RefusalLog
 from millstream_ingest.http.refusals import refusal_of
-from millstream_ingest.submission.bodies import decode_submission
-from millstream_ingest.submission.idempotency import IdempotencyKey, reused
-from millstream_ingest.submission.single import outcome_of
+from millstream_ingest.submission.backlog import backlog_full, reason_of
+from millstream_ingest.submission.batch_request import BatchRequest, Checked, CheckedBatch, Draft
+from millstream_ingest.submission.bodies import CODECS
+from millstream_ingest.submission.idempotency import reused
 from millstream_streams import (
-    Durability,
     EnqueueCode,
     Enqueued,
     JobViews,
+    NewJob,
     NotDurableError,
-    Parents,
     RedisClock,
     StoreUnavailableError,
 )
 from millstream_submission import (
-    Admission,
     BacklogFullError,
     BuiltJob,
-    Decoded,
     Dependencies,
     GroupCommitter,
+    Intake,
+    Members,
     SubmissionError,
-    TypeCatalogue,
+    UniqueConflictError,
     UnknownParentError,
     blocked_of,
     build_job,
+    conflict_of,
     link_stored,
     parents_of,
     queue_for,
     tell_unconfirmed,
     weight_of,
 )
-from millstream_telemetry import IngestMetrics, JobTracer, TraceContext
-
-PATH = "/v1/jobs/batch"
+from millstream_telemetry import IngestMetrics, JobTracer
 
 BREATHE_EVERY = 100
 BREATHE_EVERY_BYTES = 64 << 10
@@ -55,80 +53,8 @@ BREATHE_EVERY_BYTES = 64 << 10
 
 MAX_STRICT_ERRORS = 50
 
-_ACCEPTED = 202
-_UNAVAILABLE = 503
-
-
-class BatchRequest(Struct, frozen=True):
-    """A batch as it came."""
-
-    tenant: Tenant
-    parts: Sequence[bytes | Raw]
-    format: BatchFormat
-    caller: TraceContext
-    key: IdempotencyKey | None = None
-    strict: bool = False
-    durability: Durability | None = None
-
-    def pointer(self, index: int) -> str:
-        """Return the pointer to an item in the body."""
-        return f"/{index}" if self.format.is_sequence else f"/jobs/{index}"
-
-
-class Checked(Struct, frozen=True):
-    """An item that may become a job."""
-
-    index: int
-    decoded: Decoded
-    policy: TypePolicy
-    parents: Parents | None = None
-
-
-class Draft:
-    """The receipt as it fills."""
-
-    def __init__(self, size: int) -> None:
-        self.items: list[BatchItem | None] = [None] * size
-        self.counts: Counter[tuple[str, str]] = Counter()
-        """How many items of a job type had an outcome."""
-        self.refusals: dict[int, IngestError] = {}
-        self.failures: list[tuple[Exception, int]] = []
-        """The reasons why valid items could not be stored, and the number of items for each."""
-
-    def accept(self, job_type: str, stored: Sequence[tuple[int, Enqueued]]) -> None:
-        """Note that items are stored."""
-        replays = 0
-        for index, enqueued in stored:
-            replayed = enqueued.code is EnqueueCode.REPLAYED
-            replays += replayed
-            self.items[index] = BatchItem(index=index, status=_ACCEPTED, id=enqueued.id, replayed=replayed)
-        self.counts[job_type, "replayed"] += replays
-        self.counts[job_type, "accepted"] += len(stored) - replays
-
-    def refuse(self, index: int, job_type: str, refusal: IngestError) -> None:
-        """Note why an item is not stored."""
-        # Its traceback would hold what was decoded of the item, for as long as the batch takes.
-        refusal.__traceback__ = refusal.__context__ = None
-        self.items[index] = BatchItem(index=index, status=refusal.status, problem=refusal.problem())
-        self.counts[job_type, outcome_of(refusal)] += 1
-        self.refusals[index] = refusal
-
-    def fail(self, indexes: Sequence[int], job_type: str, error: StoreUnavailableError | BacklogFullError) -> None:
-        """Note that items of one job type could not be stored."""
-        self.failures.append((error, len(indexes)))
-        for index in indexes:
-            self.refuse(index, job_type, refusal_of(error))
-
-    def receipt(self) -> BatchReceipt:
-        """Return the receipt once every item is noted.
-
-        Raises: StoreUnavailableError, BacklogFullError, when Redis took none of them.
-        """
-        items = [item for item in self.items if item is not None]
-        if self.failures and all(item.status == _UNAVAILABLE for item in items):
-            raise self.failures[0][0]
-        refused = len(self.refusals)
-        return BatchReceipt(accepted=len(items) - refused, rejected=refused, items=items)
+_OTHERS = (EnqueueCode.REPLAYED, EnqueueCode.RETURNED)
+"""The codes of items for which a job is there that was not stored by this request."""
 
 
 class BatchSubmitter:
@@ -136,8 +62,7 @@ class BatchSubmitter:
 
     def __init__(
         self,
-        catalogue: TypeCatalogue,
-        admission: Admission,
+        intake: Intake,
         tracer: JobTracer,
         committer: GroupCommitter,
         metrics: IngestMetrics,
@@ -146,9 +71,9 @@ class BatchSubmitter:
         clock: RedisClock,
         dependencies: Dependencies,
         views: JobViews,
+        members: Members,
     ) -> None:
-        self._catalogue = catalogue
-        self._admission = admission
+        self._intake = intake
         self._tracer = tracer
         self._committer = committer
         self._metrics = metrics
@@ -156,30 +81,51 @@ class BatchSubmitter:
         self._clock = clock
         self._dependencies = dependencies
         self._views = views
+        self._members = members
 
     async def submit(self, batch: BatchRequest) -> BatchReceipt:
         """Store what can be stored and say of each item what became of it.
 
         Raises: IngestError, when a strict batch has a bad item; StoreUnavailableError, when Redis took none of them.
         """
+        return await self.store(await self.check(batch))
+
+    async def check(self, batch: BatchRequest) -> CheckedBatch:
+        """Check the items. Raises: IngestError, when a strict batch has a bad one; StoreUnavailableError."""
         draft = Draft(len(batch.parts))
         try:
             checked = await self._check(batch, draft)
             checked = await self._with_parents(batch, checked, draft)
-            if batch.strict and draft.refusals:
-                raise _refused_whole(batch, draft)
-            await self._store(batch, checked, draft)
+            _check_whole(batch, draft)
+        except BaseException:
+            self._count(draft)
+            raise
+        return CheckedBatch(batch, checked, draft)
+
+    async def store(self, checked: CheckedBatch) -> BatchReceipt:
+        """Store the items that may be stored. Raises: StoreUnavailableError, when Redis took none of them."""
+        batch, draft = checked.request, checked.draft
+        try:
+            await self._store(batch, checked.items, draft)
             receipt = draft.receipt()
             for error, count in draft.failures:
-                self._refusals.note(error, refusal_of(error), method="POST", route=PATH, count=count)
+                self._refusals.note(error, refusal_of(error), method="POST", route=batch.route, count=count)
             return receipt
         finally:
-            for (job_type, outcome), n in draft.counts.items():
-                if n:
-                    self._metrics.count_submitted(job_type, outcome, n)
+            self._count(draft)
+
+    async def store_all(self, checked: CheckedBatch) -> None:
+        """Do the same. Raises also: IngestError, when an item was refused after all; then some of them are stored."""
+        await self.store(checked)
+        for refusal in checked.draft.refusals.values():
+            raise refusal
+
+    def _count(self, draft: Draft) -> None:
+        for (job_type, outcome), n in draft.counts.items():
+            if n:
+                self._metrics.count_submitted(job_type, outcome, n)
 
     async def _check(self, batch: BatchRequest, draft: Draft) -> list[Checked]:
-        known = await self._catalogue.of(batch.tenant)
         checked, unbreathed = [], 0
         for index, part in enumerate(batch.parts):
             unbreathed += len(part)
@@ -188,14 +134,15 @@ class BatchSubmitter:
                 unbreathed = 0
             job_type, pointer = "", batch.pointer(index)
             try:
-                decoded = decode_submission(part, batch.format.encoding, pointer, self._clock.now_s)
+                decoded = await self._intake.decode(batch.tenant, part, CODECS[batch.format.encoding], pointer)
                 job_type = decoded.submission.type
-                policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, batch.tenant, pointer)
-            except SubmissionError as error:
+                check_type(batch.types, job_type, f"{pointer}/type")
+                policy = await self._intake.admit(batch.tenant, decoded, pointer)
+            except (SubmissionError, IngestError) as error:
                 draft.refuse(index, job_type, refusal_of(error))
             else:
                 # Without the decoded value, which may take a hundred times the room of its text.
-                checked.append(Checked(index, Decoded(decoded.submission, decoded.payload, None), policy))
+                checked.append(Checked(index, replace(decoded, value=None), policy))
         return checked
 
     async def _with_parents(self, batch: BatchRequest, checked: list[Checked], draft: Draft) -> list[Checked]:
@@ -212,7 +159,8 @@ class BatchSubmitter:
                 if not await self._was_made(batch, item, draft):
                     draft.refuse(item.index, item.decoded.submission.type, refusal_of(error))
             else:
-                kept.append(replace(item, parents=parents))
+                behind = await self._dependencies.spans(batch.tenant, item.decoded.submission, batch.caller)
+                kept.append(replace(item, parents=parents, behind=behind))
         return kept
 
     async def _was_made(self, batch: BatchRequest, item: Checked, draft: Draft) -> bool:
@@ -236,13 +184,13 @@ class BatchSubmitter:
                 load, weight = loads[built.queue], weight_of(built.job)
                 if weights[built.queue] + weight > limits.MAX_SCRIPT_JOBS:
                     weights[built.queue], loads[built.queue] = 0, []
-                    tasks.start_soon(self._store_load, built.queue, load, draft, batch.durability)
+                    tasks.start_soon(self._store_load, batch, built.queue, load, draft)
                 weights[built.queue] += weight
                 loads[built.queue].append((item.index, built))
                 if turn % BREATHE_EVERY == 0:
                     await checkpoint()
             for queue, load in loads.items():
-                tasks.start_soon(self._store_load, queue, load, draft, batch.durability)
+                tasks.start_soon(self._store_load, batch, queue, load, draft)
 
     def _build(self, batch: BatchRequest, item: Checked) -> BuiltJob:
         key = batch.key.item(item.index) if batch.key else None
@@ -254,15 +202,22 @@ class BatchSubmitter:
             caller=batch.caller,
             idempotency=key.of(item.decoded) if key else None,
             parents=item.parents,
+            batch=batch.membership.batch if batch.membership else None,
+            behind=item.behind,
+            owner=batch.owner,
             is_batch_item=True,
             clock=self._clock.now_s,
         )
 
     async def _store_load(
-        self, queue: Queue, load: Sequence[tuple[int, BuiltJob]], draft: Draft, durability: Durability | None
+        self, batch: BatchRequest, queue: Queue, load: Sequence[tuple[int, BuiltJob]], draft: Draft
     ) -> None:
         try:
-            answers = await self._committer.enqueue(queue, [built.job for _, built in load], durability=durability)
+            answers = await self._enqueue(batch, queue, [built.job for _, built in load], draft)
+        except (SubmissionError, IngestError) as error:
+            for index, _ in load:
+                draft.refuse(index, queue.type, refusal_of(error))
+            return
         except (StoreUnavailableError, BacklogFullError) as error:
             if isinstance(error, NotDurableError):
                 tell_unconfirmed((built for _, built in load), error)
@@ -270,24 +225,59 @@ class BatchSubmitter:
             return
         stored = []
         for (index, built), enqueued in zip(load, answers, strict=True):
-            if enqueued.code is EnqueueCode.KEY_REUSED:
-                draft.refuse(index, queue.type, reused())
+            self._count_kept_out(built, enqueued)
+            if refusal := _refusal(queue.type, enqueued, batch.pointer(index)):
+                draft.refuse(index, queue.type, refusal)
                 continue
-            if enqueued.code is not EnqueueCode.REPLAYED:
+            if enqueued.code not in _OTHERS:
                 built.send.stored()
             stored.append((index, enqueued))
         draft.accept(queue.type, stored)
         built_of = dict(load)
-        if blocked := [one for index, made in stored if (one := blocked_of(built_of[index].job, made.id))]:
+        linked = ((built_of[index].job, made.id) for index, made in stored if made.holder is None)
+        if blocked := [one for job, made in linked if (one := blocked_of(job, made))]:
             await link_stored(self._dependencies, queue, blocked)
 
+    def _count_kept_out(self, built: BuiltJob, enqueued: Enqueued) -> None:
+        """Count what kept a job from being stored beside others."""
+        if reason := reason_of(enqueued.code):
+            self._metrics.count_refused(built.queue.type, reason)
+        if conflict := conflict_of(built, enqueued):
+            self._metrics.count_unique_conflict(built.queue.type, conflict)
 
-def _refused_whole(batch: BatchRequest, draft: Draft) -> IngestError:
-    """Return the refusal of a strict batch: the errors of its items, each under its pointer."""
+    async def _enqueue(self, batch: BatchRequest, queue: Queue, jobs: Sequence[NewJob], draft: Draft) -> list[Enqueued]:
+        """Store jobs of one queue. Raises: SubmissionError, when their batch takes none; as the committer."""
+        if (membership := batch.membership) is None:
+            return await self._committer.enqueue(queue, jobs, durability=batch.durability)
+        # A promise begins when it is made, so loads share no lane, and a hundred of them at once would be late.
+        async with draft.turns:
+            promised = [job.id for job in jobs]
+            until_s = await self._members.promise(batch.tenant, membership, promised)
+            answers = await self._committer.enqueue(queue, jobs, durability=batch.durability, until_s=until_s)
+        await self._members.confirm(batch.tenant, membership, promised, [one.id for one in answers])
+        return answers
+
+
+def _refusal(job_type: JobType, enqueued: Enqueued, pointer: str) -> IngestError | None:
+    """Return why an item was not stored; None where a job is there for it."""
+    match enqueued.code:
+        case EnqueueCode.KEY_REUSED:
+            return reused()
+        case EnqueueCode.UNIQUE_CONFLICT:
+            return refusal_of(UniqueConflictError(enqueued.id, pointer))
+        case EnqueueCode.FULL | EnqueueCode.KEY_FULL:
+            return backlog_full(job_type, enqueued)
+    return None
+
+
+def _check_whole(batch: BatchRequest, draft: Draft) -> None:
+    """Refuse a strict batch with bad items, with the errors of each under its pointer. Raises: IngestError."""
+    if not batch.strict or not draft.refusals:
+        return
     errors = [
         error
         for index, refusal in draft.refusals.items()
         for error in refusal.errors or [FieldError(batch.pointer(index), str(refusal))]
     ]
     detail = f"{len(draft.refusals)} of {len(batch.parts)} jobs are refused, so none is stored"
-    return IngestError(INVALID_REQUEST, detail, errors[:MAX_STRICT_ERRORS])
+    raise IngestError(INVALID_REQUEST, detail, errors[:MAX_STRICT_ERRORS])

@@ -14,8 +14,8 @@ _TRAILING = re.compile(r".*trailing characters \(byte (\d+)\)")
 
 # The jobs of a batch, as an "object" of so many optional fields: decoding stops at the first one too many. A
 # `list[Raw]` is built before its length is looked at: 32 MB of `1,` would become a gigabyte.
-_Jobs = msgspec.defstruct(
-    "_Jobs",
+Jobs = msgspec.defstruct(
+    "Jobs",
     [("job", Raw), *((f"job{index}", Raw, Raw(b"")) for index in range(1, limits.MAX_BATCH_JOBS))],
     array_like=True,
     forbid_unknown_fields=True,
@@ -24,7 +24,7 @@ _Jobs = msgspec.defstruct(
 
 
 class _Batch(Struct, frozen=True, forbid_unknown_fields=True):
-    jobs: _Jobs  # type: ignore[valid-type]
+    jobs: Jobs  # type: ignore[valid-type]
 
 
 def split_batch(body: bytes, batch: BatchFormat) -> list[bytes | Raw]:
@@ -32,12 +32,16 @@ def split_batch(body: bytes, batch: BatchFormat) -> list[bytes | Raw]:
     if len(body) > limits.MAX_BATCH_BODY_BYTES:
         raise too_large("", "the batch", len(body), limits.MAX_BATCH_BODY_BYTES)
     if not batch.is_sequence:
-        jobs = msgspec.structs.astuple(_decode(body, batch.encoding).jobs)
-        return [job for job in jobs if job]
+        return jobs_of(_decode(body, batch.encoding).jobs)
     parts = _split_lines(body) if batch.encoding is Encoding.JSON else _split_objects(body)
     if not parts:
         raise invalid(FieldError("", "the batch has no jobs"))
     return parts
+
+
+def jobs_of(read: Struct) -> list[bytes | Raw]:
+    """Return what was read as `Jobs`."""
+    return [job for job in msgspec.structs.astuple(read) if job]
 
 
 def _decode(body: bytes, encoding: Encoding) -> _Batch:
@@ -82,4 +86,4 @@ def _object_bytes(rest: memoryview, prefix: str) -> int:
 
 
 def _too_many() -> InvalidError:
-    return invalid(FieldError("", f"expected at most {limits.MAX_BATCH_JOBS} jobs"))
+    return invalid(FieldError("", f"expected at most {limits.MAX_BATCH_JOBS:,} jobs"))

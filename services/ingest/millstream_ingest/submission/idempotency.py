@@ -9,6 +9,7 @@ Source: draft-ietf-httpapi-idempotency-key-header; RFC 8941 section 3.3.3 for th
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -44,8 +45,18 @@ class IdempotencyKey(Struct, frozen=True):
 
     def of(self, decoded: Decoded) -> Idempotency:
         """Return the record of a submission. The encoding and the layout of its body make no difference."""
+        if decoded.sent:
+            return self.of_request(decoded.sent)
         submission = msgspec.structs.replace(decoded.submission, payload=msgspec.Raw(b"\xc0"))
-        request = _encode((self.route, submission, _decode(decoded.payload)))
+        return self.of_request(submission, _decode(decoded.payload))
+
+    def of_value(self, packed: bytes) -> Idempotency:
+        """Return the record of a request whose body is this value, in MessagePack."""
+        return self.of_request(_decode(packed))
+
+    def of_request(self, *parts: Any) -> Idempotency:
+        """Return the record of a request that consists of these parts."""
+        request = _encode((self.route, *parts))
         key = hashlib.blake2b(f"{self.tenant}\0{self.text}".encode(), digest_size=_DIGEST_BYTES).digest()
         return Idempotency(key, hashlib.blake2b(request, digest_size=_DIGEST_BYTES).hexdigest())
 

@@ -1,14 +1,17 @@
 """Submits one job: decode, admit, build, append, answer. The path of `POST /v1/jobs`."""
 
 import time
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from millstream_contracts import Job, JobId, Queue, Tenant, TypePolicy
+from millstream_ingest.http.allowed_types import check_type
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.refusals import refusal_of
-from millstream_ingest.submission.bodies import decode_submission
+from millstream_ingest.submission.backlog import backlog_full, reason_of
+from millstream_ingest.submission.bodies import CODECS
 from millstream_ingest.submission.idempotency import IdempotencyKey, forgotten, reused
 from millstream_streams import (
     Durability,
@@ -21,17 +24,18 @@ from millstream_streams import (
     StoreUnavailableError,
 )
 from millstream_submission import (
-    Admission,
     BacklogFullError,
     BuiltJob,
     Decoded,
     Dependencies,
     GroupCommitter,
+    Intake,
     SubmissionError,
-    TypeCatalogue,
+    UniqueConflictError,
     UnknownParentError,
     blocked_of,
     build_job,
+    conflict_of,
     link_stored,
     queue_for,
     stored_job,
@@ -50,6 +54,8 @@ class Accepted(Struct, frozen=True):
     job: Job
     replayed: bool = False
     """Whether an earlier request with the same key made the job."""
+    is_holder: bool = False
+    """Whether nothing was stored, because this job holds the unique key of the submission."""
 
 
 class Submitter:
@@ -57,8 +63,7 @@ class Submitter:
 
     def __init__(
         self,
-        catalogue: TypeCatalogue,
-        admission: Admission,
+        intake: Intake,
         tracer: JobTracer,
         committer: GroupCommitter,
         views: JobViews,
@@ -67,8 +72,7 @@ class Submitter:
         clock: RedisClock,
         dependencies: Dependencies,
     ) -> None:
-        self._catalogue = catalogue
-        self._admission = admission
+        self._intake = intake
         self._tracer = tracer
         self._committer = committer
         self._views = views
@@ -86,28 +90,37 @@ class Submitter:
         key: IdempotencyKey | None = None,
         waited: bool = False,
         durability: Durability | None = None,
+        types: Sequence[str] = (),
+        owner: str = "",
     ) -> Accepted:
         """Store the job that a body describes; `waited` says that a request waits for its end.
 
-        Raises: SubmissionError, BacklogFullError, IngestError (410, 422), NotDurableError, StoreUnavailableError,
+        `types` are the patterns that its type has to match, where there are any. `owner` is who submits it.
+        Raises: SubmissionError, BacklogFullError, IngestError (403, 410, 422), NotDurableError, StoreUnavailableError,
         StoreFullError.
         """
         job_type, begun = "", time.monotonic()
         try:
-            decoded = decode_submission(body, encoding, clock=self._clock.now_s)
+            decoded = await self._intake.decode(tenant, body, CODECS[encoding])
             job_type = decoded.submission.type
-            known = self._catalogue.fresh(tenant)
-            if known is None:
-                known = await self._catalogue.of(tenant)
-            policy = await self._admission.admit_by_newest(decoded, known, self._catalogue, tenant)
-            parents = None
+            check_type(types, job_type)
+            policy = await self._intake.admit(tenant, decoded)
+            parents, behind = None, list[TraceContext]()
             if decoded.submission.after is not None:
                 parents, earlier = await self._dependencies_of(tenant, decoded, policy, key)
                 if earlier is not None:
                     return earlier
-            built = self._build(tenant, decoded, policy, caller, key, waited=waited, parents=parents)
+                behind = await self._dependencies.spans(tenant, decoded.submission, caller)
+            built = self._build(
+                tenant, decoded, policy, caller, key, waited=waited, parents=parents, behind=behind, owner=owner
+            )
             enqueued = await self._store(built, begun, durability)
-            if parents is not None and parents.open:
+            self._count_conflict(built, enqueued)
+            if enqueued.code is EnqueueCode.UNIQUE_CONFLICT:
+                raise UniqueConflictError(enqueued.id)
+            if enqueued.code is EnqueueCode.RETURNED:
+                accepted = Accepted(built.queue, await self._holder(built, enqueued.id), is_holder=True)
+            elif parents is not None and parents.open:
                 accepted = await self._linked(built, enqueued)
             elif enqueued.code is _STORED:
                 accepted = Accepted(built.queue, stored_job(built, enqueued))
@@ -119,8 +132,19 @@ class Submitter:
         except (IngestError, SubmissionError, BacklogFullError) as error:
             self._metrics.count_submitted(job_type, outcome_of(refusal_of(error)))
             raise
-        self._metrics.count_submitted(job_type, "replayed" if accepted.replayed else "accepted")
+        self._metrics.count_submitted(job_type, _outcome(accepted))
         return accepted
+
+    def _count_conflict(self, built: BuiltJob, enqueued: Enqueued) -> None:
+        if conflict := conflict_of(built, enqueued):
+            self._metrics.count_unique_conflict(built.queue.type, conflict)
+
+    async def _holder(self, built: BuiltJob, job_id: JobId) -> Job:
+        """Return the job that holds a unique key. Raises: UniqueConflictError, where it was erased just now."""
+        job = await self._views.job(built.queue, job_id)
+        if job is None:
+            raise UniqueConflictError(job_id)
+        return job
 
     def _build(
         self,
@@ -132,6 +156,8 @@ class Submitter:
         *,
         waited: bool,
         parents: Parents | None,
+        behind: Sequence[TraceContext],
+        owner: str,
     ) -> BuiltJob:
         return build_job(
             self._tracer,
@@ -142,6 +168,8 @@ class Submitter:
             idempotency=key.of(decoded) if key else None,
             waited=waited,
             parents=parents,
+            behind=behind,
+            owner=owner,
             clock=self._clock.now_s,
         )
 
@@ -151,6 +179,9 @@ class Submitter:
         except NotDurableError as error:
             tell_unconfirmed([built], error)
             raise
+        if reason := reason_of(enqueued.code):
+            self._metrics.count_refused(built.queue.type, reason)
+            raise backlog_full(built.queue.type, enqueued)
         if enqueued.code is _STORED or enqueued.code is EnqueueCode.STORED_BEFORE:
             built.send.stored()
         return enqueued
@@ -194,6 +225,12 @@ class Submitter:
         if job is None:
             raise forgotten(job_id)
         return job
+
+
+def _outcome(accepted: Accepted) -> str:
+    if accepted.is_holder:
+        return "unique"
+    return "replayed" if accepted.replayed else "accepted"
 
 
 def outcome_of(error: IngestError) -> str:

@@ -13,6 +13,7 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.negotiation import Encoding
 from millstream_ingest.http.problems import BAD_REQUEST, INVALID_REQUEST, NO_WEBHOOK_KEY, NOT_FOUND, WRONG_STATE
 from millstream_ingest.submission.single import Submitter
+from millstream_ingest.tenants.quotas import Quotas, check_room
 from millstream_telemetry import TraceContext
 from millstream_webhooks import (
     CALL_TYPE,
@@ -39,7 +40,8 @@ TEST_EVENT = "millstream.webhook.test"
 class EndpointDesk:
     """What routes ask about endpoints. Every method may raise IngestError and HistoryError."""
 
-    def __init__(self, submitter: Submitter, keys: WebhookKeys, networks: Sequence[Network]) -> None:
+    def __init__(self, submitter: Submitter, keys: WebhookKeys, networks: Sequence[Network], quotas: Quotas) -> None:
+        self._quotas = quotas
         self._submitter = submitter
         self._keys = keys
         self._networks = networks
@@ -48,6 +50,8 @@ class EndpointDesk:
         """Make an endpoint, and show its secret."""
         self._require_key()
         self._check(asked.url)
+        if (most := self._quotas.of(tenant).webhooks) is not None:
+            check_room(most, len(await history.webhooks.of(tenant)), "webhooks")
         webhook = Webhook(id=f"whep_{secrets.token_hex(12)}", created_at=datetime.now(UTC), **asdict(asked))
         endpoint = Endpoint(tenant, webhook, [Salt(new_salt())])
         try:

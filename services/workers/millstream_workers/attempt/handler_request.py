@@ -1,4 +1,4 @@
-"""Reads an outcome request of a handler: Snooze, RetryAfter, Discard or Dead, raised as an exception.
+"""Reads an outcome request of a handler: Snooze, RetryAfter, Discard or Dead, or a suspension, raised as an exception.
 
 Users subclass these. A subclass of `Discard` with an `__init__` of its own may have no `reason`, and a property may
 raise: the readable parts of the request hold, and `unread` names the others.
@@ -6,12 +6,13 @@ raise: the readable parts of the request hold, and `unread` names the others.
 
 import math
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, get_args
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from millstream import Dead, Discard, RetryAfter, Snooze
-from millstream_contracts import JobError, limits
+from millstream.durable.suspension import Suspended
+from millstream_contracts import JobError, JobId, SnoozeGate, limits
 from millstream_telemetry import type_name
 from millstream_workers.attempt.failure import printable
 from millstream_workers.errors import RemoteError
@@ -25,13 +26,19 @@ _exceptions_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 class HandlerRequest(Struct, frozen=True):
     """The outcome that a handler requests."""
 
-    kind: Literal["retry_after", "snooze", "discard", "dead"]
+    kind: Literal["retry_after", "snooze", "suspend", "discard", "dead"]
     delay_ms: int | None = None
-    """The delay of retry_after and snooze; None when it cannot be read."""
+    """The delay of retry_after, snooze and suspend; None when it cannot be read."""
     reason: str = ""
     """The reason of discard and dead."""
     unread: str = ""
     """The unreadable parts, and why."""
+    signal: str = ""
+    """Of suspend: the signal that the job waits for; empty for a sleep."""
+    jobs: tuple[JobId, ...] = ()
+    """Of suspend: the jobs that it waits for."""
+    gate: SnoozeGate | None = None
+    """Of snooze: what else does not start until then."""
 
 
 class RemoteRequest(RemoteError):  # noqa: N818 - a request
@@ -47,11 +54,17 @@ def read_request(error: BaseException) -> HandlerRequest | None:
     error = innermost(error)
     if type(error) is RemoteRequest:
         return error.request
+    if type(error) is Suspended:
+        return HandlerRequest("suspend", delay_ms=error.after_ms, signal=error.signal, jobs=error.jobs)
+    return _request_of(error)
+
+
+def _request_of(error: BaseException) -> HandlerRequest | None:
     kind = type(error)
     if issubclass(kind, RetryAfter):
         return _delayed("retry_after", error)
     if issubclass(kind, Snooze):
-        return _delayed("snooze", error)
+        return structs.replace(_delayed("snooze", error), gate=_gate(error))
     if issubclass(kind, Discard):
         return HandlerRequest("discard", reason=_reason(error))
     if issubclass(kind, Dead):
@@ -77,6 +90,15 @@ def _delayed(kind: Literal["retry_after", "snooze"], error: BaseException) -> Ha
         return HandlerRequest(kind, delay_ms=_ms(error.delay_s))  # type: ignore[attr-defined]
     except BaseException as failure:  # noqa: BLE001 - an attribute of a user's class may be anything
         return HandlerRequest(kind, unread=f"`delay_s` of {type_name(error)} cannot be read: {_said(failure)}")
+
+
+def _gate(error: BaseException) -> SnoozeGate | None:
+    """Return what a snooze holds back. A subclass without a call to the constructor of `Snooze` may have none."""
+    gates: tuple[SnoozeGate, ...] = get_args(SnoozeGate)
+    try:
+        return next((gate for gate in gates if gate == error.gate), None)  # type: ignore[attr-defined]
+    except BaseException:  # noqa: BLE001 - an attribute of a user's class may be anything
+        return None
 
 
 def _ms(delay_s: object) -> int:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from millstream.context import BaseContext
-from millstream_contracts import JobId, Progress
+from millstream_contracts import PLAIN, JobId, KeptLine, KeptLines, Progress
 from millstream_streams import Delivery
+from millstream_telemetry import LineRing, SecretTexts
 from millstream_workers.attempt.attempt_result import Interruption
 from millstream_workers.attempt.stop_scope import StopScope
 from millstream_workers.attempt.whereabouts import task_stack, thread_stack
@@ -25,15 +26,20 @@ class Running:
 
     __slots__ = (
         "_scope",
+        "_task",
         "_timer",
         "ask_process",
         "begun_at",
+        "coding",
         "context",
         "delivery",
         "has_blocked",
         "interruption",
+        "line_bytes",
+        "lines",
         "progress",
         "renewed_at",
+        "secrets",
         "stack",
         "stored_progress",
         "thread",
@@ -41,6 +47,8 @@ class Running:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
+        self.coding = PLAIN
+        """How what the handler gives is stored."""
         self.context: BaseContext[Any] | None = None
         """The context of the handler, if it takes one."""
         self.interruption: Interruption | None = None
@@ -48,8 +56,14 @@ class Running:
         """The newest progress of the handler."""
         self.stored_progress: Progress | None = None
         """The newest progress in Redis. It is a field of its own so that progress set during a renewal is not lost."""
+        self.secrets: SecretTexts | None = None
+        """What is secret in its payload, once that is read; None where nothing is."""
         self.stack = ""
         """Where the handler was when its time was over, as text."""
+        self.line_bytes = 0
+        """What the log lines that are kept of this attempt may take."""
+        self.lines: LineRing | None = None
+        """The last of them; None before the first."""
         self.has_blocked = False
         """Whether it was told that the handler blocks the event loop."""
         self.thread: int | None = None
@@ -58,6 +72,8 @@ class Running:
         """Asks the process of the handler where it is, on the loop; None while it has none."""
         self.begun_at = self.renewed_at = time.monotonic()
         self._scope: StopScope | None = None
+        self._task: asyncio.Task[object] | None = None
+        """The task of the call that it shares with others; None for a handler that runs in its own."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -77,6 +93,22 @@ class Running:
             return 0.0
         return max(0.0, self._scope.gives_up_at - asyncio.get_running_loop().time())
 
+    def keep(self, line: KeptLine, job_id: str = "") -> None:
+        """Keep a log line of the handler with the attempt. Any thread may call it."""
+        del job_id  # whatever job it is about, this attempt has caused it
+        if self.lines is None:
+            self.lines = LineRing(self.line_bytes)
+        self.lines.add(line)
+
+    def add_lines(self, kept: KeptLines | None) -> None:
+        """Add the lines of a call or of a process to those that are kept."""
+        if kept is not None:
+            self.lines = LineRing.of([kept, *([self.lines.kept()] if self.lines else [])], self.line_bytes)
+
+    def hidden(self, text: str) -> str:
+        """Return a text without the secrets of the job, and of those with which it shares a call."""
+        return text if self.secrets is None else self.secrets.hidden(text)
+
     def stop_reason(self) -> str | None:
         """Return the `error.type` of the stop, empty when that is no failure; None when the handler was not stopped."""
         return None if self.interruption is None else self.interruption.error_type
@@ -93,7 +125,11 @@ class Running:
     @property
     def task(self) -> "asyncio.Task[object] | None":
         """The task in which the handler runs."""
-        return None if self._scope is None else self._scope.task
+        return self._task or (None if self._scope is None else self._scope.task)
+
+    def runs_in(self, task: "asyncio.Task[object] | None") -> None:
+        """Note the task of the call that it shares with other jobs."""
+        self._task = task
 
     def whereabouts(self) -> str:
         """Return where the handler is now, as text; empty when this process cannot tell."""
@@ -111,7 +147,7 @@ class Running:
             self._timer.cancel()
         if self._scope is not None and self._scope.is_spent:
             self._scope.end()
-        self._scope = None
+        self._scope = self._task = None
 
     @contextmanager
     def untimed(self) -> Iterator[None]:

@@ -11,10 +11,17 @@ from millstream_telemetry import TraceContext
 from millstream_workers.children.asks import (
     Answer,
     Ask,
+    AwaitStepAsk,
+    CallAsk,
+    Called,
     CancelAsk,
     Found,
+    FoundSteps,
     GetAsk,
+    ReadStepsAsk,
     Refused,
+    SaveStepAsk,
+    Stepped,
     StoreAsk,
     Stored,
     WaitAsk,
@@ -66,12 +73,27 @@ class AskDesk:
 
     async def _answer_to(self, ask: Ask) -> Answer:
         match ask:
-            case StoreAsk(contents, key, many, traceparent, tracestate):
+            case StoreAsk(contents, key, many, traceparent, tracestate, as_members):
                 trace = TraceContext(traceparent, tracestate)
-                return Stored(list(await self._parent.store_in(trace, contents, key, many=many)))
+                ids = await self._parent.store_in(trace, contents, key, many=many, as_members=as_members)
+                return Stored(list(ids))
             case GetAsk(job_id):
                 return Found(await self._parent.get(job_id))
             case CancelAsk(job_id):
                 return Found(await self._parent.cancel(job_id))
             case WaitAsk(job_id, timeout_s):
                 return Found(await self._parent.settled(job_id, timeout_s))
+            case _:
+                return await self._step_answer(ask)
+
+    async def _step_answer(self, ask: ReadStepsAsk | SaveStepAsk | AwaitStepAsk | CallAsk) -> Answer:
+        match ask:
+            case ReadStepsAsk():
+                return FoundSteps(await self._parent.read_steps())
+            case SaveStepAsk(name, version, kind, content):
+                return Stepped(await self._parent.save_step(name, version, kind, content))
+            case AwaitStepAsk(name, signal, ends):
+                return Stepped(await self._parent.await_step(name, signal, ends))
+            case CallAsk(name, contents, known, traceparent, tracestate):
+                trace = TraceContext(traceparent, tracestate)
+                return Called(await self._parent.call_in(trace, name, contents, known))

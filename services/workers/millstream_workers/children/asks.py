@@ -1,11 +1,11 @@
-"""What a handler process asks its worker about children, and the answers: plain data, cut into parts."""
+"""What a handler process asks its worker about children and steps, and the answers: plain data, cut into parts."""
 
 from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
 
-from millstream_contracts import Job
+from millstream_contracts import CallAnswer, Job, JobId, StepAnswer, StoredStep
 from millstream_workers.children.refusals import Refusal
 
 PART_BYTES = 1 << 20
@@ -20,6 +20,7 @@ class StoreAsk(Struct, frozen=True, tag="store"):
     many: bool
     traceparent: str
     tracestate: str
+    as_members: bool = False
 
 
 class GetAsk(Struct, frozen=True, tag="get"):
@@ -41,6 +42,37 @@ class WaitAsk(Struct, frozen=True, tag="wait"):
     timeout_s: float
 
 
+class ReadStepsAsk(Struct, frozen=True, tag="read_steps"):
+    """Read what is stored of the steps of the job."""
+
+
+class SaveStepAsk(Struct, frozen=True, tag="save_step"):
+    """Store what a step has given."""
+
+    name: str
+    version: str
+    kind: str
+    content: bytes
+
+
+class AwaitStepAsk(Struct, frozen=True, tag="await_step"):
+    """Answer whether a wait is over."""
+
+    name: str
+    signal: str
+    ends: str
+
+
+class CallAsk(Struct, frozen=True, tag="call"):
+    """Make the jobs that a step calls, or look at those that it has called."""
+
+    name: str
+    contents: list[bytes]
+    known: list[JobId]
+    traceparent: str
+    tracestate: str
+
+
 class Stored(Struct, frozen=True, tag="stored"):
     """The submissions are stored, under these ids."""
 
@@ -53,14 +85,32 @@ class Found(Struct, frozen=True, tag="found"):
     job: Job
 
 
+class FoundSteps(Struct, frozen=True, tag="found_steps"):
+    """What is stored of the steps."""
+
+    steps: dict[str, StoredStep]
+
+
+class Stepped(Struct, frozen=True, tag="stepped"):
+    """What has become of the step."""
+
+    answer: StepAnswer
+
+
+class Called(Struct, frozen=True, tag="called"):
+    """What has become of the call."""
+
+    answer: CallAnswer
+
+
 class Refused(Struct, frozen=True, tag="refused"):
     """What was asked for failed."""
 
     refusal: Refusal
 
 
-Ask = StoreAsk | GetAsk | CancelAsk | WaitAsk
-Answer = Stored | Found | Refused
+Ask = StoreAsk | GetAsk | CancelAsk | WaitAsk | ReadStepsAsk | SaveStepAsk | AwaitStepAsk | CallAsk
+Answer = Stored | Found | FoundSteps | Stepped | Called | Refused
 
 encode = msgspec.msgpack.Encoder().encode
 decode_ask = msgspec.msgpack.Decoder(Ask).decode

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 
 from millstream import ConflictError, JobNotFoundError, WaitTimeoutError
-from millstream_contracts import Job, JobId, Queue, Tenant, queue_of
+from millstream_contracts import BatchId, Job, JobId, Queue, Tenant, queue_of
 from millstream_streams import ActionCode, JobStore, JobViews
 from millstream_workers.attempt.running import Running
 from millstream_workers.children.refusals import as_unavailable, problem
@@ -47,6 +47,16 @@ class ChildReader:
         if job is None:
             raise _missing(job_id)
         return job
+
+    async def owner_of(self, job_id: JobId) -> str:
+        """Return who has submitted a job; empty where that is not known. Raises: UnavailableError."""
+        with as_unavailable():
+            return await self._views.owner(self._queue(job_id), job_id)
+
+    async def batch_of(self, job_id: JobId) -> BatchId | None:
+        """Return the batch of which a job is a member; None for a job that is none. Raises: as :meth:`get`."""
+        job = await self.get(job_id)
+        return None if job.batch is None or job.batch_event is not None else BatchId(job.batch)
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job. Raises: ConflictError, when it has ended, JobNotFoundError, UnavailableError."""

@@ -8,15 +8,22 @@ from contextlib import suppress
 from millstream import NotBoundError
 from millstream.jobs.blocking import answer_of
 from millstream.jobs.parent import Parent
-from millstream_contracts import Job, JobId
+from millstream_contracts import CallAnswer, Job, JobId, StepAnswer, StoredStep
 from millstream_telemetry import current_trace_context
 from millstream_workers.children.asks import (
     Answer,
     Ask,
+    AwaitStepAsk,
+    CallAsk,
+    Called,
     CancelAsk,
     Found,
+    FoundSteps,
     GetAsk,
+    ReadStepsAsk,
     Refused,
+    SaveStepAsk,
+    Stepped,
     StoreAsk,
     Stored,
     WaitAsk,
@@ -41,10 +48,12 @@ class RemoteParent(Parent):
         self._received: dict[int, bytearray] = {}
         self._has_ended = False
 
-    async def store(self, contents: Sequence[bytes], idempotency_key: str | None, *, many: bool) -> list[JobId]:
-        """Store submissions, all or none. Raises: InvalidChildError, UnavailableError."""
+    async def store(
+        self, contents: Sequence[bytes], idempotency_key: str | None, *, many: bool, as_members: bool = False
+    ) -> list[JobId]:
+        """Store submissions, all or none. Raises: InvalidChildError, ConflictError, UnavailableError."""
         trace = current_trace_context()
-        ask = StoreAsk(list(contents), idempotency_key, many, trace.traceparent, trace.tracestate)
+        ask = StoreAsk(list(contents), idempotency_key, many, trace.traceparent, trace.tracestate, as_members)
         answer = await self._ask(ask)
         assert isinstance(answer, Stored)
         return [JobId(job_id) for job_id in answer.ids]
@@ -60,6 +69,27 @@ class RemoteParent(Parent):
     async def settled(self, job_id: str, timeout_s: float) -> Job:
         """Return a job once it has settled, or as it is after `timeout_s`. Raises: as `ChildReader.settled`."""
         return await self._find(WaitAsk(job_id, timeout_s))
+
+    async def read_steps(self) -> dict[str, StoredStep]:
+        """Return what is stored of its steps, by name. Raises: UnavailableError."""
+        answer = await self._ask(ReadStepsAsk())
+        assert isinstance(answer, FoundSteps)
+        return answer.steps
+
+    async def save_step(self, name: str, version: str, kind: str, content: bytes) -> StepAnswer:
+        """Store what a step has given. Raises: UnavailableError."""
+        return await self._step(SaveStepAsk(name, version, kind, content))
+
+    async def await_step(self, name: str, signal: str, ends: str) -> StepAnswer:
+        """Return whether a wait is over. Raises: UnavailableError."""
+        return await self._step(AwaitStepAsk(name, signal, ends))
+
+    async def call_jobs(self, name: str, contents: Sequence[bytes], known: Sequence[JobId]) -> CallAnswer:
+        """Make the jobs that a step calls, or look at them. Raises: InvalidChildError, UnavailableError."""
+        trace = current_trace_context()
+        answer = await self._ask(CallAsk(name, list(contents), list(known), trace.traceparent, trace.tracestate))
+        assert isinstance(answer, Called)
+        return answer.answer
 
     def take(self, number: int, part: bytes, *, is_last: bool) -> None:
         """Take a part of an answer, in whatever thread reads them."""
@@ -84,6 +114,11 @@ class RemoteParent(Parent):
         answer = await self._ask(ask)
         assert isinstance(answer, Found)
         return answer.job
+
+    async def _step(self, ask: Ask) -> StepAnswer:
+        answer = await self._ask(ask)
+        assert isinstance(answer, Stepped)
+        return answer.answer
 
     async def _ask(self, ask: Ask) -> Answer:
         if self._is_fork():

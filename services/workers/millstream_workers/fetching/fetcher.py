@@ -1,11 +1,13 @@
 """Fetches jobs: it claims from queues with work, and blocks on the others.
 
 A queue is hot while its last claim was full. One blocking read over all other queues finds everything else, so that
-neither the cost of an idle worker nor its latency depends on the number of job types.
+neither the cost of an idle worker nor its latency depends on the number of job types. Queues in which nothing is to do
+are dormant, and in no read (ADR 125).
 """
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
@@ -30,6 +32,10 @@ from millstream_workers.fetching.slots import Slots
 
 LOOK_ELSEWHERE_S = 0.02
 """How long hot queues may go on before the fetcher looks at the others."""
+
+LOOK_AT_ONCE = 256
+"""Queues that one such look reads. A read costs what it names, and with thousands of queues would take longer than the
+claims between two."""
 
 GATHER_S = 0.0005
 """A worker that is nearly full waits this long for more of its jobs to end, and then claims several at once."""
@@ -60,7 +66,8 @@ class Fetcher:
     ) -> None:
         self._store = store
         self._reader = reader
-        self._queues = list(queues)
+        self._queues = deque(queues)
+        """In the order of the next look."""
         self._consumer = consumer
         self._slots = slots
         self._most = min(slots.limit, limits.MAX_SCRIPT_JOBS)
@@ -92,6 +99,20 @@ class Fetcher:
             self._queues.append(queue)
             # As at the start: a claim makes the groups that a blocking read needs.
             self._hot[queue] = None
+
+    def remove(self, queues: Iterable[Queue]) -> list[Queue]:
+        """Read these queues no more. Returns: those of them; a queue of which an answer was lost is kept."""
+        removed = {queue for queue in queues if queue not in self._uncertain}
+        self._queues = deque(queue for queue in self._queues if queue not in removed)
+        for queue in removed:
+            self._hot.pop(queue, None)
+            self._reopens_at.pop(queue, None)
+        return sorted(removed)
+
+    @property
+    def queues(self) -> Sequence[Queue]:
+        """The queues that are read."""
+        return tuple(self._queues)
 
     def stop(self) -> None:
         """Claim no more. A blocking read that is under way ends by itself: a cancelled one could strand a job."""
@@ -161,7 +182,7 @@ class Fetcher:
         if self.is_stopping:
             return
         self._looked_elsewhere_at = time.monotonic()
-        cold = [queue for queue in self._queues if queue not in self._hot and queue not in self._reopens_at]
+        cold = [queue for queue in self._in_turn() if queue not in self._hot and queue not in self._reopens_at]
         block_ms = 0 if self._hot else self._patience_ms()
         if not cold:
             if not self._hot:
@@ -176,6 +197,13 @@ class Fetcher:
             self._reopens_at[queue] = time.monotonic() + NODE_AWAY_S
         for queue in {entry.queue for entry in found}:
             await self._claim(queue, [entry for entry in found if entry.queue == queue])
+
+    def _in_turn(self) -> list[Queue]:
+        """Return all queues; while some are hot, the next of them."""
+        if not self._hot or len(self._queues) <= LOOK_AT_ONCE:
+            return list(self._queues)
+        self._queues.rotate(-LOOK_AT_ONCE)
+        return [self._queues[-at] for at in range(1, LOOK_AT_ONCE + 1)]
 
     def _patience_ms(self) -> int:
         """Return how long to block: until the first paused queue is due for its next check."""

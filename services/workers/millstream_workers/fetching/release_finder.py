@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import structlog
 
 from millstream.handler import Handler
-from millstream_contracts import Backoff, JobType, Queue
+from millstream_contracts import Backoff, JobType, Queue, Tenant
 from millstream_streams import Delivery, JobStore, Registry, StoreError, digest_of
 from millstream_streams.store.specs import UNREADABLE
 from millstream_workers.attempt.attempt_result import Unreadable
@@ -45,7 +45,7 @@ class ReleaseFinder:
         self._code_version = code_version
         self._digests: dict[JobType, str] = {}
         """The digests of this release's registrations, once they are computed."""
-        self._asked: dict[JobType, tuple[float, set[str]]] = {}
+        self._asked: dict[tuple[Tenant, JobType], tuple[float, set[str]]] = {}
         """The time of the last question to the registry, and its answer."""
         self._log = structlog.get_logger().bind()
 
@@ -76,22 +76,22 @@ class ReleaseFinder:
 
     async def _others_may_read(self, delivery: Delivery) -> bool:
         queue = delivery.queue
-        others = self._known_others(queue.type) or await self._ask_others(queue)
+        others = self._known_others(queue) or await self._ask_others(queue)
         if not others:
             return False
         tried = await self._store.note_unreadable(queue, delivery.id, delivery.token, self._own(queue.type))
         # Only what was just asked may bury a job: a release may have come since.
         return bool(others - tried) or bool(await self._ask_others(queue) - tried)
 
-    def _known_others(self, job_type: JobType) -> set[str]:
-        asked_at, others = self._asked.get(job_type, (-math.inf, set()))
+    def _known_others(self, queue: Queue) -> set[str]:
+        asked_at, others = self._asked.get((queue.tenant, queue.type), (-math.inf, set()))
         return others if time.monotonic() < asked_at + FRESH_FOR_S else set()
 
     async def _ask_others(self, queue: Queue) -> set[str]:
         """Return the digests of what other live releases have registered for a type."""
         known = await self._registry.registrations(queue.tenant)
         others = {one.digest for one in known.get(queue.type, [])} - {self._own(queue.type)}
-        self._asked[queue.type] = time.monotonic(), others
+        self._asked[queue.tenant, queue.type] = time.monotonic(), others
         return others
 
     def _own(self, job_type: JobType) -> str:

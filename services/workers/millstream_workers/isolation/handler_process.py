@@ -26,6 +26,7 @@ from millstream_contracts import JobId, JobSpec, Progress
 from millstream_telemetry import JobFields, LogSettings, TraceContext, configure_logs, current_job
 from millstream_workers.app_loader import load_app, merge_apps
 from millstream_workers.attempt.failure import describe_failure
+from millstream_workers.attempt.secret_texts import secrets_of
 from millstream_workers.children.remote_parent import RemoteParent
 from millstream_workers.errors import AppLoadError
 from millstream_workers.isolation.crash_file import write_crashes
@@ -42,6 +43,7 @@ from millstream_workers.isolation.frames import (
 )
 from millstream_workers.isolation.interrupter import Interrupter, RunningAttempt
 from millstream_workers.isolation.job_loop import JobLoop
+from millstream_workers.isolation.line_file import LineWriter
 from millstream_workers.isolation.order_reader import OrderReader
 from millstream_workers.isolation.outcome_reports import report_raise, report_return
 from millstream_workers.isolation.process_state import ProcessState
@@ -66,7 +68,8 @@ def main(settings: dict[str, Any], app_refs: list[str]) -> None:
         writer.send(FailureReport(0, describe_failure(error, 0)))
         raise SystemExit(1) from None
     _configure_logs(logs)  # once more: a module may have set up logs of its own
-    HandlerProcess(app, channel, writer).serve()
+    line_bytes: int = settings["line_bytes"]
+    HandlerProcess(app, channel, writer, LineWriter(settings["lines"], line_bytes) if line_bytes else None).serve()
 
 
 def _configure_logs(logs: LogSettings | None) -> None:
@@ -79,8 +82,12 @@ def _configure_logs(logs: LogSettings | None) -> None:
 class HandlerProcess:
     """Runs the handlers of an app in this process."""
 
-    def __init__(self, app: App[Any], channel: socket.socket, writer: ReportWriter) -> None:
+    def __init__(
+        self, app: App[Any], channel: socket.socket, writer: ReportWriter, lines: LineWriter | None = None
+    ) -> None:
+        """`lines` keeps the log lines of jobs; None where none are kept."""
         self._app = app
+        self._lines = lines
         self._writer = writer
         self._known_state: ProcessState | None = None
         """The state as the last job left it."""
@@ -157,7 +164,7 @@ class HandlerProcess:
             attempt = RunningAttempt(order.number, self._context(handler, order, spec, state, parent))
             self._interrupter.begin(attempt)
             arguments = handler.arguments(handler.decode(spec.payload), attempt.context)
-            value = self._call(handler, arguments, attempt, self._fresh_context(order, parent))
+            value = self._call(handler, arguments, attempt, self._fresh_context(order, parent, spec.payload))
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, and that is an outcome
             self._leave_fork(error)
             if attempt is not None and attempt.is_stopping and issubclass(type(error), asyncio.CancelledError):
@@ -221,13 +228,19 @@ class HandlerProcess:
         if self._writer.is_fork:
             os._exit(0 if error is None else 1)
 
-    def _fresh_context(self, order: Order, parent: RemoteParent) -> contextvars.Context:
+    def _fresh_context(self, order: Order, parent: RemoteParent, payload: msgspec.Raw) -> contextvars.Context:
         """Return the context for a job: its trace is current, and its log lines say whose they are."""
         context, trace = self._loop.fresh_context(), TraceContext(order.traceparent, order.tracestate)
         if order.traceparent:
             context.run(trace.make_current)
         context.run(current_submitter.set, parent)
-        context.run(current_job.set, JobFields(order.job_id, order.job_type, order.attempt, order.trace_id))
+        keeper = None
+        if self._lines is not None and self._app.handlers[order.job_type].policy.kept_logs != "none":
+            self._lines.begin(order.number)
+            keeper = self._lines
+        secrets = secrets_of(self._app.handlers[order.job_type], payload)
+        fields = JobFields(order.job_id, order.job_type, order.attempt, order.trace_id, keeper, secrets)
+        context.run(current_job.set, fields)
         return context
 
     def _context(

@@ -5,8 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import msgspec
 
@@ -14,33 +14,37 @@ from millstream_runtime.breakpoint_hook import HANDLER_PROCESS, breakpoint_envir
 from millstream_telemetry import configured_logs
 from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.guard import FOR_THE_WORKER, SIZE_BYTES
+from millstream_workers.isolation.line_file import LineFile
 from millstream_workers.isolation.surroundings import Surroundings
 
 
 class Launcher:
     """Starts handler processes for some apps."""
 
-    def __init__(self, app_refs: Sequence[str]) -> None:
+    def __init__(self, app_refs: Sequence[str], line_bytes: int = 0) -> None:
+        """`line_bytes` is what the log lines that are kept of an attempt may take."""
         self._app_refs = tuple(app_refs)
+        self._line_bytes = line_bytes
         self._surroundings = Surroundings.capture()
         self._is_closed = False
 
-    def launch(self) -> "tuple[subprocess.Popen[bytes], socket.socket, CrashFile]":
-        """Start a process. Returns: its guard, our end of the channel to the process, its file. Raises: OSError."""
-        crashes = CrashFile()
-        ours, theirs = socket.socketpair()
-        try:
+    def launch(self) -> "tuple[subprocess.Popen[bytes], socket.socket, CrashFile, LineFile]":
+        """Start a process. Returns: its guard, our end of the channel to the process, its files. Raises: OSError."""
+        with ExitStack() as opened:
+            crashes, lines = CrashFile(), LineFile(self._line_bytes)
+            opened.callback(crashes.close)
+            opened.callback(lines.close)
+            ours, theirs = socket.socketpair()
+            opened.callback(ours.close)
+            files = {"channel": theirs.fileno(), "crashes": crashes.descriptor, "lines": lines.descriptor}
             with theirs, _left_alone():
-                guard = self._start(theirs.fileno(), crashes.descriptor)
-                _instruct(guard, self._settings(theirs.fileno(), crashes.descriptor))
-        except BaseException:
-            ours.close()
-            crashes.close()
-            raise
-        ours.setblocking(False)
-        return guard, ours, crashes
+                guard = self._start(files)
+                _instruct(guard, self._settings(files))
+            ours.setblocking(False)
+            opened.pop_all()
+            return guard, ours, crashes, lines
 
-    def _start(self, channel: int, crashes: int) -> "subprocess.Popen[bytes]":
+    def _start(self, files: Mapping[str, int]) -> "subprocess.Popen[bytes]":
         around = self._surroundings
         # -P: without it the current folder would come first, and a user's `queue.py` hide the standard one.
         command = [sys.executable, "-P", "-m", "millstream_workers.isolation.guard", *self._app_refs]
@@ -53,15 +57,15 @@ class Launcher:
             cwd=around.folder,
             env=breakpoint_environ(around.environment, HANDLER_PROCESS),
             umask=around.umask,
-            pass_fds=(channel, crashes),
+            pass_fds=tuple(files.values()),
             start_new_session=True,
         )
 
-    def _settings(self, channel: int, crashes: int) -> bytes:
+    def _settings(self, files: Mapping[str, int]) -> bytes:
         around = self._surroundings
         settings = {
-            "channel": channel,
-            "crashes": crashes,
+            **files,
+            "line_bytes": self._line_bytes,
             "worker": os.getpid(),
             "ignored": around.ignored,
             "blocked": around.blocked,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from millstream import Discard, Retry, Snooze
+from millstream.durable.suspension import Suspended
 from millstream.payloads import DataType
 from millstream_contracts import limits
 from millstream_telemetry import frames_of
@@ -42,9 +43,11 @@ def result_of(report: EndReport) -> EncodedResult:
             return EncodedResult(result)
         case FailureReport(error=error, invalid_result=invalid, frames=frames):
             raise InvalidResultError(error) if invalid else RemoteError(error, frames)
-        # These two are no failures: nothing of the exception is kept, and its span is not marked.
-        case RequestReport(request=HandlerRequest("snooze", int(delay_ms))):
-            raise Snooze(delay_ms / 1000)
+        # These three are no failures: nothing of the exception is kept, and its span is not marked.
+        case RequestReport(request=HandlerRequest("snooze", int(delay_ms), gate=gate)):
+            raise Snooze(delay_ms / 1000, gate=gate)
+        case RequestReport(request=HandlerRequest("suspend", int(delay_ms), signal=signal, jobs=jobs)):
+            raise Suspended(delay_ms, signal, jobs)
         case RequestReport(request=HandlerRequest("discard") as request):
             raise Discard(request.reason)
         case RequestReport(request=request, error=error, frames=frames):

@@ -13,8 +13,9 @@ from functools import partial
 import anyio
 import structlog
 
-from millstream_contracts import UNDECODABLE
+from millstream_contracts import UNDECODABLE, KeptLines
 from millstream_workers.attempt.running import Running
+from millstream_workers.attempt.secret_texts import progress_without
 from millstream_workers.children.ask_desk import AskDesk
 from millstream_workers.children.running_parent import RunningParent
 from millstream_workers.errors import ProcessDiedError, RemoteError
@@ -39,6 +40,7 @@ from millstream_workers.isolation.frames import (
 )
 from millstream_workers.isolation.guard import KILL, LEAVE, LEAVE_WITHIN_S
 from millstream_workers.isolation.launcher import Launcher
+from millstream_workers.isolation.line_file import LineFile
 
 START_WITHIN_S = 300.0
 """How long a process may take to load its apps. Without a bound one that hangs would keep its job for ever."""
@@ -62,9 +64,14 @@ class NotBegunError(ProcessDiedError):
 class PooledProcess:
     """Runs one job at a time in a process. Lives on the event loop."""
 
-    def __init__(self, guard: "subprocess.Popen[bytes]", channel: socket.socket, crashes: CrashFile) -> None:
+    def __init__(
+        self, guard: "subprocess.Popen[bytes]", channel: socket.socket, crashes: CrashFile, lines: LineFile
+    ) -> None:
         self._guard = guard
         self._crashes = crashes
+        self._lines = lines
+        self._last_lines: KeptLines | None = None
+        """Of the job that it ran when it ended."""
         self._crash = ""
         """Where a signal has ended it, as text."""
         self._channel = channel
@@ -123,7 +130,7 @@ class PooledProcess:
             report = await self._receive()
             match report:
                 case ProgressReport(progress=progress):
-                    running.progress = progress
+                    running.progress = progress_without(progress, running.secrets)
                 case StackReport(stack=stack, is_asked=True):
                     self._answer_stack(stack)
                 case StackReport(stack=stack):
@@ -135,11 +142,12 @@ class PooledProcess:
                 case _:
                     return report
 
-    def finish(self) -> None:
-        """End what its handler waits for: the job has ended."""
+    def finish(self) -> KeptLines | None:
+        """End what its handler waits for: the job has ended. Returns: its last log lines."""
         if self._desk is not None:
             self._desk.close()
             self._desk = None
+        return self._last_lines if self.has_ended else self._lines.read(self._number)
 
     def stop(self) -> None:
         """Order it to stop its job, which then ends in its own way."""
@@ -291,6 +299,8 @@ class PooledProcess:
         self._channel.close()
         self._crash = self._crashes.read()
         self._crashes.close()
+        self._last_lines = self._lines.read(self._number)
+        self._lines.close()
         assert self._guard.stdin is not None
         self._guard.stdin.close()
         self._has_ended.set()

@@ -23,9 +23,12 @@ from millstream_workers.isolation.pooled_process import NotBegunError, PooledPro
 class ProcessPool:
     """Keeps idle processes for the next job; there are never more than handlers run at once."""
 
-    def __init__(self, app_refs: Sequence[str]) -> None:
-        """Make it before any job runs: new processes get the surroundings that the worker has now."""
-        self._launcher = Launcher(app_refs)
+    def __init__(self, app_refs: Sequence[str], *, line_bytes: int = 0) -> None:
+        """Make it before any job runs: new processes get the surroundings that the worker has now.
+
+        `line_bytes` is what the log lines that are kept of an attempt may take.
+        """
+        self._launcher = Launcher(app_refs, line_bytes)
         self._numbers = itertools.count(1)
         self._idle: list[PooledProcess] = []
         self._leaving: list[PooledProcess] = []
@@ -71,7 +74,7 @@ class ProcessPool:
                 await process.kill()
             raise
         finally:
-            process.finish()
+            running.add_lines(process.finish())
         self._keep_or_dismiss(process, report, order)
         return report
 

@@ -4,28 +4,45 @@ An outcome is kept until Redis has answered. What it says then is final: committ
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import anyio
 import structlog
 
 from millstream_contracts import (
+    PLAIN,
+    Calling,
     Cancelled,
+    Coding,
     Dead,
     HandedBack,
     JobState,
     JobType,
+    KeptLines,
     Outcome,
     Progress,
     Queue,
     RetryAt,
     Snoozed,
     Succeeded,
+    Waiting,
     limits,
 )
-from millstream_streams import Commit, CommitCode, Delivery, JobStore, StoreError, StoreUnavailableError, backoff_s
+from millstream_streams import (
+    Blocked,
+    Commit,
+    CommitCode,
+    Delivery,
+    JobStore,
+    StoreError,
+    StoreUnavailableError,
+    backoff_s,
+)
 from millstream_telemetry import WorkerMetrics, trace_field
+from millstream_workers.keeping.holder import Holder
 
 _FINAL_STATES: dict[type[Outcome], JobState] = {
     Succeeded: JobState.SUCCEEDED,
@@ -40,6 +57,10 @@ SHOWN_JOBS = 20
 """The most ids in one log line."""
 
 
+Link = Callable[[Queue, Sequence[Blocked]], Awaitable[object]]
+"""Tells the parents of blocked jobs of one queue of them."""
+
+
 class Finished(NamedTuple):
     """An outcome on its way to Redis. A NamedTuple: one is made per job."""
 
@@ -48,6 +69,8 @@ class Finished(NamedTuple):
     ttl_ms: int
     progress: Progress | None = None
     """The handler's last, when Redis has not got it yet."""
+    log_lines: KeptLines | None = None
+    coding: Coding = PLAIN
 
 
 class Lane:
@@ -82,12 +105,20 @@ class Committer:
         lease_s: float,
         concluded: Callable[[Delivery], None],
         buried: Callable[[JobType], None] = lambda _: None,
+        link: Link | None = None,
+        holder: Holder | None = None,
     ) -> None:
-        """`concluded` is called with each delivery whose outcome Redis has answered for, whatever the answer."""
+        """`concluded` is called with each delivery whose outcome Redis has answered for, whatever the answer.
+
+        `link` tells jobs that a handler has called of the one that waits for them. `holder` holds other partitions
+        back.
+        """
         self._store = store
         self._metrics = metrics
         self._concluded = concluded
         self._buried = buried
+        self._link = link
+        self._holder = holder
         self._worker = worker
         self._lease_s = lease_s
         self._lanes: defaultdict[Queue, Lane] = defaultdict(Lane)
@@ -211,6 +242,24 @@ class Committer:
         self._conclude(queue, batch, codes)
         self._forget(waiting, len(batch))
 
+    def _tell_others(self, queue: Queue, one: Finished) -> None:
+        """Have others learn of an outcome that concerns them."""
+        if self._tasks is None:
+            return
+        if isinstance(one.outcome, Calling) and self._link is not None:
+            self._tasks.start_soon(self._tell, queue, Blocked(one.delivery.id, list(one.outcome.jobs)))
+        if isinstance(one.outcome, Snoozed) and one.outcome.gate is not None:
+            self._metrics.count_hold(queue.type, one.outcome.gate)
+            if one.outcome.gate == "type" and self._holder is not None:
+                hold = partial(self._holder.hold_others, after_ms=one.outcome.after_ms, job_id=one.delivery.id)
+                self._tasks.start_soon(hold, queue)
+
+    async def _tell(self, queue: Queue, blocked: Blocked) -> None:
+        """Tell called jobs of their caller. What cannot be done now, the linker does."""
+        assert self._link is not None
+        with suppress(StoreError):
+            await self._link(queue, [blocked])
+
     def _conclude(self, queue: Queue, batch: list[Finished], codes: list[CommitCode]) -> None:
         ends: Counter[str] = Counter()
         states: Counter[JobState] = Counter()
@@ -225,6 +274,7 @@ class Committer:
                 states[JobState.CANCELLED] += 1
                 continue
             ends[attempt_outcome(one.outcome)] += 1
+            self._tell_others(queue, one)
             if state := _FINAL_STATES.get(type(one.outcome)):
                 states[state] += 1
         if states[JobState.DEAD]:
@@ -247,7 +297,7 @@ def attempt_outcome(outcome: Outcome) -> str:
             return "ok"
         case RetryAt(_, error) | Dead(_, error):
             return "timeout" if error.type == "timeout" else "error"
-        case Snoozed():
+        case Snoozed() | Waiting() | Calling():
             return "snoozed"
         case HandedBack():
             return "handed_back"

@@ -1,5 +1,10 @@
-"""Stops a worker: it claims no new jobs, running ones end within the grace, and the rest are handed back."""
+"""Stops a worker: it claims no new jobs, running ones end within the grace, and the rest are handed back.
 
+An operator that asks a worker to drain is in no hurry: then the running ones take as long as they take, unless the
+order to stop comes meanwhile.
+"""
+
+import math
 from collections.abc import Callable, Iterable
 
 import anyio
@@ -23,10 +28,13 @@ class Drain:
         slots: Slots,
         running: Callable[[], Iterable[Running]],
         *,
+        asked: anyio.Event,
         grace_s: float,
         cleanup_s: float,
     ) -> None:
+        """`asked` is set when an operator asks this worker to drain."""
         self._orders = orders
+        self._asked = asked
         self._slots = slots
         self._running = running
         self._grace_s = grace_s
@@ -38,9 +46,16 @@ class Drain:
 
         `on_stop` is called at the first order. A second one, or the end of the grace, stops what still runs.
         """
-        await self._orders.stop.wait()
+        await self._first_order()
+        if not self._orders.stop.is_set():
+            self._log.info("asked to drain", running=self._slots.busy)
+            on_stop()
+            await self._wait_idle(math.inf, self._orders.stop)
+            if not self._orders.stop.is_set():
+                return []
+        else:
+            on_stop()
         self._log.info("draining", running=self._slots.busy, grace_s=self._grace_s)
-        on_stop()
         await self._wait_idle(self._grace_s, self._orders.hurry)
         left = list(self._running())
         if left:
@@ -49,6 +64,11 @@ class Drain:
             running.interrupt(Interruption.DRAINING)
         await self._wait_idle(self._cleanup_s + STUBBORN_S)
         return list(self._running())
+
+    async def _first_order(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            for order in (self._orders.stop, self._asked):
+                tasks.start_soon(self._cancel_at, order, tasks.cancel_scope)
 
     async def _wait_idle(self, within_s: float, cut_short: anyio.Event | None = None) -> None:
         with anyio.move_on_after(within_s):

@@ -8,15 +8,16 @@ import asyncio
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import anyio
 import msgspec
 import structlog
 
-from millstream_contracts import JobId, Progress, Queue, limits
-from millstream_runtime import FailureLog, HealthCheck, Pulse
+from millstream_codec import KeyLostError
+from millstream_contracts import JobId, Progress, Queue
+from millstream_runtime import FailureLog, HealthCheck, Pulse, codec_of
 from millstream_streams import (
     Broker,
     Delivery,
@@ -26,6 +27,7 @@ from millstream_streams import (
     StoreError,
     backoff_s,
     for_each_queue,
+    in_calls,
     open_broker,
 )
 from millstream_workers.attempt.attempt_result import Interruption
@@ -63,6 +65,8 @@ class LeaseKeeper:
         self._hinted: set[JobId] = set()
         self._closing = threading.Event()
         self._step_s = min(POLL_S, settings.renew_every_s / 2)
+        self.drain_asked = anyio.Event()
+        """Set when an operator has asked this worker to drain."""
         self._loop_pulse = Pulse("event loop", settings.stalled_loop_s)
         self._own_pulse = Pulse("lease keeper", 3 * settings.lease_s)
         self._log = structlog.get_logger().bind(worker=consumer)
@@ -118,6 +122,7 @@ class LeaseKeeper:
                 patience_s=0.0,
                 max_connections=2,
                 answer_within_s=min(5.0, settings.lease_s / 6),
+                codec=codec_of(settings),
             ) as broker,
             anyio.create_task_group() as tasks,
         ):
@@ -125,7 +130,9 @@ class LeaseKeeper:
             def tell_stack(request: StackRequest) -> None:
                 tasks.start_soon(self._stacks.tell, broker, request)
 
-            tasks.start_soon(broker.listen_cancel, self._consumer, self._note_hint, lambda: None, tell_stack)
+            tasks.start_soon(
+                broker.listen_cancel, self._consumer, self._note_hint, lambda: None, tell_stack, self._heed_drain
+            )
             tasks.start_soon(self._watch_safety)
             await self._keep(broker)
             tasks.cancel_scope.cancel()
@@ -135,6 +142,9 @@ class LeaseKeeper:
 
     def _note_hint(self, message: str) -> None:
         self._hinted.add(JobId(message))
+
+    def _heed_drain(self) -> None:
+        self._loop.call_soon_threadsafe(self.drain_asked.set)
 
     async def _watch_safety(self) -> None:
         """Stop handlers in time, even while renewals wait for a Redis that does not answer."""
@@ -182,15 +192,18 @@ class LeaseKeeper:
 
         async def renew(queue: Queue) -> None:
             all_running = by_queue[queue]
-            for start in range(0, len(all_running), limits.MAX_SCRIPT_JOBS):
-                await self._renew_some(broker, queue, all_running[start : start + limits.MAX_SCRIPT_JOBS])
+            for some in in_calls(all_running):
+                await self._renew_some(broker, queue, some)
 
         await for_each_queue(by_queue, renew)
 
-    async def _renew_some(self, broker: Broker, queue: Queue, some: list[Running]) -> None:
+    async def _renew_some(self, broker: Broker, queue: Queue, some: Sequence[Running]) -> None:
         asked_at = time.monotonic()
         noted = [running.unstored_progress for running in some]
-        leases = [_lease(running, progress) for running, progress in zip(some, noted, strict=True)]
+        leases = [
+            _lease(running, await _stored(broker, running, progress))
+            for running, progress in zip(some, noted, strict=True)
+        ]
         codes = await broker.store.renew(queue, consumer=self._consumer, leases=leases)
         for running, progress in zip(some, noted, strict=True):
             if progress is not None:
@@ -212,6 +225,18 @@ class LeaseKeeper:
     def _interrupt(self, running: Running, why: Interruption, cleanup_s: float | None = None) -> None:
         if running.interruption is None and running.delivery.key in self._held:
             self._loop.call_soon_threadsafe(running.interrupt, why, cleanup_s)
+
+
+async def _stored(broker: Broker, running: Running, progress: Progress | None) -> Progress | None:
+    """Return progress as it is stored; without its note where the key for that is not there."""
+    if progress is None:
+        return None
+    tenant, codec = running.delivery.queue.tenant, broker.codec
+    try:
+        await codec.prepare(tenant, [running.coding])
+    except (KeyLostError, StoreError):
+        return Progress(progress.percent)
+    return codec.write_progress(progress, running.coding, tenant, running.id)
 
 
 def _lease(running: Running, progress: Progress | None) -> Lease:

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from millstream import Retry
 from millstream.payloads import ANYTHING, DataType
+from millstream_codec import KeyLostError
 from millstream_contracts import (
     Backoff,
+    Calling,
     Cancelled,
     Dead,
     HandedBack,
@@ -21,6 +23,7 @@ from millstream_contracts import (
     Snoozed,
     Succeeded,
     TypePolicy,
+    Waiting,
 )
 from millstream_workers.attempt.attempt_result import (
     AttemptResult,
@@ -32,7 +35,7 @@ from millstream_workers.attempt.attempt_result import (
     Unreadable,
 )
 from millstream_workers.attempt.failure import describe_failure, describe_timeout
-from millstream_workers.attempt.handler_request import innermost
+from millstream_workers.attempt.handler_request import HandlerRequest, innermost
 from millstream_workers.attempt.results import encode_result
 from millstream_workers.attempt.retry_rules import read_or_apply
 from millstream_workers.errors import InvalidResultError, UndecidableError
@@ -109,7 +112,8 @@ def _decide(
             return Snoozed(round(after_s * 1000))
         case Unreadable(error):
             # No other attempt would read it better.
-            return Dead("invalid_payload", describe_failure(error, policy.attempt, traceparent))
+            reason = "undecryptable" if isinstance(error, KeyLostError) else "invalid_payload"
+            return Dead(reason, describe_failure(error, policy.attempt, traceparent))
         case Interrupted(why):
             return _INTERRUPTED[why]
 
@@ -130,13 +134,19 @@ def _steer(error: BaseException, policy: AttemptPolicy, traceparent: str, retry:
         return _try_again(describe_failure(error, policy.attempt, traceparent), policy)
     if request.kind == "discard":
         return Cancelled(f"discarded: {request.reason}")
-    if request.kind == "snooze" and request.delay_ms is not None:
-        return Snoozed(request.delay_ms)
+    if request.kind in {"snooze", "suspend"} and request.delay_ms is not None:
+        return _suspended(request, request.delay_ms)
     failure = describe_failure(innermost(error), policy.attempt, traceparent)
     if request.kind == "dead":
         return Dead(request.reason, failure)
     # A failed attempt: it was asked for, or the time to snooze cannot be read.
     return _try_again(replace(failure, message=request.unread or failure.message), policy, request.delay_ms)
+
+
+def _suspended(request: HandlerRequest, delay_ms: int) -> Outcome:
+    if request.jobs:
+        return Calling(request.jobs)
+    return Waiting(request.signal, delay_ms) if request.signal else Snoozed(delay_ms, request.gate)
 
 
 def _try_again(failure: JobError, policy: AttemptPolicy, delay_ms: int | None = None) -> Outcome:

@@ -45,6 +45,7 @@ class Execution:
         self.delivery = delivery
         self.scope = scope
         self.handler = handlers[delivery.queue.type]
+        running.coding = self.handler.policy.coding
         self.policy = AttemptPolicy.of(delivery.spec, self.handler.policy, delivery.attempts)
         self.queue_wait_s = queue_wait_s(delivery)
         self.run_s = 0.0

@@ -6,15 +6,27 @@ dropped.
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
 
 from millstream_workers.attempt.attempt_result import Raised, Returned
 from millstream_workers.attempt.running import NO_THREAD
+
+
+class RunsInThread(Protocol):
+    """What notes the thread in which a handler runs."""
+
+    def note_thread(self, thread: int | None) -> None:
+        """Note the number of the thread, NO_THREAD, or None for the loop."""
+        ...
+
+
+CallThread = Callable[[Callable[[], Any], RunsInThread], Awaitable[Any]]
+"""Calls a function away from the event loop, and notes in which thread."""
 
 
 class ThreadCall:

@@ -7,6 +7,7 @@ A page that runs out of time has what was found, and says how far it has looked.
 """
 
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from millstream_history.search.language.filters import IndexName, Key, fragment_of
 from millstream_history.search.paging.places import Found, FoundId, Place, Way
@@ -25,10 +26,20 @@ LAST_RESORT_S = 0.1
 """The time that is kept for a walk of :data:`LEAST_WALK_ROWS`, so that each page gets on."""
 
 _NEAR_DAYS = 8
-"""Windows of days double up to this size, and then grow faster: between what is kept and the beginning are decades."""
+"""Windows of days at most double up to this size, and then grow faster: what is kept may begin decades ago."""
 _FAR_FUTURE = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ORDER = "ORDER BY created_at DESC, id DESC"
+
+
+def next_window(days: int, *, found: int, wanted: int) -> int:
+    """Return how many days to look up in an index, when the last window had these days, and jobs that it found in them.
+
+    As many as hold the jobs that are wanted yet, at the same rate, if these are few: a window is looked up as a whole,
+    and one that is too large finds what no page shows.
+    """
+    most = days * (2 if days < _NEAR_DAYS else 8)
+    return min(most, max(1, ceil(wanted * days / found))) if found else most
 
 
 class PageFinder:
@@ -216,7 +227,7 @@ class PageFinder:
             raise
         self._take(rows)
         self._place = Place(begin)
-        self._days *= 2 if self._days < _NEAR_DAYS else 8
+        self._days = next_window(self._days, found=len(rows), wanted=self._wanted)
         self._is_over = begin <= self._plan.begin and len(self._ids) <= self._limit
 
     # all

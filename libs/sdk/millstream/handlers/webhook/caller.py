@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from opentelemetry import propagate, trace
 
-from millstream.handlers.outgoing.guarded_client import Answer, GuardedClient
 from millstream.handlers.settings import WebhookSettings
 from millstream.handlers.webhook.rooms import ReceiverRooms
+from millstream.outgoing.guarded_client import Answer, GuardedClient
 from millstream_webhooks import WebhookCall, WebhookKeys, parse_networks, signature_headers, signing_secrets
 
 _OWN_HEADERS = frozenset(

@@ -7,7 +7,7 @@ import math
 import time
 from email.utils import parsedate_to_datetime
 
-from millstream.handlers.outgoing.guarded_client import Answer
+from millstream.outgoing.guarded_client import Answer
 from millstream_webhooks import MAX_PAUSE_S
 
 _BUSY = frozenset({429, 503})

@@ -8,9 +8,9 @@ import time
 from msgspec import Struct
 
 from millstream.context import Context
-from millstream.handlers.outgoing.guarded_client import Answer
 from millstream.handlers.shared import Shared, shared
 from millstream.handlers.webhook.pause import pause_s
+from millstream.outgoing.guarded_client import Answer
 from millstream.steering import Dead, Discard, Snooze
 from millstream_contracts import made_at_ms
 from millstream_webhooks import GONE_REASON, PAUSES_WITHIN_S, WebhookCall, WebhookError

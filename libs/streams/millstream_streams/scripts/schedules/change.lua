@@ -2,7 +2,7 @@
 --
 -- Caller      ingest, workers, dispatchers
 -- Idempotent  by turn: sent again, it changes nothing
--- Needs       numbers schedules
+-- Needs       numbers shards schedules
 -- KEYS        1-4 as in _schedules.lua, written
 -- ARGV[2..]   per change seven values:
 --             name; the turn that was read, '' of one that is not there; Unix ms at which it is looked at next, '' for

@@ -43,5 +43,4 @@ for _, name in ipairs(found) do
   lease[#lease + 1], lease[#lease + 2] = int(now + tonumber(ARGV[3])), name
 end
 if #lease > 0 then redis.call('ZADD', ticks, unpack(lease)) end
-local head = redis.call('ZRANGE', ticks, 0, 0, 'WITHSCORES')
-return {int(now), head[2] and int(math.max(0, tonumber(head[2]) - now)) or '-1', replies}
+return {int(now), until_first(ticks, now), replies}

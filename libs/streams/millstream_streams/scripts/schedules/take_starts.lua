@@ -42,5 +42,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', outbox, '-inf', int(now), 'LIMIT
   end
 end
 if #lease > 0 then redis.call('ZADD', outbox, unpack(lease)) end
-local head = redis.call('ZRANGE', outbox, 0, 0, 'WITHSCORES')
-return {int(now), head[2] and int(math.max(0, tonumber(head[2]) - now)) or '-1', replies}
+return {int(now), until_first(outbox, now), replies}

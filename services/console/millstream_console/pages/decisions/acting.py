@@ -1,8 +1,8 @@
 """Carries a decision out: few jobs at once, many by an operation."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from millstream import ActionReport, ApiError, BulkOperation, Client, UnavailableError
+from millstream import AccessError, ActionReport, ApiError, BulkOperation, Client, Job, UnavailableError
 from millstream.errors import describe
 from millstream_console.pages.decisions.chosen import Chosen
 from millstream_console.pages.decisions.confirmation import DEFAULT_RATE, Confirmation
@@ -24,6 +24,8 @@ async def start(client: Client, decision: Decision, chosen: Chosen, confirmation
         rate=confirmation.rate_per_s or float(DEFAULT_RATE),
         canary=None if confirmation.dry_run else confirmation.trial(decision),
         dry_run=confirmation.dry_run,
+        fresh=confirmation.fresh and decision.redrives,
+        priority=confirmation.new_priority if decision.name == "priority" else None,
         patch=confirmation.patch_members if decision.name == "patch" else None,
         export=confirmation.export_options if decision.name == "export" else None,
     )
@@ -35,7 +37,7 @@ async def act_on_ids(client: Client, decision: Decision, ids: Sequence[str]) -> 
         return report_of(decision, await client.redrive(ids=ids))
     if decision.name == "discard":
         return report_of(decision, await client.discard(ids=ids))
-    return await _cancel(client, decision, ids)
+    return await _act_on_each(client.run_now if decision.name == "run-now" else client.cancel, decision, ids)
 
 
 def report_of(decision: Decision, report: ActionReport) -> Toast:
@@ -45,13 +47,13 @@ def report_of(decision: Decision, report: ActionReport) -> Toast:
     return _toast(decision, report.done, report.refused - gone, gone, reasons)
 
 
-async def _cancel(client: Client, decision: Decision, ids: Sequence[str]) -> Toast:
+async def _act_on_each(act: Callable[[str], Awaitable[Job]], decision: Decision, ids: Sequence[str]) -> Toast:
     done, gone, reasons = 0, 0, []
     for job_id in ids:
         try:
-            await client.cancel(job_id)
+            await act(job_id)
             done += 1
-        except UnavailableError:
+        except (AccessError, UnavailableError):
             raise
         except ApiError as error:
             if error.problem.status == _NOT_FOUND:

@@ -9,7 +9,7 @@ from millstream import Canary, ExportOptions
 from millstream_console.pages.decisions.chosen import Tally
 from millstream_console.pages.decisions.decision import Decision
 from millstream_console.web.visit import Form
-from millstream_contracts import ExportFormat, JobCount
+from millstream_contracts import ExportFormat, JobCount, Priority, PriorityName
 
 DEFAULT_RATE = "50"
 DEFAULT_CANARY = "20"
@@ -17,6 +17,8 @@ DEFAULT_STOP_ABOVE = "10"
 
 EXPORT_FORMATS: tuple[ExportFormat, ...] = ("jsonl", "csv", "parquet")
 MAX_NAME_CHARS = 200
+
+PRIORITIES: tuple[PriorityName, ...] = ("high", "normal", "low")
 
 _MOST_DIGITS = 9
 
@@ -37,11 +39,14 @@ class Confirmation(Struct, frozen=True):
     """A JSON Merge Patch."""
     dry_run: bool = False
     """Whether it is only to be shown what would be done."""
+    fresh: bool = False
+    """Whether durable handlers begin anew."""
     format: str = EXPORT_FORMATS[0]
     payloads: bool = False
     """Whether payload and result are exported too."""
     name: str = ""
     """The start of the file's name."""
+    priority: str = Priority.HIGH.value
 
     @property
     def patch_members(self) -> dict[str, Any] | None:
@@ -51,6 +56,11 @@ class Confirmation(Struct, frozen=True):
         except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) and found else None
+
+    @property
+    def new_priority(self) -> PriorityName:
+        """Return the priority that is asked for."""
+        return priority_named(self.priority)
 
     @property
     def rate_per_s(self) -> float | None:
@@ -71,6 +81,11 @@ class Confirmation(Struct, frozen=True):
         return None if count is None or share is None else Canary(int(count), share / 100)
 
 
+def priority_named(text: str) -> PriorityName:
+    """Return a priority by its name; `normal` where there is none of this name."""
+    return next((one for one in PRIORITIES if one == text), "normal")
+
+
 def read_confirmation(form: Form) -> Confirmation:
     """Return what a form has."""
     return Confirmation(
@@ -82,9 +97,11 @@ def read_confirmation(form: Form) -> Confirmation:
         rate=form.text("rate", DEFAULT_RATE),
         patch=form.text("patch", "{}"),
         dry_run=form.text("dry_run") == "1",
+        fresh=form.text("fresh") == "1",
         format=form.text("format"),
         payloads=form.text("payloads") == "1",
         name=form.text("name"),
+        priority=form.text("priority"),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from litestar import Response, get, post
 from msgspec import Struct
 
-from millstream import ApiError, InvalidError, UnavailableError
+from millstream import AccessError, ApiError, InvalidError, UnavailableError
 from millstream.errors import describe
 from millstream_console.pages.decisions.acting import act_on_ids, start
 from millstream_console.pages.decisions.chosen import Chosen, Tally, chosen_of, tally
@@ -20,6 +20,7 @@ from millstream_console.pages.decisions.confirmation import (
 from millstream_console.pages.decisions.decision import DECISIONS, Decision
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import Visit
+from millstream_contracts import Scope
 
 _NOTHING = Toast("No job is selected.", "w")
 _UNPROCESSABLE = 422
@@ -39,6 +40,7 @@ class Case(Struct, frozen=True):
 @get("/decide")
 async def ask(visit: Visit) -> Response[bytes]:
     """Show what a decision would do."""
+    visit.require(Scope.JOBS_MANAGE)
     decision = DECISIONS[visit.choice("decision", DECISIONS, "redrive")]
     chosen = chosen_of(
         visit.texts("id"), visit.text("scope"), visit.text("frozen"), visit.text("type"), visit.text("fingerprint")
@@ -52,6 +54,7 @@ async def ask(visit: Visit) -> Response[bytes]:
 @post("/decide")
 async def decide(visit: Visit) -> Response[bytes]:
     """Carry out a decision that was confirmed."""
+    visit.require(Scope.JOBS_MANAGE)
     form = await visit.form()
     decision = DECISIONS.get(form.text("decision"))
     chosen = chosen_of(
@@ -67,7 +70,7 @@ async def decide(visit: Visit) -> Response[bytes]:
         return await _page(visit, case, confirmation, faults)
     try:
         return await _carry_out(visit, case, confirmation)
-    except UnavailableError:
+    except (AccessError, UnavailableError):
         raise
     except InvalidError as error:
         return await _page(visit, case, confirmation, _told(error))

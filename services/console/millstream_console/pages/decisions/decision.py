@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from millstream import JobState
 
-DecisionName = Literal["redrive", "discard", "cancel", "patch", "export", "erase"]
+DecisionName = Literal["redrive", "discard", "cancel", "run-now", "priority", "patch", "export", "erase"]
 
 TYPED_ABOVE = 100
 """A decision about more jobs than this asks for their number."""
@@ -87,6 +87,29 @@ DECISIONS: dict[str, Decision] = {
         consequence="Those that wait end at once; those that run are asked to stop. "
         "Jobs that have ended, or are dead, are left alone and reported.",
         keep="Keep them running",
+    ),
+    "run-now": Decision(
+        name="run-now",
+        verb="Run now",
+        done="made ready",
+        icon="play",
+        states=(JobState.SCHEDULED, JobState.QUEUED),
+        can_be_undone=True,
+        consequence="Those that wait for their time, retries too, are ready at once. Limits and pauses hold for them "
+        "all the same. Jobs that wait for others, are dead or have ended are left alone and reported.",
+        keep="Let them wait",
+    ),
+    "priority": Decision(
+        name="priority",
+        verb="Change priority",
+        done="given another priority",
+        icon="flag",
+        states=(JobState.BLOCKED, JobState.SCHEDULED, JobState.QUEUED),
+        can_be_undone=True,
+        consequence="Each stands behind those of its type that have this priority already. "
+        "Jobs that run, are dead or have ended are left alone and reported.",
+        keep="Leave it",
+        is_always_operation=True,
     ),
     "export": Decision(
         name="export",

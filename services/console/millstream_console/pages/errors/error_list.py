@@ -1,4 +1,4 @@
-"""The list of errors: one row for what jobs of one type have died of in the same place."""
+"""The list of errors: one row for what jobs have died of in the same place, whatever their types."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -8,11 +8,12 @@ from litestar import Response, get
 
 from millstream import ApiError, Client, DeadGroup, DeadGroups, DeadLetter
 from millstream_console.live.view import Content, View
+from millstream_console.pages.errors.error_rows import fits, rows_of
 from millstream_console.pages.jobs import looking
 from millstream_console.reading import errors
 from millstream_console.reading.past import Absence, absence_in
 from millstream_console.web.visit import Visit
-from millstream_contracts import DeadSample, place_of
+from millstream_contracts import DeadSample, limits, place_of
 
 RANGES: dict[str, timedelta | None] = {
     "1d": timedelta(days=1),
@@ -21,27 +22,31 @@ RANGES: dict[str, timedelta | None] = {
     "all": None,
 }
 _LETTERS = 500
+_LARGEST = 100
+"""How many groups a page shows that was asked for no others."""
 
 
-async def read_errors(client: Client, *, name: str, range: str) -> Content:
-    """Return the groups whose type or error contains a text, each with when its jobs died."""
-    found, has_history = await _groups(client, range)
-    groups = [group for group in found.items if _fits(group, name.lower())]
+async def read_errors(client: Client, *, name: str, range: str, more: bool) -> Content:
+    """Return the largest errors, or those of more whose types or text contain a text; and when jobs died."""
+    limit = _limit(name, more)
+    found, has_history = await _groups(client, range, limit)
     return {
-        "groups": groups,
+        "rows": [row for row in rows_of(found.items) if fits(row, name.lower())],
         "total": sum(group.count for group in found.items),
         "complete": found.complete,
         "has_history": has_history,
         "name": name,
         "range": range,
+        "limit": limit if len(found.items) == limit else None,
+        "has_more": len(found.items) == limit < limits.MAX_DEAD_GROUPS,
         "look": looking,
         "place_of": errors.place_of,
     }
 
 
-async def read_total(client: Client, *, name: str, range: str) -> Content:
+async def read_total(client: Client, *, name: str, range: str, more: bool) -> Content:
     """Return how many jobs have died by now: the rows of the page stay as they are."""
-    found, _ = await _groups(client, range)
+    found, _ = await _groups(client, range, _limit(name, more))
     return {"total": sum(group.count for group in found.items), "name": name, "range": range}
 
 
@@ -51,13 +56,22 @@ ERRORS = View("errors.html", read_errors, "errors", refresh=read_total)
 @get("/errors")
 async def show_errors(visit: Visit) -> Response[Any]:
     """Show what jobs have died of."""
-    return await visit.show(ERRORS, name=visit.text("name"), range=visit.choice("range", tuple(RANGES), "7d"))
+    return await visit.show(
+        ERRORS,
+        name=visit.text("name"),
+        range=visit.choice("range", tuple(RANGES), "7d"),
+        more=visit.text("more") == "1",
+    )
 
 
-async def _groups(client: Client, range: str) -> tuple[DeadGroups, bool]:
+def _limit(name: str, more: bool) -> int:
+    return limits.MAX_DEAD_GROUPS if name or more else _LARGEST
+
+
+async def _groups(client: Client, range: str, limit: int) -> tuple[DeadGroups, bool]:
     """Return the groups of the history, or those of the dead letters in Redis; and whether there is a history."""
     try:
-        return await client.dead_groups(since=RANGES[range]), True
+        return await client.dead_groups(since=RANGES[range], limit=limit), True
     except ApiError as error:
         if absence_in(error) is not Absence.NONE:
             raise
@@ -86,11 +100,6 @@ def _group(fingerprint: str, members: Sequence[DeadLetter]) -> DeadGroup:
         sample=DeadSample(newest.id, newest.error),
         place=place_of(newest.error.traceback) if newest.error else None,
     )
-
-
-def _fits(group: DeadGroup, text: str) -> bool:
-    error = group.sample.error
-    return text in group.type.lower() or bool(error and text in f"{error.type}: {error.message}".lower())
 
 
 HANDLERS: tuple[Any, ...] = (show_errors,)

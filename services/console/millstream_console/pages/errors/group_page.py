@@ -19,6 +19,7 @@ from millstream_console.pages.decisions.decision import DECISIONS
 from millstream_console.pages.jobs import looking
 from millstream_console.pages.operations import telling
 from millstream_console.reading.at_once import AtOnce
+from millstream_console.reading.errors import place_of
 from millstream_console.web.visit import Visit
 from millstream_contracts import JobCount
 
@@ -66,7 +67,7 @@ async def read_group(client: Client, *, type: str, fingerprint: str) -> Content:
 async def read_open_group(client: Client, *, type: str, fingerprint: str) -> Content:
     """Return what changes of a group while its page is open."""
     async with AtOnce() as reads:
-        groups = reads.begin(client.dead_groups(type=type))
+        groups = reads.begin(client.dead_groups(type=type, releases=True))
         listed = reads.begin(client.operations())
     wanted = OperationGroup(type, fingerprint)
     operations = [one for one in listed.value if one.group == wanted and telling.is_steerable(one)]
@@ -77,6 +78,7 @@ async def read_open_group(client: Client, *, type: str, fingerprint: str) -> Con
         "operations": operations,
         "tell": telling,
         "look": looking,
+        "place_of": place_of,
     }
 
 

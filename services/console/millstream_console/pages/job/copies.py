@@ -1,17 +1,17 @@
 """Writes a job as the call that would submit it once more: for a shell, and in Python."""
 
-import json
 import shlex
 from typing import Any
 
 import msgspec
 
 from millstream import Job
+from millstream_console.drawing.user_text import json_text
 
 
 def as_curl(job: Job, url: str) -> str:
     """Return a command."""
-    body = json.dumps(_body(job), ensure_ascii=False)
+    body = json_text(_body(job))
     return f"curl {shlex.quote(url)}/v1/jobs -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
 
 
@@ -27,7 +27,7 @@ def as_python(job: Job, url: str) -> str:
 
 def as_json(job: Job) -> str:
     """Return the job as the API shows it."""
-    return json.dumps(msgspec.to_builtins(job), ensure_ascii=False, indent=2, default=str)
+    return json_text(msgspec.to_builtins(job), indent=2)
 
 
 def _options(job: Job) -> dict[str, Any]:
@@ -35,6 +35,8 @@ def _options(job: Job) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if job.priority != "normal":
         options["priority"] = job.priority.value
+    if job.key is not None:
+        options["key"] = job.key
     if job.max_attempts is not None:
         options["max_attempts"] = job.max_attempts
     if job.timeout_s is not None:

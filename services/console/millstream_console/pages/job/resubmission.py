@@ -1,6 +1,5 @@
 """The form by which a job is submitted: a new one, or one like another, edited."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +8,21 @@ from litestar.params import FromPath
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream import ApiError, InvalidError, Job, UnavailableError
+from millstream import AccessError, ApiError, InvalidError, Job, UnavailableError
 from millstream.errors import describe
+from millstream_console.pages.typed_fields import (
+    FieldFaultError,
+    length_of,
+    length_text,
+    payload_of,
+    payload_text,
+    tags_of,
+    tags_text,
+    whole_number,
+)
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import Form, Visit
+from millstream_contracts import Scope
 
 _UNPROCESSABLE = 422
 _PRIORITIES = ("high", "normal", "low")
@@ -24,48 +34,44 @@ class Draft(Struct, frozen=True):
     type: str = ""
     payload: str = "{}"
     priority: str = "normal"
+    key: str = ""
     delay: str = ""
-    """In seconds."""
+    """A length of time, as `length_of` reads it."""
     max_attempts: str = ""
     timeout: str = ""
-    """In seconds."""
+    """A length of time too."""
     tags: str = ""
     """One a line, `name: value`."""
     after: str = ""
     """Ids of jobs to wait for, one a line."""
 
 
-class DraftError(Exception):
-    """A field cannot be read."""
-
-    def __init__(self, field: str, text: str) -> None:
-        super().__init__(text)
-        self.field = field
-
-
 @get("/jobs/new")
 async def show_new(visit: Visit) -> Response[bytes]:
     """Show the form for a new job."""
+    visit.require(Scope.JOBS_SUBMIT)
     return await _page(visit, Draft(type=visit.text("type")), {}, None)
 
 
 @get("/jobs/{job_id:str}/edit")
 async def show_edit(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Show the form, filled in as a job was submitted."""
+    visit.require(Scope.JOBS_SUBMIT, Scope.PAYLOADS_READ)
     return await _page(visit, draft_of(await visit.client.get(job_id)), {}, job_id)
 
 
 @post("/jobs/new")
 async def submit(visit: Visit) -> Response[bytes]:
     """Submit what was typed."""
+    visit.require(Scope.JOBS_SUBMIT)
     form = await visit.form()
     draft, source = read_draft(form), form.text("source") or None
     try:
         payload, options = _parsed(draft)
         submitted = await visit.client.submit(draft.type, payload, **options)
-    except DraftError as error:
+    except FieldFaultError as error:
         return await _page(visit, draft, {error.field: str(error)}, source)
-    except UnavailableError:
+    except (AccessError, UnavailableError):
         raise
     except InvalidError as error:
         return await _page(visit, draft, _faults(error), source)
@@ -80,11 +86,12 @@ def draft_of(job: Job) -> Draft:
     """Return a job as one would type it."""
     return Draft(
         type=job.type,
-        payload=json.dumps(job.payload, ensure_ascii=False, indent=2, default=str),
+        payload=payload_text(job.payload),
         priority=job.priority.value,
+        key=job.key or "",
         max_attempts="" if job.max_attempts is None else str(job.max_attempts),
-        timeout="" if job.timeout_s is None else f"{job.timeout_s:g}",
-        tags="\n".join(f"{name}: {value}" for name, value in sorted((job.tags or {}).items())),
+        timeout=length_text(job.timeout_s),
+        tags=tags_text(job.tags),
     )
 
 
@@ -95,55 +102,23 @@ def read_draft(form: Form) -> Draft:
 
 
 def _parsed(draft: Draft) -> tuple[Any, dict[str, Any]]:
-    """Return the payload and the options. Raises: DraftError."""
+    """Return the payload and the options. Raises: FieldFaultError."""
     if not draft.type:
-        raise DraftError("type", "A job has a type, such as email.send.")
+        raise FieldFaultError("type", "A job has a type, such as email.send.")
     options: dict[str, Any] = {"priority": draft.priority if draft.priority in _PRIORITIES else "normal"}
+    if draft.key:
+        options["key"] = draft.key
     if draft.delay:
-        options["delay"] = _number(draft, "delay")
+        options["delay"] = length_of("delay", draft.delay)
     if draft.timeout:
-        options["timeout"] = _number(draft, "timeout")
+        options["timeout"] = length_of("timeout", draft.timeout)
     if draft.max_attempts:
-        options["max_attempts"] = int(_number(draft, "max_attempts"))
+        options["max_attempts"] = whole_number("max_attempts", draft.max_attempts)
     if draft.tags:
-        options["tags"] = _tags(draft.tags)
+        options["tags"] = tags_of("tags", draft.tags)
     if draft.after.split():
         options["after"] = draft.after.split()
-    return _payload(draft.payload), options
-
-
-def _payload(text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_no_constant) if text else None
-    except RecursionError:
-        raise DraftError("payload", "It is nested too deeply.") from None
-    except ValueError as error:
-        raise DraftError("payload", f"This is no JSON: {error}.") from None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"JSON has no {name}")
-
-
-def _number(draft: Draft, field: str) -> float:
-    text: str = getattr(draft, field)
-    try:
-        value = float(text)
-    except ValueError:
-        raise DraftError(field, f"Expected a number, got `{text}`.") from None
-    if field == "max_attempts" and value != int(value):
-        raise DraftError(field, f"Expected a whole number, got `{text}`.")
-    return value
-
-
-def _tags(text: str) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise DraftError("tags", f"Expected `name: value` on each line, got `{line}`.")
-        tags[name.strip()] = value.strip()
-    return tags
+    return payload_of("payload", draft.payload), options
 
 
 def _faults(error: InvalidError) -> dict[str, str]:

@@ -5,20 +5,25 @@ from millstream_console.drawing.numbers import grouped, length
 
 ENDED = frozenset({OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED})
 
-_VERBS = {"patch": "Patch and redrive"}
+_VERBS = {"patch": "Patch and redrive", "run-now": "Run now", "delete-tenant": "Delete a tenant"}
 _PAST = {
     "redrive": "redriven",
     "discard": "discarded",
     "patch": "patched and redriven",
     "cancel": "cancelled",
+    "run-now": "made ready",
+    "priority": "given it",
     "erase": "erased",
     "export": "written",
+    "delete-tenant": "removed",
 }
 
 
 def verb(operation: BulkOperation) -> str:
     """Return what it does, as one begins a sentence."""
     word = _VERBS.get(operation.kind, operation.kind.capitalize())
+    if operation.priority is not None:
+        word = f"Priority {operation.priority}"
     return f"{word}, only counted" if operation.dry_run else word
 
 
@@ -29,12 +34,20 @@ def done_word(operation: BulkOperation) -> str:
 
 def refused_word(operation: BulkOperation) -> str:
     """Return why it leaves jobs alone."""
-    words = {"cancel": "they have ended", "erase": "they run", "export": "they are gone, or erased"}
+    words = {
+        "cancel": "they have ended",
+        "run-now": "they wait for others, are dead or have ended",
+        "priority": "they run, are dead or have ended",
+        "erase": "they run",
+        "export": "they are gone, or erased",
+    }
     return words.get(operation.kind, "not dead any more, or not allowed")
 
 
 def about(operation: BulkOperation) -> str:
     """Return which jobs it is about, as users' text."""
+    if operation.tenant is not None:
+        return f"all of {operation.tenant}"
     if operation.group is not None:
         return f"{operation.group.type}, {operation.group.fingerprint}"
     if operation.jobs is not None:
@@ -58,9 +71,14 @@ def can_be_paused(operation: BulkOperation) -> bool:
     return is_steerable(operation) and operation.job_id is None and operation.kind != "export"
 
 
+def removed(operation: BulkOperation) -> list[tuple[str, int]]:
+    """Return what a deletion of a tenant has removed, in words, with how many."""
+    return [(what.replace("_", " "), number) for what, number in operation.removed.items()]
+
+
 def is_steerable(operation: BulkOperation) -> bool:
-    """Whether it can be paused, resumed or cancelled."""
-    return operation.state not in ENDED
+    """Whether it can be paused, resumed or cancelled: the deletion of a tenant goes on to its end."""
+    return operation.state not in ENDED and operation.kind != "delete-tenant"
 
 
 def stage(operation: BulkOperation) -> str:
@@ -68,6 +86,8 @@ def stage(operation: BulkOperation) -> str:
     canary = f"{operation.canary.count if operation.canary else 0:,} jobs"
     if operation.kind == "export" and operation.state is OperationState.RUNNING:
         return "A job writes the file."
+    if operation.kind == "delete-tenant" and operation.state is OperationState.RUNNING:
+        return "Dispatchers remove what it has."
     left = f", {length(operation.eta_s)} to go" if operation.eta_s is not None else ""
     told = {
         OperationState.PENDING: "It begins as soon as a dispatcher takes it.",

@@ -188,16 +188,23 @@ def _of_incidents(incidents: Iterable[OpenIncident]) -> Iterator[Need]:
         if incident.rule in _TOLD_ELSEWHERE:
             continue
         is_endpoint = incident.rule == "webhook-disabled"
+        is_queue = incident.rule == "breaker-open"
         summary = incident.summary[:1].upper() + incident.summary[1:]
         yield Need(
             tone="w" if is_endpoint else "b",
             icon="webhooks" if is_endpoint else "s-warn",
             says=sentence("{}.", summary.rstrip(".")),
             note=sentence("First seen {}", long_ago(incident.opened_at)),
-            word="Open endpoint" if is_endpoint else "Open system",
-            path=f"/webhooks/{incident.about}" if is_endpoint and incident.about else "/system",
+            word="Open endpoint" if is_endpoint else "Open queue" if is_queue else "Open system",
+            path=_path_of(incident),
             weight=1 if is_endpoint else _HEAVY,
         )
+
+
+def _path_of(incident: OpenIncident) -> str:
+    places = {"webhook-disabled": "/webhooks", "breaker-open": "/queues"}
+    place = places.get(incident.rule)
+    return f"{place}/{incident.about}" if place and incident.about else "/system"
 
 
 def _of_the_history(groups: DeadGroups | Absence) -> Iterator[Need]:

@@ -11,13 +11,14 @@ from millstream import Client
 from millstream_console.live.view import Content, View
 from millstream_console.pages.operations import telling
 from millstream_console.pages.overview.attention import MOST_NEEDS, Scene, needs_of
-from millstream_console.pages.overview.first_run import is_first_run, submit_first, type_for_first_job
+from millstream_console.pages.overview.first_run import first_job, is_first_run, submit_first
 from millstream_console.pages.overview.numbers import Figure, live_figures, past_figures
 from millstream_console.pages.queues.condition import LATE_S, held, ready
 from millstream_console.reading.at_once import AtOnce
 from millstream_console.reading.errors import error_of, message_of, place_of
 from millstream_console.reading.fleet import Slots, all_slots, slots_by_type
 from millstream_console.reading.flow import throughput_chart, waiting_chart
+from millstream_console.reading.incidents import read_incidents
 from millstream_console.reading.past import Absence, absence_of, unless_absent
 from millstream_console.reading.ranges import CHOICES, DEFAULT_RANGE, RANGES, Range
 from millstream_console.reading.statistics import (
@@ -30,7 +31,7 @@ from millstream_console.reading.statistics import (
     read_stats,
 )
 from millstream_console.web.visit import Visit
-from millstream_contracts import BulkOperation, DeadGroups, JobType, QueueStatus, ScheduleState, Stats
+from millstream_contracts import BulkOperation, DeadGroups, JobType, QueueStatus, ScheduleState, Scope, Stats
 
 MOST_QUEUES, MOST_GROUPS, MOST_OPERATIONS, MOST_ORPHANS = 7, 5, 5, 50
 
@@ -41,7 +42,7 @@ async def read_overview(client: Client, *, span: str) -> Content:
     async with AtOnce() as reads:
         queues = reads.begin(client.queues())
         workers = reads.begin(client.workers())
-        incidents = reads.begin(client.incidents())
+        incidents = reads.begin(read_incidents(client))
         hour = reads.begin(read_stats(client, RANGES[DEFAULT_RANGE]))
         ranged = hour if span == DEFAULT_RANGE else reads.begin(read_stats(client, chosen))
         day = reads.begin(read_day(client))
@@ -109,13 +110,15 @@ _WORDS: Content = {
 
 @get("/")
 async def show_overview(visit: Visit) -> Response[Any]:
-    """Show the overview."""
+    """Show the overview; to who may read no jobs, what they may do."""
+    if not visit.may(Scope.JOBS_READ):
+        return visit.go("/me")
     return await visit.show(OVERVIEW, span=visit.choice("range", tuple(RANGES), DEFAULT_RANGE))
 
 
 @post("/first-job")
 async def submit_first_job(visit: Visit) -> Response[bytes]:
-    """Submit a job of a type that needs no payload."""
+    """Submit a job of a type whose payload is known."""
     job_type = (await visit.form()).text("type")
     return await visit.act(submit_first(visit.client, job_type), back="/", done=lambda job: f"{job.id} is queued.")
 
@@ -126,7 +129,7 @@ async def _first_run(client: Client, span: str, slots: Slots, stats: Stats | Abs
         "is_first_run": True,
         "slots": slots,
         "types": [one.type for one in types],
-        "first_type": type_for_first_job(types),
+        "first": first_job(types),
         "absence": absence_of(stats),
         "span": span,
         "spans": CHOICES,

@@ -24,6 +24,14 @@ def partitions_of(policy: TypePolicy) -> str:
     return counted(policy.partitions, "partition")
 
 
+def gathering_of(policy: TypePolicy) -> str:
+    """Say how many jobs a call of a batch handler takes; nothing for another handler."""
+    if policy.gathers is None:
+        return ""
+    size, wait_s = policy.gathers.size, policy.gathers.wait_s
+    return f"called for up to {counted(size, 'job')} at once, gathered for up to {_seconds(wait_s)}"
+
+
 def _delays(policy: TypePolicy) -> str:
     if policy.delays_s is None:
         return _backoff(policy.backoff)

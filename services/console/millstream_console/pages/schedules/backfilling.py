@@ -13,9 +13,13 @@ from millstream.errors import describe
 from millstream_console.pages.schedules import schedule_words
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import Visit
+from millstream_contracts import Scope
 from millstream_schedules import moment_of
 
 MOST_PARALLEL = 100
+
+_LABELS = {"start": "From", "end": "Until", "parallel": "At once"}
+"""The labels of the fields, as the form has them."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 @get("/schedules/{name:str}/backfill")
 async def preview_backfill(visit: Visit, name: FromPath[str]) -> Response[Any]:
     """Show which occasions a backfill would start, or what is wrong with its range."""
+    visit.require(Scope.SCHEDULES_MANAGE)
     asked = Asked(start=visit.text("start"), end=visit.text("end"), parallel=visit.text("parallel", "1"))
     schedule = await visit.client.schedule(name)
     faults: dict[str, str] = {}
@@ -52,6 +57,7 @@ async def preview_backfill(visit: Visit, name: FromPath[str]) -> Response[Any]:
 @post("/schedules/{name:str}/backfill")
 async def start_backfill(visit: Visit, name: FromPath[str]) -> Response[bytes]:
     """Start a backfill; sent twice, it starts one."""
+    visit.require(Scope.SCHEDULES_MANAGE)
     form = await visit.form()
     asked = Asked(start=form.text("start"), end=form.text("end"), parallel=form.text("parallel", "1"))
     schedule = await visit.client.schedule(name)
@@ -59,7 +65,8 @@ async def start_backfill(visit: Visit, name: FromPath[str]) -> Response[bytes]:
     try:
         doing = visit.client.start_backfill(name, **_range(schedule, asked), idempotency_key=key)
     except ValueError as error:
-        return visit.go(f"/schedules/{name}/backfill", Toast(str(error), "b"))
+        told = ". ".join(f"{_LABELS.get(field, '')} {fault}".strip() for field, fault in _faults(error).items())
+        return visit.go(f"/schedules/{name}/backfill", Toast(told, "b"))
     return await visit.act(doing, back=f"/schedules/{name}", done=_told)
 
 
@@ -74,9 +81,9 @@ def _range(schedule: Schedule, asked: Asked) -> dict[str, Any]:
     for field, text in (("start", asked.start), ("end", asked.end)):
         try:
             wall = datetime.fromisoformat(text)
-        except ValueError:
+            times[field] = wall if wall.tzinfo else moment_of(wall, zone)
+        except (ValueError, OverflowError):
             raise ValueError(field, "is no moment: write 2026-11-01 00:00") from None
-        times[field] = wall if wall.tzinfo else moment_of(wall, zone)
     if not asked.parallel.isdecimal() or not 1 <= int(asked.parallel) <= MOST_PARALLEL:
         raise ValueError("parallel", f"is a number from 1 to {MOST_PARALLEL}")
     return {**times, "parallel": int(asked.parallel)}

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from millstream import Schedule
 from millstream_console.drawing.moments import long_ago
 from millstream_console.drawing.sentence import sentence
-from millstream_contracts import ScheduleState
+from millstream_contracts import ScheduleMissed, ScheduleOverlap, ScheduleRules, ScheduleState
 from millstream_schedules import ScheduleError, clock_change, shown_expression, words_of, zone_of
 
 _MISSED = {"skip": "skip it", "latest": "run the latest", "all": "run all of them"}
@@ -24,24 +24,34 @@ _CHANGES = {
 }
 
 
-def when_of(schedule: Schedule) -> str:
+def when_of(schedule: ScheduleRules) -> str:
     """Return when it is due, in words."""
     return words_of(schedule)
 
 
-def rule_of(schedule: Schedule) -> str:
+def rule_of(schedule: ScheduleRules) -> str:
     """Return the rule as it was written."""
     return shown_expression(schedule)
 
 
 def missed_of(schedule: Schedule) -> str:
     """Return what becomes of late occasions."""
-    return _MISSED[schedule.missed]
+    return missed_word(schedule.missed)
+
+
+def missed_word(missed: ScheduleMissed) -> str:
+    """Return what becomes of late occasions, by the word of the API."""
+    return _MISSED[missed]
 
 
 def overlap_of(schedule: Schedule) -> str:
     """Return what becomes of an occasion while the last job runs."""
-    return _OVERLAP[schedule.overlap]
+    return overlap_word(schedule.overlap)
+
+
+def overlap_word(overlap: ScheduleOverlap) -> str:
+    """Return what becomes of an occasion while the last job runs, by the word of the API."""
+    return _OVERLAP[overlap]
 
 
 def owner_of(schedule: Schedule) -> str:
@@ -69,7 +79,7 @@ def trouble_of(schedule: Schedule) -> Markup | None:
     return None
 
 
-def zone_at(schedule: Schedule) -> tzinfo:
+def zone_at(schedule: ScheduleRules) -> tzinfo:
     """Return the zone of a schedule; UTC for one that this release does not know."""
     try:
         return zone_of(schedule.tz)
@@ -77,7 +87,7 @@ def zone_at(schedule: Schedule) -> tzinfo:
         return UTC
 
 
-def there(schedule: Schedule, moment: datetime) -> str:
+def there(schedule: ScheduleRules, moment: datetime) -> str:
     """Return a moment by the clock of a schedule."""
     zone = zone_at(schedule)
     wall, this_year = moment.astimezone(zone), datetime.now(zone).year
@@ -86,12 +96,12 @@ def there(schedule: Schedule, moment: datetime) -> str:
     return f"{wall:%a} {wall.day} {wall:%b} {year}{wall:%H:%M:%S}".removesuffix(":00")
 
 
-def remarks_of(schedule: Schedule, nominals: Iterable[datetime]) -> bool:
+def remarks_of(schedule: ScheduleRules, nominals: Iterable[datetime]) -> bool:
     """Return whether a change of the clock concerns one of these occasions."""
     return any(remark_of(schedule, nominal) for nominal in nominals)
 
 
-def remark_of(schedule: Schedule, nominal: datetime) -> str:
+def remark_of(schedule: ScheduleRules, nominal: datetime) -> str:
     """Return how a change of the clock concerns an occasion."""
     try:
         change = clock_change(schedule, nominal)

@@ -12,7 +12,7 @@ from millstream.errors import describe
 from millstream_console.pages.webhooks.secrets import secret_page
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import Form, PageRequest, Visit
-from millstream_contracts import ENDS, JobEvent
+from millstream_contracts import ENDS, JobEvent, Scope
 
 EVENTS: tuple[tuple[JobEvent, str], ...] = (
     (JobEvent.SUCCEEDED, "a job succeeded"),
@@ -51,12 +51,14 @@ class Typed(Struct, frozen=True, kw_only=True):
 @get("/webhooks/new")
 async def show_new(visit: Visit) -> Response[Any]:
     """Show the form for a new endpoint."""
+    visit.require(Scope.WEBHOOKS_MANAGE)
     return await _form(visit, Typed(), webhook_id="")
 
 
 @post("/webhooks/new")
 async def add_webhook(visit: Visit) -> Response[bytes]:
     """Make an endpoint, and show its secret."""
+    visit.require(Scope.WEBHOOKS_MANAGE)
     typed = _typed(await visit.form())
     try:
         made = await visit.client.add_webhook(**typed.fields())
@@ -68,12 +70,14 @@ async def add_webhook(visit: Visit) -> Response[bytes]:
 @get("/webhooks/{webhook_id:str}/edit")
 async def show_edit(visit: Visit, webhook_id: FromPath[str]) -> Response[Any]:
     """Show the form for an endpoint that there is."""
+    visit.require(Scope.WEBHOOKS_MANAGE)
     return await _form(visit, _of(await visit.client.webhook(webhook_id)), webhook_id=webhook_id)
 
 
 @post("/webhooks/{webhook_id:str}/edit")
 async def change_webhook(visit: Visit, webhook_id: FromPath[str]) -> Response[bytes]:
     """Change an endpoint."""
+    visit.require(Scope.WEBHOOKS_MANAGE)
     typed = _typed(await visit.form())
     try:
         await visit.client.change_webhook(webhook_id, **typed.fields())

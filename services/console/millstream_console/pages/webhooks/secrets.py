@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from litestar import Response, post
 from litestar.params import FromPath
 
-from millstream import ApiError, SecretWebhook, UnavailableError, WebhookSecret
+from millstream import AccessError, ApiError, SecretWebhook, UnavailableError, WebhookSecret
 from millstream.errors import describe
 from millstream_console.pages.webhooks.one_webhook import CALLBACKS
 from millstream_console.web.toast import Toast
@@ -43,7 +43,7 @@ async def _show(
 ) -> Response[bytes]:
     try:
         found = await doing
-    except UnavailableError:
+    except (AccessError, UnavailableError):
         raise
     except ApiError as error:
         return visit.go(back, Toast(describe(error.problem), "b"))

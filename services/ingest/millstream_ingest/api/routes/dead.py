@@ -2,13 +2,22 @@
 
 from datetime import UTC, datetime
 
-from millstream_contracts import ActionReport, DeadGroups, DeadLetterAction, DeadLetterPage, FieldError, JobType
+from millstream_contracts import (
+    ActionReport,
+    DeadGroups,
+    DeadLetterAction,
+    DeadLetterPage,
+    FieldError,
+    JobType,
+    Scope,
+    limits,
+)
 from millstream_ingest.api.listing import listing_response
-from millstream_ingest.api.operation import JOB_TYPE, SWITCH, Content, Operation, Parameter, listing
-from millstream_ingest.api.principal import Scope
+from millstream_ingest.api.operation import JOB_TYPE, SWITCH, Content, Operation, Parameter, listing, most
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
+from millstream_ingest.http.allowed_types import check_type
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import HISTORY_UNAVAILABLE, INVALID_REQUEST, NO_HISTORY, TOO_MANY_SEARCHES
 from millstream_ingest.http.response import Response
@@ -35,7 +44,9 @@ GROUPS = Operation(
     query=(
         Parameter("type", "Only jobs of this type", JOB_TYPE),
         Parameter("since", "Only jobs that were submitted since this time, or so long ago: `3600s`"),
+        most("How many of the largest groups", limits.MAX_DEAD_GROUPS, limits.MAX_DEAD_GROUPS),
         Parameter("live", "1 counts, for each group, jobs that failed in the same way and have not ended", SWITCH),
+        Parameter("releases", "1 says, for each group, which releases its oldest and its newest job died with", SWITCH),
     ),
     answers={200: Content(model=DeadGroups, description="The groups", examples=examples.DEAD_GROUPS)},
     problems=(NO_HISTORY, TOO_MANY_SEARCHES, HISTORY_UNAVAILABLE),
@@ -60,34 +71,44 @@ DISCARD = Operation(
 )
 
 
-@read("/v1/dead", LIST, Scope.JOBS_READ)
+@read("/v1/dead", LIST, Scope.JOBS_READ, narrows=True)
 async def list_dead(request: ApiRequest) -> Response:
     """List dead letters."""
     query = request.read_query(("type", "cursor", "limit"))
+    check_type(request.principal.types, query.type, "?type")
     page = await request.services.lister.dead(request.tenant, query.type, cursor=query.cursor, limit=query.limit)
     return listing_response(request, query, page, page.next_cursor)
 
 
-@read("/v1/dead/groups", GROUPS, Scope.JOBS_READ)
+@read("/v1/dead/groups", GROUPS, Scope.JOBS_READ, narrows=True)
 async def list_dead_groups(request: ApiRequest) -> Response:
     """Group dead jobs by what they died of."""
-    query = request.read_query(("type", "since", "live"))
+    query = request.read_query(("type", "since", "limit", "live", "releases"))
+    check_type(request.principal.types, query.type, "?type")
     now = datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC)
     history = request.history
     since = query.ago("since", now)
     with request.services.searcher.slots.taken(request.tenant):
-        found = await history.search.dead_groups(request.tenant, query.type, since, now, with_live=query.switch("live"))
-    lag_s = await request.services.history_lag.seconds()
+        groups = history.search.dead_groups(
+            request.tenant,
+            query.type,
+            since,
+            now,
+            limit=query.number("limit", limits.MAX_DEAD_GROUPS, limits.MAX_DEAD_GROUPS),
+            with_live=query.switch("live"),
+            with_releases=query.switch("releases"),
+        )
+        found, lag_s = await request.services.history_lag.beside(groups)
     return Response(DeadGroups(items=found.groups, complete=found.is_complete, history_lag_s=lag_s))
 
 
-@act("/v1/dead/redrive", REDRIVE, Scope.JOBS_MANAGE)
+@act("/v1/dead/redrive", REDRIVE, Scope.JOBS_MANAGE, narrows=True)
 async def redrive_dead(request: ApiRequest) -> Response:
     """Run dead jobs again."""
     return await _act(request, DeadAction.REDRIVE)
 
 
-@act("/v1/dead/discard", DISCARD, Scope.JOBS_MANAGE)
+@act("/v1/dead/discard", DISCARD, Scope.JOBS_MANAGE, narrows=True)
 async def discard_dead(request: ApiRequest) -> Response:
     """Give dead jobs up."""
     return await _act(request, DeadAction.DISCARD)
@@ -96,11 +117,12 @@ async def discard_dead(request: ApiRequest) -> Response:
 async def _act(request: ApiRequest, action: DeadAction) -> Response:
     request.read_query()
     asked = await request.read_as(DeadLetterAction)
-    dead_letters = request.services.dead_letters
+    dead_letters, types = request.services.dead_letters, request.principal.types
     match asked:
         case DeadLetterAction(ids=list(ids), type=None):
-            report = await dead_letters.act(action, request.tenant, ids, request.span)
+            report = await dead_letters.act(action, request.tenant, ids, request.span, types=types)
         case DeadLetterAction(ids=None, type=str(job_type), limit=limit):
+            check_type(types, job_type)
             report = await dead_letters.act_on_type(action, request.tenant, JobType(job_type), limit, request.span)
         case _:
             raise IngestError(INVALID_REQUEST, errors=[_NEITHER_NOR_BOTH])

@@ -2,9 +2,8 @@
 
 from fnmatch import fnmatchcase
 
-from millstream_contracts import Demand
+from millstream_contracts import Demand, Scope
 from millstream_ingest.api.operation import Content, Operation, Parameter
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
@@ -37,7 +36,9 @@ async def get_demand(request: ApiRequest) -> Response:
     def takes(job_type: str) -> bool:
         return any(fnmatchcase(job_type, pattern) for pattern in patterns)
 
-    return Response(await request.services.queue_stats.demand(request.tenant, takes))
+    return Response(
+        await request.services.queue_stats.demand(None if request.principal.is_operator else request.tenant, takes)
+    )
 
 
 ROUTES = (get_demand,)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from millstream_contracts import Scope
 from millstream_ingest.api.docs_page import api_page, front_page, problem_page
 from millstream_ingest.api.operation import Content, Operation
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import Route, read
 from millstream_ingest.http.response import Response

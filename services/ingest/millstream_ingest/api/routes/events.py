@@ -2,15 +2,16 @@
 
 from contextlib import aclosing
 
-from millstream_contracts import JobId, queue_of
+from millstream_contracts import JobId, Scope, queue_of
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter
-from millstream_ingest.api.principal import Scope
+from millstream_ingest.api.owned import require_own
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
 from millstream_ingest.events.frames import MEDIA_TYPE, first_lines, time_of
 from millstream_ingest.events.listener import Choice, Listener
 from millstream_ingest.events.resumption import frames_since
+from millstream_ingest.http.allowed_types import check_type
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.headers import header_text
 from millstream_ingest.http.problems import BAD_REQUEST, JOB_NOT_FOUND, OVERLOADED
@@ -37,10 +38,13 @@ FOLLOW = Operation(
 )
 
 
-@read("/v1/events", FOLLOW, Scope.JOBS_READ)
+@read("/v1/events", FOLLOW, Scope.JOBS_READ, narrows=True, own=True)
 async def follow_events(request: ApiRequest) -> Response:
     """Follow what happens to jobs."""
     choice, seen_ms = _choice(request), _last_seen(request)
+    check_type(request.principal.types, choice.type, "?type")
+    if not request.principal.may(Scope.JOBS_READ):
+        await _check_own(request, choice)
     hub = request.services.events
     listener = await hub.open(choice)
     try:
@@ -92,6 +96,13 @@ def _choice(request: ApiRequest) -> Choice:
     if query.type not in {None, queue.type}:
         raise IngestError(BAD_REQUEST, f"?type: the job is of type `{queue.type}`; leave the parameter out")
     return Choice(request.tenant, queue.type, JobId(job_id), queue)
+
+
+async def _check_own(request: ApiRequest, choice: Choice) -> None:
+    """Refuse events of other jobs than one that the principal has submitted. Raises: IngestError (403, 404)."""
+    if choice.job is None:
+        raise request.services.gate.forbidden(request.principal, Scope.JOBS_READ)
+    await require_own(request, choice.job)
 
 
 def _last_seen(request: ApiRequest) -> int | None:

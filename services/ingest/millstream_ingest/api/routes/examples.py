@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from millstream_contracts import (
     ActionReport,
@@ -31,10 +32,14 @@ from millstream_contracts import (
     JobDependencies,
     JobError,
     JobEvent,
+    JobExplanation,
     JobId,
     JobStack,
     JobState,
+    JobStep,
+    JobSteps,
     JobType,
+    LogLine,
     NewOperation,
     OpenIncident,
     OperationGroup,
@@ -47,6 +52,8 @@ from millstream_contracts import (
     ProcessStatus,
     Progress,
     QueueStatus,
+    Reason,
+    ReasonCode,
     RedisServer,
     RedisStatus,
     RelatedJob,
@@ -54,7 +61,9 @@ from millstream_contracts import (
     SearchHint,
     SearchHints,
     SecretWebhook,
+    SignalReceipt,
     StatPoint,
+    StatRelease,
     Stats,
     StatsByType,
     System,
@@ -136,6 +145,37 @@ DEPENDENCIES = {
         ),
     )
 }
+EXPLANATION = {
+    "blocked": Example(
+        "It waits for a job about which a person has to decide",
+        JobExplanation(
+            id=_ID,
+            state=JobState.BLOCKED,
+            reasons=[
+                Reason(
+                    code=ReasonCode.PARENT_DEAD,
+                    detail=f"it waits for {_DEAD_ID}, which is dead: retry that one, or discard it",
+                    job=_DEAD_ID,
+                )
+            ],
+        ),
+    )
+}
+STEPS = {
+    "waiting": Example(
+        "It has charged, and waits for an approval",
+        JobSteps(
+            id=_ID,
+            waiting_for="approved",
+            steps=[
+                JobStep(name="charge", kind="step", saved_at=_STARTED_AT, size_bytes=31),
+                JobStep(name="approved", kind="wait", saved_at=_STARTED_AT, until=_STARTED_AT + timedelta(days=2)),
+            ],
+        ),
+    )
+}
+SIGNALS = {"approval": Example("Ann has approved", {"by": "ann"})}
+SIGNAL_RECEIPT = {"delivered": Example("The job goes on", SignalReceipt(id=_ID, name="approved", outcome="delivered"))}
 JOB_STACK = {
     "stack": Example(
         "It waits for a connection",
@@ -183,6 +223,7 @@ TIMELINE = {
                     outcome="succeeded",
                     worker="host:17:9f3c",
                     trace_id=_TRACE_ID,
+                    logs=[LogLine(at=_STARTED_AT, level="info", message="report written", fields={"rows": "1"})],
                 )
             ],
             complete=True,
@@ -246,6 +287,8 @@ DEAD_GROUPS = {
                     last_died_at=_STARTED_AT,
                     trend=[*[0] * 22, 1, 1],
                     live=3,
+                    first_release="1.3.2",
+                    last_release="1.4.0",
                 )
             ],
             history_lag_s=0.2,
@@ -424,6 +467,7 @@ EVENTS = {
 }
 TYPE = {"type": Example("A built-in handler", _REGISTRATION)}
 TYPES = {"page": Example("The only page", Listing([_REGISTRATION]))}
+DRAINING_WORKER = {"draining": Example("It runs one job yet", replace(_WORKER, state="draining"))}
 WORKERS = {"page": Example("The only page", Listing([_WORKER]))}
 
 _WELL = [HealthCheck("redis", ok=True)]
@@ -444,6 +488,7 @@ STATS = {
             begin=_CREATED_AT,
             end=_CREATED_AT + timedelta(minutes=2),
             step_s=60,
+            releases=[StatRelease(at=_STARTED_AT, release="shop 2026.11.26-2")],
             points=[
                 StatPoint(
                     at=_CREATED_AT,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from prometheus_client.exposition import choose_encoder
 
+from millstream_contracts import Scope
 from millstream_ingest.api.operation import Content, Example, Operation
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples

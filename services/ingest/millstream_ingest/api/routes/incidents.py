@@ -1,9 +1,8 @@
 """Incidents: what is wrong for so long that people are told."""
 
-from millstream_contracts import Incident, OpenIncident, moment
+from millstream_contracts import Incident, OpenIncident, Scope, moment
 from millstream_ingest.api.listing import Listing
 from millstream_ingest.api.operation import Content, Operation
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
@@ -23,6 +22,7 @@ LIST = Operation(
 @read("/v1/incidents", LIST, Scope.QUEUES_MANAGE)
 async def list_incidents(request: ApiRequest) -> Response:
     """List what is wrong."""
+    request.require_operator()
     request.read_query()
     found = await request.services.broker.registry.incidents()
     return Response(Listing([_shown(incident) for incident in found]))

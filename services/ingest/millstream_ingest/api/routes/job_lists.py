@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime
 
-from millstream_contracts import Facets, JobState, Page, SearchHints
+from millstream_contracts import Facets, JobState, Page, Scope, SearchHints
 from millstream_history import MAX_QUERY_CHARS, JobQuery, Search, hints_at, type_in
+from millstream_ingest.access.masking import without_secret_values
+from millstream_ingest.access.withholding import readable_fields
 from millstream_ingest.api.listing import listing_response
 from millstream_ingest.api.operation import JOB_TYPE, SWITCH, Content, Operation, Parameter, listing
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
+from millstream_ingest.http.allowed_types import check_type
 from millstream_ingest.http.problems import (
     HISTORY_UNAVAILABLE,
     INVALID_QUERY,
@@ -19,6 +21,8 @@ from millstream_ingest.http.problems import (
 )
 from millstream_ingest.http.query import TAG, Query
 from millstream_ingest.http.response import Response
+from millstream_streams import StoreUnavailableError
+from millstream_submission import KnownTypes
 
 _TAG = "Jobs"
 _TIME = {"type": "string", "format": "date-time"}
@@ -56,7 +60,7 @@ HINTS = Operation(
     tag=_TAG,
     summary="Hint at how a search can go on",
     description="For the place of a query where a person is typing: fields and values, also those that recent jobs "
-    "have. Values of keys that are named like a secret are never among them.",
+    "have. Values of keys that are named like a secret, or that a handler declares as one, are never among them.",
     query=(
         Parameter("q", "The query so far"),
         Parameter(
@@ -85,10 +89,11 @@ FACETS = Operation(
 )
 
 
-@read("/v1/jobs", LIST, Scope.JOBS_READ)
+@read("/v1/jobs", LIST, Scope.JOBS_READ, narrows=True)
 async def list_jobs(request: ApiRequest) -> Response:
     """List jobs."""
     query = request.read_query(_LIST_PARAMETERS)
+    check_type(request.principal.types, query.type, "?type")
     page = await (_search(request, query) if query.is_search else _list(request, query))
     return listing_response(request, query, page, page.next_cursor)
 
@@ -100,7 +105,17 @@ async def hint_search(request: ApiRequest) -> Response:
     text, searcher = query.q[:MAX_QUERY_CHARS], request.services.searcher
     at = query.place("at", len(text))
     recent = await request.history.search.recent(request.tenant, type_in(text))
-    return Response(hints_at(text, at, await searcher.known_types(request.tenant) or (), recent))
+    recent = without_secret_values(recent, await _known_types(request))
+    known = await searcher.known_types(request.tenant) or ()
+    return Response(hints_at(text, at, known, readable_fields(request.principal, recent)))
+
+
+async def _known_types(request: ApiRequest) -> KnownTypes | None:
+    """Return the registered types of the tenant; None where they cannot be read."""
+    try:
+        return await request.services.catalogue.of(request.tenant)
+    except StoreUnavailableError:
+        return None
 
 
 @read("/v1/jobs/search/facets", FACETS, Scope.JOBS_READ)

@@ -2,10 +2,21 @@
 
 from werkzeug.http import parse_etags, unquote_etag
 
-from millstream_contracts import Job, JobDependencies, JobId, JobStack, JobState, Queue, Timeline, queue_of
+from millstream_contracts import (
+    Job,
+    JobDependencies,
+    JobExplanation,
+    JobId,
+    JobStack,
+    JobState,
+    NewPriority,
+    Queue,
+    Scope,
+    Timeline,
+    queue_of,
+)
 from millstream_ingest.api.entity_tag import etag_of
-from millstream_ingest.api.operation import Content, Operation, Parameter, seconds
-from millstream_ingest.api.principal import Scope
+from millstream_ingest.api.operation import SWITCH, Content, Example, Operation, Parameter, seconds
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
@@ -14,8 +25,10 @@ from millstream_ingest.http.headers import header_text
 from millstream_ingest.http.problems import (
     ERASED,
     HISTORY_UNAVAILABLE,
+    INVALID_REQUEST,
     JOB_NOT_FOUND,
     NO_HISTORY,
+    UNIQUE_CONFLICT,
     WORKER_SILENT,
     WRONG_STATE,
 )
@@ -44,7 +57,8 @@ TIMELINE = Operation(
     tag=_TAG,
     summary="Read what happened to a job",
     description="Every transition, and every attempt with its error and traceback, from the history and from the "
-    "present state of the job.",
+    "present state of the job; with `logs=1` also the last log lines of the attempts of which they are kept.",
+    query=(Parameter("logs", "1 adds the last log lines of attempts", SWITCH),),
     answers={200: Content(model=Timeline, description="What is known", examples=examples.TIMELINE)},
     problems=(JOB_NOT_FOUND, ERASED, NO_HISTORY, HISTORY_UNAVAILABLE),
 )
@@ -58,6 +72,24 @@ CANCEL = Operation(
     },
     problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, HISTORY_UNAVAILABLE),
 )
+RUN_NOW = Operation(
+    id="runJobNow",
+    tag=_TAG,
+    summary="Run a job before its time",
+    description="One that was to run later, a retry too, is ready at once, and before all others of its priority where "
+    "limits hold jobs back. Neither a limit nor a pause is passed by. One that is ready or runs stays as it is.",
+    answers={202: Content(model=Job, description="Ready", examples=examples.RUNNING_JOB, headers=ETAG)},
+    problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, HISTORY_UNAVAILABLE),
+)
+PRIORITY = Operation(
+    id="setJobPriority",
+    tag=_TAG,
+    summary="Change the priority of a job",
+    description="Of one that has not started. A ready job stands behind those that had this priority before it.",
+    body=Content(model=NewPriority, examples={"high": Example("Before others of its type", {"priority": "high"})}),
+    answers={202: Content(model=Job, description="Changed", examples=examples.RUNNING_JOB, headers=ETAG)},
+    problems=(INVALID_REQUEST, JOB_NOT_FOUND, ERASED, WRONG_STATE, HISTORY_UNAVAILABLE),
+)
 DEPENDENCIES = Operation(
     id="getJobDependencies",
     tag=_TAG,
@@ -65,6 +97,15 @@ DEPENDENCIES = Operation(
     description="The jobs that its submission named in `after`, with their states now, and the jobs that wait for it "
     "and have not been told that it has ended, a hundred at most.",
     answers={200: Content(model=JobDependencies, description="The jobs around it", examples=examples.DEPENDENCIES)},
+    problems=(JOB_NOT_FOUND, ERASED, HISTORY_UNAVAILABLE),
+)
+EXPLAIN = Operation(
+    id="explainJob",
+    tag=_TAG,
+    summary="See why a job does not run",
+    description="The jobs, the time or the signal for which it waits, a pause of its queue, or that no worker handles "
+    "its type; what a person has to decide is first.",
+    answers={200: Content(model=JobExplanation, description="The reasons", examples=examples.EXPLANATION)},
     problems=(JOB_NOT_FOUND, ERASED, HISTORY_UNAVAILABLE),
 )
 STACK = Operation(
@@ -80,18 +121,20 @@ RETRY = Operation(
     id="retryJob",
     tag=_TAG,
     summary="Run a dead job again",
-    description="Its attempts and crashes are counted from zero.",
+    description="Its attempts and crashes are counted from zero. A durable handler goes on behind its steps, with "
+    "`fresh` it begins anew.",
+    query=(Parameter("fresh", "1 to forget what its durable handler has stored", SWITCH),),
     answers={202: Content(model=Job, description="It is queued", examples=examples.QUEUED_JOB, headers=ETAG)},
-    problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, HISTORY_UNAVAILABLE),
+    problems=(JOB_NOT_FOUND, ERASED, WRONG_STATE, UNIQUE_CONFLICT, HISTORY_UNAVAILABLE),
 )
 
 
-@read("/v1/jobs/{job_id}", GET, Scope.JOBS_READ)
+@read("/v1/jobs/{job_id}", GET, Scope.JOBS_READ, own=True)
 async def get_job(request: ApiRequest, job_id: str) -> Response:
     """Read a job."""
     wait_s = request.read_query(("wait",)).wait_s
-    queue = _queue(request, job_id)
-    job = await _read(request, queue, job_id)
+    queue = queue_of_request(request, job_id)
+    job = await read_job(request, queue, job_id)
     if wait_s > 0 and job.source == "live" and not job.state.is_settled:
         job = await _settled(request, queue, job, wait_s)
     if _is_known(request, job):
@@ -103,11 +146,11 @@ async def get_job(request: ApiRequest, job_id: str) -> Response:
 async def get_job_stack(request: ApiRequest, job_id: str) -> Response:
     """See where a running job is."""
     request.read_query()
-    queue, stacks = _queue(request, job_id), request.services.stacks
+    queue, stacks = queue_of_request(request, job_id), request.services.stacks
     found = await request.unless_gone(lambda: stacks.read(queue, JobId(job_id)))
     if isinstance(found, JobStack):
         return Response(found)
-    job = await _read(request, queue, job_id)
+    job = await read_job(request, queue, job_id)
     if job.source == "history":
         raise _is_history(job)
     if job.state is not JobState.RUNNING:
@@ -119,27 +162,38 @@ async def get_job_stack(request: ApiRequest, job_id: str) -> Response:
 async def get_job_dependencies(request: ApiRequest, job_id: str) -> Response:
     """See what a job waits for, and what waits for it."""
     request.read_query()
-    queue = _queue(request, job_id)
-    job = await _read(request, queue, job_id)
+    queue = queue_of_request(request, job_id)
+    job = await read_job(request, queue, job_id)
     return Response(await request.services.dependency_reader.read(queue, job))
 
 
-@read("/v1/jobs/{job_id}/timeline", TIMELINE, Scope.JOBS_READ)
+@read("/v1/jobs/{job_id}/explain", EXPLAIN, Scope.JOBS_READ)
+async def explain_job(request: ApiRequest, job_id: str) -> Response:
+    """See why a job does not run."""
+    request.read_query()
+    queue = queue_of_request(request, job_id)
+    job = await read_job(request, queue, job_id)
+    return Response(await request.services.explainer.explain(queue, job))
+
+
+@read("/v1/jobs/{job_id}/timeline", TIMELINE, Scope.JOBS_READ, own=True)
 async def get_job_timeline(request: ApiRequest, job_id: str) -> Response:
     """Read what happened to a job."""
-    request.read_query()
-    queue = _queue(request, job_id)
-    found = await request.services.past_jobs.timeline(request.history, queue, JobId(job_id))
+    query = request.read_query(("logs",))
+    queue = queue_of_request(request, job_id)
+    found = await request.services.past_jobs.timeline(
+        request.history, queue, JobId(job_id), with_logs=query.switch("logs")
+    )
     if found is None:
         raise _no_such_job()
     return Response(found)
 
 
-@act("/v1/jobs/{job_id}/cancel", CANCEL, Scope.JOBS_MANAGE)
+@act("/v1/jobs/{job_id}/cancel", CANCEL, Scope.JOBS_MANAGE, own=True)
 async def cancel_job(request: ApiRequest, job_id: str) -> Response:
     """Cancel a job."""
     request.read_query()
-    queue = _queue(request, job_id)
+    queue = queue_of_request(request, job_id)
     [code] = await request.services.broker.store.cancel(queue, [JobId(job_id)])
     job = await _acted_on(request, queue, job_id, code, "cancelled")
     if code is ActionCode.DONE:
@@ -147,16 +201,35 @@ async def cancel_job(request: ApiRequest, job_id: str) -> Response:
     return _job_response(job, 202)
 
 
+@act("/v1/jobs/{job_id}/run-now", RUN_NOW, Scope.JOBS_MANAGE)
+async def run_job_now(request: ApiRequest, job_id: str) -> Response:
+    """Run a job before its time."""
+    request.read_query()
+    queue = queue_of_request(request, job_id)
+    [code] = await request.services.broker.store.run_now(queue, [JobId(job_id)])
+    return _job_response(await _acted_on(request, queue, job_id, code, "run now, only one that waits for a time"), 202)
+
+
+@act("/v1/jobs/{job_id}/priority", PRIORITY, Scope.JOBS_MANAGE)
+async def set_job_priority(request: ApiRequest, job_id: str) -> Response:
+    """Change the priority of a job."""
+    request.read_query()
+    queue = queue_of_request(request, job_id)
+    asked = await request.read_as(NewPriority)
+    [code] = await request.services.broker.store.set_priority(queue, [JobId(job_id)], asked.priority)
+    return _job_response(await _acted_on(request, queue, job_id, code, "given a priority, it has started"), 202)
+
+
 @act("/v1/jobs/{job_id}/retry", RETRY, Scope.JOBS_MANAGE)
 async def retry_job(request: ApiRequest, job_id: str) -> Response:
     """Run a dead job again."""
-    request.read_query()
-    queue = _queue(request, job_id)
-    [code] = await request.services.dead_letters.redrive(queue, [JobId(job_id)], request=request.span)
+    fresh = request.read_query(("fresh",)).switch("fresh")
+    queue = queue_of_request(request, job_id)
+    [code] = await request.services.dead_letters.redrive(queue, [JobId(job_id)], request=request.span, fresh=fresh)
     return _job_response(await _acted_on(request, queue, job_id, code, "retried, only a dead one"), 202)
 
 
-async def _read(request: ApiRequest, queue: Queue, job_id: str) -> Job:
+async def read_job(request: ApiRequest, queue: Queue, job_id: str) -> Job:
     """Return a job, from the history if Redis has forgotten it. Raises: IngestError (404)."""
     services = request.services
     job = await services.broker.views.job(queue, JobId(job_id)) or await services.past_jobs.job(queue, JobId(job_id))
@@ -182,7 +255,8 @@ async def _settled(request: ApiRequest, queue: Queue, job: Job, wait_s: float) -
     return waited or job
 
 
-def _queue(request: ApiRequest, job_id: str) -> Queue:
+def queue_of_request(request: ApiRequest, job_id: str) -> Queue:
+    """Return the queue of a job of the tenant of a request. Raises: IngestError (404)."""
     queue = queue_of(request.tenant, job_id)
     if queue is None:
         raise _no_such_job()
@@ -191,13 +265,16 @@ def _queue(request: ApiRequest, job_id: str) -> Queue:
 
 async def _acted_on(request: ApiRequest, queue: Queue, job_id: str, code: ActionCode, verb: str) -> Job:
     """Return the job after an action. Raises: IngestError, when the action was refused."""
-    job = await _read(request, queue, job_id)
+    job = await read_job(request, queue, job_id)
     if job.source == "history":
         raise _is_history(job)
     if code is ActionCode.UNKNOWN_JOB:
         raise _no_such_job()
     if code is ActionCode.WRONG_STATE:
         raise IngestError(WRONG_STATE, f"the job is {job.state}: it cannot be {verb}")
+    if code is ActionCode.UNIQUE_CONFLICT:
+        key = f" `{job.unique.key}`" if job.unique else ""
+        raise IngestError(UNIQUE_CONFLICT, f"another job holds its unique key{key} by now")
     return job
 
 
@@ -211,4 +288,14 @@ def _no_such_job() -> IngestError:
     return IngestError(JOB_NOT_FOUND)
 
 
-ROUTES = (get_job, get_job_stack, get_job_dependencies, get_job_timeline, cancel_job, retry_job)
+ROUTES = (
+    get_job,
+    get_job_stack,
+    get_job_dependencies,
+    explain_job,
+    get_job_timeline,
+    cancel_job,
+    run_job_now,
+    set_job_priority,
+    retry_job,
+)

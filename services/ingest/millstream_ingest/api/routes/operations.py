@@ -1,13 +1,16 @@
 """Operations: one decision about many jobs, carried out page by page."""
 
-from millstream_contracts import BulkOperation, NewOperation
+from millstream_contracts import BulkOperation, FieldError, NewOperation, Scope
 from millstream_ingest.api.listing import Listing, listing_response
+from millstream_ingest.api.narrowed import foreign_jobs
 from millstream_ingest.api.operation import Content, Operation, listing
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
 from millstream_ingest.api.routes import examples
+from millstream_ingest.http.allowed_types import check_type
+from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import (
+    FORBIDDEN,
     HISTORY_UNAVAILABLE,
     INVALID_REQUEST,
     NO_HISTORY,
@@ -67,11 +70,12 @@ CANCEL = Operation(
 )
 
 
-@act("/v1/operations", CREATE, Scope.JOBS_MANAGE)
+@act("/v1/operations", CREATE, Scope.JOBS_MANAGE, narrows=True)
 async def create_operation(request: ApiRequest) -> Response:
     """Redrive, patch, discard, erase or export many jobs."""
     request.read_query()
     asked = await request.read_as(NewOperation)
+    _check_types(request, asked)
     made = await request.services.bulk_operations.add(request.history, request.tenant, asked)
     return Response(made, 202, {"Location": f"/v1/operations/{made.id}"})
 
@@ -109,6 +113,15 @@ async def resume_operation(request: ApiRequest, operation_id: str) -> Response:
 async def cancel_operation(request: ApiRequest, operation_id: str) -> Response:
     """End an operation."""
     return await _steer(request, operation_id, "cancel")
+
+
+def _check_types(request: ApiRequest, asked: NewOperation) -> None:
+    """Refuse what is about other job types than those of the principal. Raises: IngestError (403)."""
+    for pointer, job_type in foreign_jobs(request, asked):
+        if job_type:
+            check_type(request.principal.types, job_type, pointer)
+        detail = "a search is about all job types: name `ids` or a `group`, because the key is for some types alone"
+        raise IngestError(FORBIDDEN, detail, [FieldError(pointer, detail)])
 
 
 async def _steer(request: ApiRequest, operation_id: str, verb: str) -> Response:

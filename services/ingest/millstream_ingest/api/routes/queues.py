@@ -1,9 +1,8 @@
 """Queues: how much waits, runs and is dead, by job type."""
 
-from millstream_contracts import JobType, QueueStatus
+from millstream_contracts import JobType, QueueStatus, Scope
 from millstream_ingest.api.listing import Listing, listing_response
 from millstream_ingest.api.operation import Content, Operation, listing
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples

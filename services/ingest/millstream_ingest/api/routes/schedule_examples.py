@@ -14,6 +14,7 @@ from millstream_contracts import (
     ScheduleOccasion,
     ScheduleOccasions,
     SchedulePage,
+    SchedulePreview,
     ScheduleRun,
     ScheduleState,
 )
@@ -56,6 +57,14 @@ SCHEDULE = {"nightly": Example("A schedule", _NIGHTLY)}
 SCHEDULES = {"page": Example("One schedule", SchedulePage(items=[_NIGHTLY]))}
 OCCASIONS = {
     "next": Example("The next one", ScheduleOccasions(items=[ScheduleOccasion(nominal=_NEXT, fires_at=_NEXT)]))
+}
+PREVIEW = {
+    "new": Example(
+        "It would be new",
+        SchedulePreview(
+            schedule="nightly", state=ScheduleState.ACTIVE, next=[ScheduleOccasion(nominal=_NEXT, fires_at=_NEXT)]
+        ),
+    )
 }
 RUN = {"run": Example("The job", ScheduleRun(schedule="nightly", job=_JOB_ID))}
 BACKFILL_REQUESTS = {

@@ -1,29 +1,29 @@
 """Schedules: jobs that are submitted by the clock."""
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from millstream_contracts import (
-    SCHEDULE_NAME_PATTERN,
     Backfill,
     BackfillPage,
     BackfillRequest,
-    FieldError,
     Schedule,
     ScheduleDefinition,
     ScheduleOccasions,
     SchedulePage,
+    SchedulePreview,
     ScheduleRun,
     ScheduleState,
+    Scope,
+    is_among,
     limits,
 )
 from millstream_ingest.api.listing import listing_response
+from millstream_ingest.api.names import check_name
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, listing
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
-from millstream_ingest.api.route import act, put, read, remove
+from millstream_ingest.api.route import Audited, act, put, read, remove
 from millstream_ingest.api.routes import schedule_examples as examples
-from millstream_ingest.http.errors import IngestError
+from millstream_ingest.http.allowed_types import check_type
 from millstream_ingest.http.negotiation import request_encoding
 from millstream_ingest.http.problems import (
     IDEMPOTENCY_KEY_REUSED,
@@ -35,18 +35,30 @@ from millstream_ingest.http.problems import (
     WRONG_STATE,
 )
 from millstream_ingest.http.response import Response
-from millstream_ingest.schedules.checked_definition import checked
-from millstream_ingest.submission.bodies import decode_as
+from millstream_ingest.schedules.checked_definition import CheckedDefinition
+from millstream_ingest.submission.bodies import CODECS, decode_as
 from millstream_ingest.submission.idempotency import HEADER
 from millstream_streams import IndexLine
 
 _TAG = "Schedules"
 _PATH = "/v1/schedules/{schedule}"
-_NAME = re.compile(SCHEDULE_NAME_PATTERN)
 _STATES = tuple(state.value for state in ScheduleState)
 _OWNERS = ("api", "code")
 _KEY = Parameter(HEADER, "The same key within 24 hours is the same request")
 _ETAG = {"ETag": "The schedule as it is now"}
+_DEFAULT_OCCASIONS = 10
+_HOW_MANY = Parameter(
+    "n",
+    "How many occasions",
+    {
+        "type": "integer",
+        "format": "int64",
+        "minimum": 1,
+        "maximum": limits.MAX_NEXT_OCCASIONS,
+        "default": _DEFAULT_OCCASIONS,
+    },
+    3,
+)
 _SCHEDULE = Content(model=Schedule, description="The schedule", examples=examples.SCHEDULE, headers=_ETAG)
 _BACKFILL = Content(model=Backfill, description="The backfill", examples=examples.BACKFILL)
 
@@ -80,6 +92,16 @@ PUT = Operation(
         ),
     },
     problems=(INVALID_REQUEST, WRONG_STATE, STORE_FULL),
+)
+PREVIEW = Operation(
+    id="previewSchedule",
+    tag=_TAG,
+    summary="See what a schedule would be",
+    description="The definition is checked as if it was put, its job included. Nothing is stored.",
+    query=(_HOW_MANY,),
+    body=Content(model=ScheduleDefinition, examples=examples.DEFINITIONS),
+    answers={200: Content(model=SchedulePreview, description="When it would fire", examples=examples.PREVIEW)},
+    problems=(INVALID_REQUEST,),
 )
 GET = Operation(
     id="getSchedule", tag=_TAG, summary="Read a schedule", answers={200: _SCHEDULE}, problems=(SCHEDULE_NOT_FOUND,)
@@ -123,14 +145,7 @@ NEXT = Operation(
     tag=_TAG,
     summary="See when a schedule fires next",
     description="Changes of the clock are in it. Of a paused schedule: as if it was resumed now.",
-    query=(
-        Parameter(
-            "n",
-            "How many occasions",
-            {"type": "integer", "format": "int64", "minimum": 1, "maximum": limits.MAX_NEXT_OCCASIONS, "default": 10},
-            3,
-        ),
-    ),
+    query=(_HOW_MANY,),
     answers={200: Content(model=ScheduleOccasions, description="The occasions", examples=examples.OCCASIONS)},
     problems=(SCHEDULE_NOT_FOUND,),
 )
@@ -169,14 +184,17 @@ CANCEL_BACKFILL = Operation(
 )
 
 
-@read("/v1/schedules", LIST, Scope.JOBS_READ)
+@read("/v1/schedules", LIST, Scope.JOBS_READ, narrows=True)
 async def list_schedules(request: ApiRequest) -> Response:
     """List schedules."""
     query = request.read_query(("state", "owner", "type", "name", "cursor", "limit"))
     state, owner = query.word("state", _STATES), query.word("owner", _OWNERS)
+    types = request.principal.types
+    if query.type is not None:
+        check_type(types, query.type, "?type")
     page = await request.services.schedule_desk.page(
         request.tenant,
-        _wanted(state, owner, query.type),
+        _wanted(state, owner, query.type, types),
         prefix=query.values.get("name", ""),
         cursor=query.cursor,
         limit=query.limit,
@@ -188,15 +206,17 @@ async def list_schedules(request: ApiRequest) -> Response:
 async def put_schedule(request: ApiRequest, schedule: str) -> Response:
     """Make or replace a schedule."""
     request.read_query()
-    encoding = request_encoding(request.body_type)
-    body = await request.read_body(limits.MAX_BODY_BYTES)
-    definition = decode_as(ScheduleDefinition, body, encoding)
-    if not _NAME.fullmatch(schedule):
-        detail = "expected 1 to 128 of the characters a-z, A-Z, 0-9, `.`, `_`, `-`, the first one a letter or a digit"
-        raise IngestError(INVALID_REQUEST, f"the name of a schedule: {detail}", [FieldError("", detail)])
-    asked = checked(schedule, definition, encoding, request.services.broker.clock.now_s)
+    asked = await _definition(request, schedule)
     found, is_new = await request.services.schedule_desk.put(request.tenant, schedule, asked)
     return _response(found, 201 if is_new else 200, {"Location": f"/v1/schedules/{schedule}"} if is_new else {})
+
+
+@act(f"{_PATH}/preview", PREVIEW, Scope.SCHEDULES_MANAGE, audited=Audited.NOT)
+async def preview_schedule(request: ApiRequest, schedule: str) -> Response:
+    """See what a schedule would be."""
+    count = request.read_query(("n",)).number("n", _DEFAULT_OCCASIONS, limits.MAX_NEXT_OCCASIONS)
+    asked = await _definition(request, schedule)
+    return Response(await request.services.schedule_desk.preview(request.tenant, schedule, asked, count))
 
 
 @read(_PATH, GET, Scope.JOBS_READ)
@@ -232,7 +252,11 @@ async def run_schedule(request: ApiRequest, schedule: str) -> Response:
     """Submit the job of a schedule now."""
     request.read_query()
     made, replayed = await request.services.schedule_desk.run(
-        request.tenant, schedule, caller=request.span.context, key=request.idempotency_key
+        request.tenant,
+        schedule,
+        caller=request.span.context,
+        key=request.idempotency_key,
+        owner=request.principal.owner,
     )
     headers = {"Location": f"/v1/jobs/{made.job}"}
     return Response(made, 202, {**headers, "Idempotency-Replayed": "true"} if replayed else headers)
@@ -241,7 +265,7 @@ async def run_schedule(request: ApiRequest, schedule: str) -> Response:
 @read(f"{_PATH}/next", NEXT, Scope.JOBS_READ)
 async def next_occasions(request: ApiRequest, schedule: str) -> Response:
     """See when a schedule fires next."""
-    count = request.read_query(("n",)).number("n", 10, limits.MAX_NEXT_OCCASIONS)
+    count = request.read_query(("n",)).number("n", _DEFAULT_OCCASIONS, limits.MAX_NEXT_OCCASIONS)
     items = await request.services.schedule_desk.following(request.tenant, schedule, count)
     return Response(ScheduleOccasions(items=items))
 
@@ -281,8 +305,22 @@ async def cancel_backfill(request: ApiRequest, schedule: str, backfill_id: str) 
     return Response(await request.services.backfill_desk.cancel(request.tenant, schedule, backfill_id))
 
 
-def _wanted(state: str | None, owner: str | None, job_type: str | None) -> Callable[[IndexLine], bool]:
+async def _definition(request: ApiRequest, name: str) -> CheckedDefinition:
+    """Return the definition that is the body of a request. Raises: IngestError, SubmissionError."""
+    encoding = request_encoding(request.body_type)
+    definition = decode_as(ScheduleDefinition, await request.read_body(limits.MAX_BODY_BYTES), encoding)
+    check_name(name, "schedule")
+    asked = await request.services.schedule_desk.check(request.tenant, name, definition, CODECS[encoding])
+    check_type(request.principal.types, asked.job.submission.type, "/job/type")
+    return asked
+
+
+def _wanted(
+    state: str | None, owner: str | None, job_type: str | None, types: Sequence[str]
+) -> Callable[[IndexLine], bool]:
     def is_wanted(line: IndexLine) -> bool:
+        if types and not is_among(line.type, types):
+            return False
         asked = ((state, line.state), (owner, line.owner), (job_type, line.type))
         return all(wanted is None or wanted == found for wanted, found in asked)
 
@@ -296,6 +334,7 @@ def _response(found: Schedule, status: int = 200, headers: dict[str, str] | None
 ROUTES = (
     list_schedules,
     put_schedule,
+    preview_schedule,
     get_schedule,
     remove_schedule,
     pause_schedule,

@@ -2,9 +2,8 @@
 
 from datetime import UTC, datetime
 
-from millstream_contracts import Stats, StatsByType
+from millstream_contracts import Scope, Stats, StatsByType
 from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parameter, most
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
@@ -65,7 +64,10 @@ async def get_stats(request: ApiRequest) -> Response:
     )
     step_s = round(window.step.total_seconds())
     gaps = await history.gaps.between(request.tenant, job_type, window.begin, window.end)
-    return Response(Stats(begin=window.begin, end=window.end, step_s=step_s, points=points, gaps=gaps))
+    releases = await history.statistics.releases(request.tenant, window.begin, window.end)
+    return Response(
+        Stats(begin=window.begin, end=window.end, step_s=step_s, points=points, gaps=gaps, releases=releases)
+    )
 
 
 @read("/v1/stats/types", BY_TYPE, Scope.JOBS_READ)

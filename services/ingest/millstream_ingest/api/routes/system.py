@@ -1,8 +1,7 @@
 """The system: how the installation fares, as `millstream doctor` would say."""
 
-from millstream_contracts import System
+from millstream_contracts import Scope, System
 from millstream_ingest.api.operation import Content, Operation
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
@@ -21,6 +20,7 @@ GET = Operation(
 @read("/v1/system", GET, Scope.QUEUES_MANAGE)
 async def get_system(request: ApiRequest) -> Response:
     """Read how the installation fares."""
+    request.require_operator()
     request.read_query()
     return Response(await request.services.system.look(request.tenant))
 

@@ -1,9 +1,8 @@
 """Job types, as the workers that handle them describe them."""
 
-from millstream_contracts import JobType, TypeRegistration, did_you_mean
+from millstream_contracts import JobType, Scope, TypeRegistration, did_you_mean
 from millstream_ingest.api.listing import Listing, listing_response
 from millstream_ingest.api.operation import Content, Operation, listing
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples

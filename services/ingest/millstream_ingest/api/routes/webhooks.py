@@ -5,6 +5,7 @@ from millstream_contracts import (
     JobId,
     NewWebhook,
     Page,
+    Scope,
     SecretWebhook,
     Webhook,
     WebhookChange,
@@ -14,9 +15,8 @@ from millstream_contracts import (
 from millstream_ingest.api.entity_tag import etag_of
 from millstream_ingest.api.listing import Listing, listing_response
 from millstream_ingest.api.operation import Content, Operation, listing
-from millstream_ingest.api.principal import Scope
 from millstream_ingest.api.request import ApiRequest
-from millstream_ingest.api.route import act, change, read, remove
+from millstream_ingest.api.route import Audited, act, change, read, remove
 from millstream_ingest.api.routes import examples
 from millstream_ingest.http.problems import (
     HISTORY_UNAVAILABLE,
@@ -132,7 +132,7 @@ REDELIVER = Operation(
 )
 
 
-@read("/v1/webhooks", LIST, Scope.WEBHOOKS_MANAGE)
+@read("/v1/webhooks", LIST, Scope.JOBS_READ)
 async def list_webhooks(request: ApiRequest) -> Response:
     """List endpoints."""
     request.read_query()
@@ -149,7 +149,7 @@ async def create_webhook(request: ApiRequest) -> Response:
     return Response(made, 201, {"Location": f"/v1/webhooks/{made.id}"})
 
 
-@read("/v1/webhooks/{webhook_id}", GET, Scope.WEBHOOKS_MANAGE)
+@read("/v1/webhooks/{webhook_id}", GET, Scope.JOBS_READ)
 async def get_webhook(request: ApiRequest, webhook_id: str) -> Response:
     """Read an endpoint."""
     request.read_query()
@@ -192,7 +192,7 @@ async def disable_webhook(request: ApiRequest, webhook_id: str) -> Response:
     return Response(await request.services.endpoints.disable(request.history, request.tenant, webhook_id))
 
 
-@read("/v1/webhooks/{webhook_id}/secret", SECRET, Scope.WEBHOOKS_MANAGE)
+@read("/v1/webhooks/{webhook_id}/secret", SECRET, Scope.WEBHOOKS_MANAGE, audited=Audited.WHOLE)
 async def get_webhook_secret(request: ApiRequest, webhook_id: str) -> Response:
     """Read the secret of an endpoint."""
     request.read_query()
@@ -209,7 +209,7 @@ async def test_webhook(request: ApiRequest, webhook_id: str) -> Response:
     return _delivery(await request.services.endpoints.test(request.history, request.tenant, webhook_id, caller))
 
 
-@read("/v1/webhooks/{webhook_id}/deliveries", DELIVERIES, Scope.WEBHOOKS_MANAGE)
+@read("/v1/webhooks/{webhook_id}/deliveries", DELIVERIES, Scope.JOBS_READ)
 async def list_webhook_deliveries(request: ApiRequest, webhook_id: str) -> Response:
     """List the deliveries of an endpoint."""
     query = request.read_query(("cursor", "limit"))

@@ -1,0 +1,52 @@
+"""How the payloads, results and other blobs of jobs are stored. What keeps the keys is given to it."""
+
+from millstream_codec.codec import PAYLOAD, RESULT, STEP, Codec, Compression, ObserveCompression, unpacked
+from millstream_codec.envelope import MARK, CodecCode, content_of, is_coded, is_sealed, marked, unmarked
+from millstream_codec.errors import (
+    BlobTooLargeError,
+    CodecError,
+    DamagedBlobError,
+    KeyConfigError,
+    KeyLostError,
+    UnknownCodecError,
+)
+from millstream_codec.keyring import DataKeyStore, Keyring, StoredDataKey
+from millstream_codec.providers import KeyProvider, LocalKeys, keys_of_folder, keys_of_text, provider_named
+from millstream_codec.sealed import Sealed, read_sealed
+from millstream_codec.sealing import DataKey, Place, kid_of
+
+__all__ = [
+    "MARK",
+    "PAYLOAD",
+    "RESULT",
+    "STEP",
+    "BlobTooLargeError",
+    "Codec",
+    "CodecCode",
+    "CodecError",
+    "Compression",
+    "DamagedBlobError",
+    "DataKey",
+    "DataKeyStore",
+    "KeyConfigError",
+    "KeyLostError",
+    "KeyProvider",
+    "Keyring",
+    "LocalKeys",
+    "ObserveCompression",
+    "Place",
+    "Sealed",
+    "StoredDataKey",
+    "UnknownCodecError",
+    "content_of",
+    "is_coded",
+    "is_sealed",
+    "keys_of_folder",
+    "keys_of_text",
+    "kid_of",
+    "marked",
+    "provider_named",
+    "read_sealed",
+    "unmarked",
+    "unpacked",
+]

@@ -1,1 +1,0 @@
-"""The guarded HTTP client: for calls to URLs that users name."""

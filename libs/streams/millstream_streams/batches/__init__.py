@@ -1,0 +1,1 @@
+"""Batches in Redis: what is stored of them, and their transitions."""

@@ -1,0 +1,1 @@
+"""Workflows in Redis: what is stored of them, and their transitions."""

@@ -1,0 +1,42 @@
+"""Makes what a tenant has follow its state: its queues while it is not active, its keys once it is being deleted.
+
+The state of the tenant is what counts. A queue that was not reached, and one that is used for the first time while its
+tenant is suspended, follow with the next look of a dispatcher.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from millstream_contracts import Queue, Tenant, TenantState
+from millstream_streams import ApiKeys, Broker, KeyChange, StoredTenant, for_each_queue
+
+REVOKED_AT_ONCE = 500
+"""Redis hands a command no more arguments from a script than a few thousand."""
+
+
+async def follow_state(broker: Broker, queues: Sequence[Queue], stored: StoredTenant) -> int:
+    """Suspend the queues of a tenant, or let them go on. Returns: how many were not so before. Raises: StoreError."""
+    queue_settings = broker.settings
+    held = await queue_settings.suspended(queues)
+    changing = [queue for queue, is_suspended in zip(queues, held, strict=True) if is_suspended is stored.is_active]
+
+    async def follow(queue: Queue) -> None:
+        await (queue_settings.release(queue) if stored.is_active else queue_settings.suspend(queue))
+
+    await for_each_queue(changing, follow)
+    return len(changing)
+
+
+def in_deletion(stored: StoredTenant, operation_id: str, now_ms: int) -> StoredTenant:
+    """Return a tenant as it is while an operation deletes it."""
+    return replace(stored, state=TenantState.DELETING, reason="", changed_at_ms=now_ms, deletion=operation_id)
+
+
+async def revoke_all(keys: ApiKeys, tenant: Tenant) -> int:
+    """Remove all keys, or sessions, of a tenant that this release can read. Returns: how many. Raises: StoreError."""
+    _, stored = await keys.all()
+    theirs = [one for one, key in stored.items() if key.tenant == tenant]
+    for at in range(0, len(theirs), REVOKED_AT_ONCE):
+        await keys.put_keys(KeyChange(one, None, None) for one in theirs[at : at + REVOKED_AT_ONCE])
+    return len(theirs)

@@ -1,0 +1,1 @@
+"""The templates that submissions are filled up from."""

@@ -1,0 +1,91 @@
+"""A tenant as it is typed into the form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from millstream_console.web.visit import Form
+from millstream_contracts import NewTenant, RequestLimits, TenantInfo
+
+QUOTA_WORDS: Mapping[str, str] = {
+    "jobs_waiting": "Jobs that wait",
+    "payload_bytes": "Bytes of one payload",
+    "schedules": "Schedules",
+    "webhooks": "Endpoints of webhooks",
+    "keys": "Keys",
+}
+LIMIT_WORDS: Mapping[str, str] = {
+    "submissions_per_s": "Jobs a second",
+    "burst": "Jobs at once",
+    "requests_per_s": "Other requests a second",
+}
+
+
+class TypedTenant(Struct, frozen=True, kw_only=True):
+    """What stands in the form; an empty field is without a bound."""
+
+    name: str = ""
+    title: str = ""
+    quotas: Mapping[str, str] = {}
+    limits: Mapping[str, str] = {}
+
+    def read(self) -> NewTenant:
+        """Return the tenant that it says. Raises: msgspec.ValidationError, which names the field."""
+        given = {"name": self.name, "title": self.title, "quotas": _filled(self.quotas)}
+        if limits := _filled(self.limits):
+            given["limits"] = limits
+        # Not strictly: what was typed is text.
+        return msgspec.convert(given, NewTenant, strict=False)
+
+
+def typed_tenant(form: Form, name: str = "") -> TypedTenant:
+    """Return what was typed; `name` is that of a tenant that there is."""
+    return TypedTenant(
+        name=name or form.text("name"),
+        title=form.text("title"),
+        quotas={field: form.text(field) for field in QUOTA_WORDS},
+        limits={field: form.text(field) for field in LIMIT_WORDS},
+    )
+
+
+def typed_as(tenant: TenantInfo) -> TypedTenant:
+    """Return a tenant as one would type it."""
+    limits = tenant.limits or RequestLimits()
+    return TypedTenant(
+        name=tenant.name,
+        title=tenant.title,
+        quotas={field: _text(getattr(tenant.quotas, field)) for field in QUOTA_WORDS},
+        limits={field: _text(getattr(limits, field)) for field in LIMIT_WORDS},
+    )
+
+
+def bounds_of(tenant: TenantInfo) -> list[tuple[str, str]]:
+    """Return the quotas and limits that a tenant has, each with its word."""
+    typed = typed_as(tenant)
+    words = {**QUOTA_WORDS, **LIMIT_WORDS}
+    return [(words[field], value) for field, value in {**typed.quotas, **typed.limits}.items() if value]
+
+
+def shown_limits(limits: RequestLimits | None) -> list[tuple[str, str]]:
+    """Return the limits that a key or a tenant has, each with its word."""
+    given = [(word, _text(getattr(limits, field, None))) for field, word in LIMIT_WORDS.items()]
+    return [(word, value) for word, value in given if value]
+
+
+def quotas_and_limits(tenant: NewTenant) -> dict[str, Any]:
+    """Return both as the client takes them when a tenant is changed: what is empty is taken away."""
+    given = msgspec.structs.asdict(tenant.quotas)
+    return {
+        "quotas": {field: value for field, value in given.items() if value is not None},
+        "limits": tenant.limits or RequestLimits(),
+    }
+
+
+def _filled(fields: Mapping[str, str]) -> dict[str, str]:
+    return {field: value for field, value in fields.items() if value}
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"

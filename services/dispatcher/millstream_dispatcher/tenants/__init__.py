@@ -1,0 +1,1 @@
+"""Tenants: which of them may start jobs, and that their queues follow."""

@@ -1,0 +1,1 @@
+"""Who may use ingest: credentials, the keys that it holds in memory, and what is refused."""

@@ -1,0 +1,1 @@
+"""Batches over the API: made, given members, shown, closed and cancelled."""

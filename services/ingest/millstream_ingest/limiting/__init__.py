@@ -1,0 +1,1 @@
+"""Limits of how often the API may be asked, over all ingest processes."""

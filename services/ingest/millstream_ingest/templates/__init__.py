@@ -1,0 +1,1 @@
+"""Templates that submissions are filled up from."""

@@ -1,0 +1,1 @@
+"""Tenants: made, changed, suspended and let go on by the operator; what each may have."""

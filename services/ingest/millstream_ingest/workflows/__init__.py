@@ -1,0 +1,1 @@
+"""Workflows over the API: checked, stored, shown, cancelled and run again."""
