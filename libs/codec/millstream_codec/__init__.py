@@ -1,6 +1,7 @@
 """How the payloads, results and other blobs of jobs are stored. What keeps the keys is given to it."""
 
 from millstream_codec.codec import PAYLOAD, RESULT, STEP, Codec, Compression, ObserveCompression, unpacked
+from millstream_codec.encrypted_tenants import LOOKS_AGAIN_AFTER_S, AskedTenants, EncryptedTenants
 from millstream_codec.envelope import MARK, CodecCode, content_of, is_coded, is_sealed, marked, unmarked
 from millstream_codec.errors import (
     BlobTooLargeError,
@@ -16,10 +17,12 @@ from millstream_codec.sealed import Sealed, read_sealed
 from millstream_codec.sealing import DataKey, Place, kid_of
 
 __all__ = [
+    "LOOKS_AGAIN_AFTER_S",
     "MARK",
     "PAYLOAD",
     "RESULT",
     "STEP",
+    "AskedTenants",
     "BlobTooLargeError",
     "Codec",
     "CodecCode",
@@ -28,6 +31,7 @@ __all__ = [
     "DamagedBlobError",
     "DataKey",
     "DataKeyStore",
+    "EncryptedTenants",
     "KeyConfigError",
     "KeyLostError",
     "KeyProvider",

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from millstream_codec.compression import Compressor, decompress
+from millstream_codec.encrypted_tenants import EncryptedTenants
 from millstream_codec.envelope import CodecCode, content_of, is_coded, unmarked, wrapped
 from millstream_codec.errors import CodecError, KeyLostError, UnknownCodecError
 from millstream_codec.keyring import Keyring
@@ -42,47 +43,53 @@ class Codec:
         keyring: Keyring | None = None,
         encrypts_all: bool = False,
     ) -> None:
-        """Without a `keyring` nothing is encrypted or decrypted; with `encrypts_all` that of all types is."""
+        """Without a `keyring` nothing is encrypted or decrypted; with `encrypts_all` all is."""
         self._compressor = Compressor() if compression == "zstd" else None
         self._observe = observe
         self.keyring = keyring
         self._encrypts_all = encrypts_all
+        self.tenants: EncryptedTenants | None = None
+        """Those all of whose jobs are encrypted. Set by the broker that the codec belongs to, or by its service."""
 
-    def encrypts(self, coding: Coding) -> bool:
-        """Return whether values of this coding are encrypted."""
-        return coding.encrypt or self._encrypts_all
+    def encrypts(self, coding: Coding, tenant: str) -> bool:
+        """Return whether values of this coding are encrypted. See :meth:`prepare`, which learns of the tenant."""
+        return coding.encrypt or self._encrypts_all or (self.tenants is not None and tenant in self.tenants)
 
     async def prepare(self, tenant: str, codings: Iterable[Coding]) -> None:
         """Have the key at hand with which values of these codings are written.
 
-        Raises: KeyLostError, also without a keyring; what the store of the keys raises.
+        What is written then, before the caller waits for anything else, is encrypted where its tenant says so. Raises:
+        KeyLostError, also without a keyring; what the store of the keys and of the tenants raises.
         """
-        if self._encrypts_all or any(coding.encrypt for coding in codings):
+        if self._encrypts_all or await self._encrypts_tenant(tenant) or any(coding.encrypt for coding in codings):
             await self._keys().current(tenant)
+
+    async def _encrypts_tenant(self, tenant: str) -> bool:
+        return self.tenants is not None and await self.tenants.look(tenant)
 
     def write(self, value: bytes, coding: Coding, place: Place) -> bytes:
         """Return a MessagePack value as it is stored, which is one MessagePack value again. See :meth:`prepare`."""
         if len(value) >= limits.COMPRESS_FROM_BYTES and coding.compress and self._compressor is not None:
             value = self._compressed(self._compressor, value)
-        return wrapped(CodecCode.SEALED, self._seal(value, place)) if self.encrypts(coding) else value
+        return wrapped(CodecCode.SEALED, self._seal(value, place)) if self.encrypts(coding, place.tenant) else value
 
     def write_error(self, error: JobError, coding: Coding, tenant: str, job_id: str) -> JobError:
         """Return an error as it is stored. Its type and fingerprint stay, by which errors are grouped."""
-        if not self.encrypts(coding):
+        if not self.encrypts(coding, tenant):
             return error
         sealed = self._seal(_encode((error.message, error.traceback)), Place(tenant, job_id, ERROR))
         return replace(error, message="", traceback="", encrypted=True, sealed=sealed)
 
     def write_progress(self, progress: Progress, coding: Coding, tenant: str, job_id: str) -> Progress:
         """Return progress as it is stored."""
-        if not progress.note or not self.encrypts(coding):
+        if not progress.note or not self.encrypts(coding, tenant):
             return progress
         sealed = self._seal(progress.note.encode(), Place(tenant, job_id, NOTE))
         return Progress(progress.percent, encrypted=True, sealed=sealed)
 
     def write_lines(self, kept: KeptLines, coding: Coding, tenant: str, job_id: str) -> KeptLines:
         """Return log lines as they are stored."""
-        if not self.encrypts(coding):
+        if not self.encrypts(coding, tenant):
             return kept
         return KeptLines(kept.left_out, [], self._seal(_encode(kept.lines), Place(tenant, job_id, LINES)))
 

@@ -42,6 +42,7 @@ from millstream_ingest.submission.batch import BatchSubmitter
 from millstream_ingest.submission.signal_sender import SignalSender
 from millstream_ingest.submission.single import Submitter
 from millstream_ingest.templates.template_desk import TemplateDesk
+from millstream_ingest.tenants.held_tenants import HeldTenants
 from millstream_ingest.tenants.quotas import QuotaIntake, Quotas
 from millstream_ingest.tenants.tenant_desk import TenantDesk
 from millstream_ingest.webhooks.endpoint_desk import EndpointDesk
@@ -144,6 +145,8 @@ async def open_services(
         background = await stack.enter_async_context(anyio.create_task_group())
         key_cache = KeyCache(broker)
         quotas = Quotas(broker, lambda: key_cache.tenants)
+        if settings.asks_for_keys:
+            broker.codec.tenants = HeldTenants(lambda: key_cache.tenants)
         watch = RedisWatch(broker, answer_within_s=settings.redis_timeout_s)
         committer = GroupCommitter(
             broker.store,

@@ -21,6 +21,10 @@ def _page(of: str) -> Model:
 
 
 _ID = "Id of the job"
+_TENANT_ENCRYPTION = (
+    "Which of its jobs are stored encrypted: `all`, or with `inherit` those of types that declare it, as the "
+    "installation says; absent for that"
+)
 _WEBHOOK = {
     "id": "Id of the endpoint",
     "url": "Where the calls go",
@@ -292,6 +296,7 @@ MODELS: Mapping[str, Model] = {
             "title": "What it is called, in words",
             "quotas": "The most that it may have",
             "limits": "How often all of its keys together may ask",
+            "encryption": _TENANT_ENCRYPTION,
         },
     ),
     "TenantChange": Model(
@@ -300,6 +305,7 @@ MODELS: Mapping[str, Model] = {
             "title": "What it is called, in words",
             "quotas": "All of its quotas: one that is not given is removed",
             "limits": "How often all of its keys together may ask: a limit that is not given is removed",
+            "encryption": f"{_TENANT_ENCRYPTION}. What is stored already stays as it is",
         },
     ),
     "TenantSuspension": Model("Why a tenant is suspended.", {"reason": "In words, which the tenant does not see"}),
@@ -316,8 +322,10 @@ MODELS: Mapping[str, Model] = {
             "quotas": "The most that it may have",
             "limits": "How often all of its keys together may ask",
             "deletion": "Id of the operation that deletes it",
+            "encryption": _TENANT_ENCRYPTION,
         },
     ),
+    "TenantEncryption": Model("Which jobs of a tenant are stored encrypted."),
     "TenantPage": _page("tenants"),
     "TenantState": Model("Whether a tenant may use Millstream."),
     "NewWebhook": Model(
