@@ -1,6 +1,16 @@
 """How the payloads, results and other blobs of jobs are stored. What keeps the keys is given to it."""
 
-from millstream_codec.codec import PAYLOAD, RESULT, STEP, Codec, Compression, ObserveCompression, unpacked
+from millstream_codec.codec import (
+    PAYLOAD,
+    RESULT,
+    STEP,
+    Codec,
+    Compression,
+    DecryptionFailure,
+    ObserveCompression,
+    ObserveFailure,
+    unpacked,
+)
 from millstream_codec.encrypted_tenants import LOOKS_AGAIN_AFTER_S, AskedTenants, EncryptedTenants
 from millstream_codec.envelope import MARK, CodecCode, content_of, is_coded, is_sealed, marked, unmarked
 from millstream_codec.errors import (
@@ -31,6 +41,7 @@ __all__ = [
     "DamagedBlobError",
     "DataKey",
     "DataKeyStore",
+    "DecryptionFailure",
     "EncryptedTenants",
     "KeyConfigError",
     "KeyLostError",
@@ -38,6 +49,7 @@ __all__ = [
     "Keyring",
     "LocalKeys",
     "ObserveCompression",
+    "ObserveFailure",
     "Place",
     "Sealed",
     "StoredDataKey",

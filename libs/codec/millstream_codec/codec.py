@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from millstream_codec.compression import Compressor, decompress
 from millstream_codec.encrypted_tenants import EncryptedTenants
 from millstream_codec.envelope import CodecCode, content_of, is_coded, unmarked, wrapped
-from millstream_codec.errors import CodecError, KeyLostError, UnknownCodecError
+from millstream_codec.errors import CodecError, DamagedBlobError, KeyLostError, UnknownCodecError
 from millstream_codec.keyring import Keyring
-from millstream_codec.sealed import read_sealed
+from millstream_codec.sealed import Sealed, read_sealed
 from millstream_codec.sealing import Place, kid_of
 from millstream_contracts import Coding, Job, JobError, KeptLine, KeptLines, Progress, limits
 
@@ -21,6 +21,12 @@ Compression = Literal["zstd", "off"]
 
 ObserveCompression = Callable[[int, int], None]
 """Gets the bytes of a value before and after its compression."""
+
+DecryptionFailure = Literal["key-lost", "damaged", "no-keys"]
+"""Why an encrypted value cannot be read."""
+
+ObserveFailure = Callable[[DecryptionFailure], None]
+"""Gets why an encrypted value could not be read."""
 
 PAYLOAD, RESULT, ERROR, NOTE, LINES, STEP = "payload", "result", "error", "note", "lines", "step"
 """The fields that places name."""
@@ -40,12 +46,14 @@ class Codec:
         compression: Compression = "zstd",
         *,
         observe: ObserveCompression | None = None,
+        observe_failure: ObserveFailure | None = None,
         keyring: Keyring | None = None,
         encrypts_all: bool = False,
     ) -> None:
         """Without a `keyring` nothing is encrypted or decrypted; with `encrypts_all` all is."""
         self._compressor = Compressor() if compression == "zstd" else None
         self._observe = observe
+        self._observe_failure = observe_failure
         self.keyring = keyring
         self._encrypts_all = encrypts_all
         self.tenants: EncryptedTenants | None = None
@@ -126,16 +134,19 @@ class Codec:
         changes: dict[str, Any] = {}
         for name, value in ((PAYLOAD, job.payload), (RESULT, job.result)):
             if (sealed := read_sealed(value)) is not None:
-                changes |= await self._shown(name, sealed.blob, Place(tenant, job.id, name))
+                # What the history has in this form may be of a client: that it fails tells nothing.
+                is_ours = isinstance(value, Sealed)
+                changes |= await self._shown(name, sealed.blob, Place(tenant, job.id, name), is_ours=is_ours)
         if job.error is not None and job.error.sealed:
             changes |= {"error": await self.read_error(job.error, tenant, job.id), "encrypted": True}
         if job.progress is not None and job.progress.sealed:
             changes |= {"progress": await self._progress(job.progress, tenant, job.id), "encrypted": True}
         return replace(job, **changes) if changes else job
 
-    async def _shown(self, name: str, blob: bytes, place: Place) -> dict[str, Any]:
+    async def _shown(self, name: str, blob: bytes, place: Place, *, is_ours: bool) -> dict[str, Any]:
+        open_it = self._open if is_ours else self._try_open
         try:
-            return {name: _decode(unpacked(await self._open(blob, place))), "encrypted": True}
+            return {name: _decode(unpacked(await open_it(blob, place))), "encrypted": True}
         except KeyLostError:
             return {name: None, "encrypted": True}
         except _UNOPENED:
@@ -159,6 +170,21 @@ class Codec:
         return self._keys().held(place.tenant).seal(value, place)
 
     async def _open(self, content: bytes, place: Place) -> bytes:
+        """Return what is encrypted in a blob, and count a failure."""
+        try:
+            return await self._try_open(content, place)
+        except KeyLostError:
+            self._failed("no-keys" if self.keyring is None else "key-lost")
+            raise
+        except DamagedBlobError:
+            self._failed("damaged")
+            raise
+
+    def _failed(self, reason: DecryptionFailure) -> None:
+        if self._observe_failure is not None:
+            self._observe_failure(reason)
+
+    async def _try_open(self, content: bytes, place: Place) -> bytes:
         key = await self._keys().of(place.tenant, kid_of(content))
         return key.open(content, place)
 

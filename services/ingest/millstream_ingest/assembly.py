@@ -51,7 +51,7 @@ from millstream_ingest.workflows.workflow_desk import WorkflowDesk
 from millstream_runtime import HealthReport, codec_of, unwrapped
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, Dependencies, GroupCommitter, KnownQueues, Members, TypeCatalogue
-from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
+from millstream_telemetry import CodecMetrics, IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
 
 MAX_CONNECTIONS = 32
 """The number of connections to Redis, on a cluster to each node. Group commit needs a few, a list of queues sixteen on
@@ -139,7 +139,7 @@ async def open_services(
                 max_connections=MAX_CONNECTIONS,
                 answer_within_s=settings.redis_timeout_s,
                 observer=RedisMetrics(registry),
-                codec=codec_of(settings, registry),
+                codec=codec_of(settings, CodecMetrics(registry, "ingest")),
             )
         )
         background = await stack.enter_async_context(anyio.create_task_group())
