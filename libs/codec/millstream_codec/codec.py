@@ -59,6 +59,11 @@ class Codec:
         self.tenants: EncryptedTenants | None = None
         """Those all of whose jobs are encrypted. Set by the broker that the codec belongs to, or by its service."""
 
+    @property
+    def encrypts_all(self) -> bool:
+        """Return whether what jobs carry is encrypted whatever their types and tenants say."""
+        return self._encrypts_all
+
     def encrypts(self, coding: Coding, tenant: str) -> bool:
         """Return whether values of this coding are encrypted. See :meth:`prepare`, which learns of the tenant."""
         return coding.encrypt or self._encrypts_all or (self.tenants is not None and tenant in self.tenants)

@@ -221,7 +221,9 @@ from millstream_contracts.submission import Batch, Submission
 from millstream_contracts.suggestion import did_you_mean
 from millstream_contracts.system import (
     CheckStatus,
+    EncryptionStatus,
     HistoryStatus,
+    KeyEncryptionKey,
     ProcessStatus,
     RedisServer,
     RedisStatus,
@@ -371,6 +373,7 @@ __all__ = [
     "DeadSample",
     "Demand",
     "DutyInfo",
+    "EncryptionStatus",
     "ErrorPlace",
     "Event",
     "EventKind",
@@ -408,6 +411,7 @@ __all__ = [
     "KeptLine",
     "KeptLines",
     "KeptLogs",
+    "KeyEncryptionKey",
     "KeyLimits",
     "KeyRotation",
     "LastOccasion",

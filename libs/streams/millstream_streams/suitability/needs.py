@@ -57,7 +57,7 @@ NEEDS: Mapping[str, Needs] = {
         | _LIMITING
         | _BEATING
         | _commands(
-            "exists get hdel hget hgetall hincrby hlen hstrlen lindex lpos lrange sadd scard set setbit sismember"
+            "exists get hdel hget hgetall hincrby hlen hscan hstrlen lindex lpos lrange sadd scard set setbit sismember"
             " smembers srem xgroup|create xinfo|groups xlen xpending xread xrevrange"
         )
         | _commands("zadd zcard zcount zmscore zrange zrangebyscore zrem zremrangebyscore zscore"),

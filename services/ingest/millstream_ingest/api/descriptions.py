@@ -1363,13 +1363,32 @@ MODELS: Mapping[str, Model] = {
             "checks": "What was looked at, by part of the system, the worst of each first",
             "redis": "The Redis; null while it cannot be asked",
             "history": "The history database; null without one, and while it cannot be asked",
+            "encryption": "The keys by which jobs are stored encrypted; null where nothing is encrypted and this "
+            "ingest has no keys, and while it cannot be asked",
             "processes": "The live processes of services",
+        },
+    ),
+    "EncryptionStatus": Model(
+        "The keys by which jobs are stored encrypted, as the ingest that answers has them; at most a minute old.",
+        {
+            "encrypts": "`MILLSTREAM_ENCRYPT` of this ingest: `declared`, the jobs of types that say so, or `all`",
+            "keys": "The present key-encryption key, and those that wrap data keys, by id",
+            "tenants": "Tenants all of whose jobs are stored encrypted, whatever their types say",
+        },
+    ),
+    "KeyEncryptionKey": Model(
+        "A key that wraps data keys. Nothing of the key itself is shown.",
+        {
+            "id": "Its id",
+            "is_current": "Whether this ingest wraps new data keys by it",
+            "is_known": "Whether this ingest has it, so that it opens what the key wraps",
+            "data_keys": "How many data keys are wrapped by it",
         },
     ),
     "SystemCheck": Model(
         "One thing that was looked at.",
         {
-            "name": "The part of the system: `redis`, `history`, `services` or `duties`",
+            "name": "The part of the system: `redis`, `history`, `services`, `duties` or `encryption`",
             "status": "`ok`; `warn`, it could be better; `bad`, it must change",
             "detail": "What was found",
             "fix": "The command that mends it, where one does",
