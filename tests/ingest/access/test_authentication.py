@@ -164,6 +164,46 @@ async def test_failed_attempts_of_an_address_are_limited_and_valid_keys_pass(
     assert f'millstream_auth_refused_total{{reason="unknown"}} {attempts.MAX_FAILURES_PER_S}' in metrics
 
 
+async def test_credentials_that_have_ended_are_told_so_and_do_not_count_as_failed_attempts(
+    ingest: Ingest, give: Give, broker: Broker, monkeypatch: pytest.MonkeyPatch
+):
+    """A key that was revoked or has expired, and a session that was ended, get a 401 however often they are sent."""
+    monkeypatch.setattr(ingest.services.gate, "_attempts", attempts.FailedAttempts(clock=lambda: 7.0))
+    revoked, opener = await give(Role.ADMIN), await give(Role.ADMIN)
+    ended = await give(Role.ADMIN, session_of=opener.id)
+    expired = await give(Role.ADMIN, expires_at_ms=broker.clock.now_ms() - 1)
+    for one in (revoked, ended):
+        assert (await ingest.http.get("/v1/me", headers=bearer(one))).status_code == 200
+    assert await broker.api_keys.put_keys([KeyChange(revoked.id, None, None)])
+    assert await broker.sessions.put_keys([KeyChange(ended.id, None, None)])
+    await ingest.services.key_cache.refresh()
+    for _ in range(attempts.MAX_FAILURES_PER_S):
+        for one in (revoked, ended, expired):
+            problem(await ingest.http.get("/v1/me", headers=bearer(one)), 401, "unauthenticated")
+    problem(await ingest.http.get("/v1/me", headers=bearer(mint_key())), 401, "unauthenticated")
+    metrics = (await ingest.http.get("/metrics")).text
+    assert f'millstream_auth_refused_total{{reason="ended"}} {2 * attempts.MAX_FAILURES_PER_S}' in metrics
+    for _ in range(attempts.MAX_FAILURES_PER_S - 1):
+        await ingest.http.get("/v1/me", headers=bearer(mint_key()))
+    problem(await ingest.http.get("/v1/me", headers=bearer(mint_key())), 429, "too-many-attempts")
+
+
+async def test_key_that_is_back_works_again(ingest: Ingest, give: Give, broker: Broker):
+    """A key that Redis had lost and has again, after a failover or from a backup, is taken as before."""
+    key = await give(Role.ADMIN)
+    assert (await ingest.http.get("/v1/me", headers=bearer(key))).status_code == 200
+    stored = await broker.api_keys.get(key.id)
+    assert await broker.api_keys.put_keys([KeyChange(key.id, None, None)])
+    await ingest.services.key_cache.refresh()
+    problem(await ingest.http.get("/v1/me", headers=bearer(key)), 401, "unauthenticated")
+    assert await broker.api_keys.put_keys([KeyChange(key.id, None, stored)])
+
+    async def is_back() -> bool:
+        return (await ingest.http.get("/v1/me", headers=bearer(key))).status_code == 200
+
+    await wait_until(is_back, "the key is known again")
+
+
 async def test_unknown_key_is_looked_up_once_a_second(ingest: Ingest, monkeypatch: pytest.MonkeyPatch, broker: Broker):
     """An unknown key that is sent again in the same second asks Redis nothing."""
     asked: list[str] = []

@@ -9,7 +9,8 @@ does that it was opened with.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hmac import compare_digest
 
 import anyio
 import structlog
@@ -25,6 +26,8 @@ LOOK_EVERY_S = 1.5
 STALE_AFTER_S = 5.0
 """The longest time for which a revoked key may work. A request waits less than that for Redis."""
 NOTE_USES_EVERY_S = 60.0
+MOST_GONE = 1_000
+"""Keys and sessions that are remembered when they have ended."""
 REMOVED_AT_ONCE = 500
 """Redis hands a command no more arguments from a script than a few thousand."""
 
@@ -67,6 +70,7 @@ class KeyCache:
         """What is stored of the tenants, which one version covers with the keys."""
         self.good_until = 0.0
         """Until when the keys count, by the monotonic clock."""
+        self._gone: dict[str, bytes] = {}  # digests by id; what ended the longest ago stands first
 
     async def run(self) -> None:
         """Keep the keys fresh until cancelled, and note which are used."""
@@ -95,6 +99,10 @@ class KeyCache:
             return None
         await self.refresh()
         return self.held.get(key_id.encode())
+
+    def was_held(self, key_id: str, digest: bytes) -> bool:
+        """Return whether a key or session counted not long ago, which has ended since."""
+        return compare_digest(self._gone.get(key_id, b""), digest)
 
     def stored(self) -> dict[str, StoredApiKey]:
         """Return what is stored of the keys, by id."""
@@ -130,8 +138,16 @@ class KeyCache:
         if read != (self._sessions_version, self._version):
             sessions = {one: self._under_its_key(session) for one, session in self._stored_sessions.items()}
             counting = {one: session for one, session in sessions.items() if session}
-            self.held = {one.encode(): self._hold(one, key) for one, key in {**counting, **self._stored}.items()}
+            held = {one.encode(): self._hold(one, key) for one, key in {**counting, **self._stored}.items()}
+            self._remember_gone(held)
+            self.held = held
         self.good_until = begun + STALE_AFTER_S
+
+    def _remember_gone(self, held: Mapping[bytes, HeldKey]) -> None:
+        gone = {**self._gone, **{one.decode(): key.digest for one, key in self.held.items()}}
+        self._gone = {one: digest for one, digest in gone.items() if one.encode() not in held}
+        while len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _under_its_key(self, session: StoredApiKey) -> StoredApiKey | None:
         """Return a session, which ends with its key at the latest; None for one whose key is gone."""
