@@ -68,6 +68,8 @@ class StoredWorkflow(Struct, frozen=True, kw_only=True):
     """In lists, where it was read for one: Unix ms of its creation, later by some us than those before it."""
     types: tuple[str, ...] = ()
     """The job types of its nodes; empty where they were not noted."""
+    owner: str = ""
+    """Who has submitted it; empty where that is not known."""
     turn: int = 0
     """Grows with each change; not before 1,000 times its Unix ms."""
 
@@ -261,6 +263,7 @@ def read_workflow(workflow_id: WorkflowId, fields: Mapping[bytes, bytes]) -> Sto
             result_inputs=_decode_inputs(fields[b"inputs"]) if b"inputs" in fields else (),
             trace="".join(trace),
             types=tuple(filter(None, fields.get(b"types", b"").decode().split(","))),
+            owner=fields.get(b"owner", b"").decode(),
             turn=int(fields.get(b"turn", b"0")),
         )
     except (KeyError, ValueError, *UNDECODABLE):

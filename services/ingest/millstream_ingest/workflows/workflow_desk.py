@@ -127,6 +127,10 @@ class WorkflowDesk:
         next_cursor = None if next_start is None else cursor_of(str(next_start))
         return WorkflowNodePage(workflow=found.status, nodes=nodes, next_cursor=next_cursor)
 
+    async def owner(self, tenant: Tenant, workflow_id: WorkflowId) -> str | None:
+        """Return who has submitted a workflow; None where that is not known, and for no such one. Raises: HistoryError."""
+        return await self._finder.owner(tenant, workflow_id)
+
     async def cancel(self, tenant: Tenant, workflow_id: WorkflowId) -> WorkflowStatus:
         """Cancel what has not ended of a workflow. Raises: IngestError (404, 409), HistoryError."""
         await self._finder.find(tenant, workflow_id)

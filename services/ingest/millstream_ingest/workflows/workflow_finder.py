@@ -51,11 +51,18 @@ class WorkflowFinder:
         stored = (await self._workflows.read(tenant, [workflow_id])).get(workflow_id)
         if stored is not None:
             return FoundWorkflow(await self.shown(tenant, stored), stored)
-        is_id = WORKFLOW_KIND.shard_of(tenant, workflow_id) is not None
-        past = await self._history.workflows.find(tenant, workflow_id) if self._history and is_id else None
+        past = await self._past_one(tenant, workflow_id)
         if past is None:
             raise unknown_workflow(workflow_id)
         return FoundWorkflow(past, None)
+
+    async def owner(self, tenant: Tenant, workflow_id: WorkflowId) -> str | None:
+        """Return who has submitted a workflow; None where that is not known, and for no such one."""
+        stored = (await self._workflows.read(tenant, [workflow_id])).get(workflow_id)
+        if stored is not None:
+            return stored.owner
+        past = await self._past_one(tenant, workflow_id)
+        return None if past is None else past.submitted_by
 
     async def nodes(
         self,
@@ -130,6 +137,12 @@ class WorkflowFinder:
             limit=limit,
         )
         return [(one.place, one.id, shown_workflow(one)) for one in found], next_start
+
+    async def _past_one(self, tenant: Tenant, workflow_id: WorkflowId) -> WorkflowStatus | None:
+        """Return a workflow as the history has it; None where it knows no such one, and where there is no history."""
+        if self._history is None or WORKFLOW_KIND.shard_of(tenant, workflow_id) is None:
+            return None
+        return await self._history.workflows.find(tenant, workflow_id)
 
     async def _past(
         self,

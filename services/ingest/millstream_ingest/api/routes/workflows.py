@@ -176,7 +176,7 @@ async def list_workflows(request: ApiRequest) -> Response:
     return listing_response(request, query, page, page.next_cursor)
 
 
-@read(_ONE, GET, Scope.JOBS_READ)
+@read(_ONE, GET, Scope.JOBS_READ, own=True)
 async def get_workflow(request: ApiRequest, workflow_id: str) -> Response:
     """Read a workflow with a page of its nodes."""
     query = request.read_query(("nodes", "results", "wait", "cursor", "limit"))
@@ -196,7 +196,7 @@ async def get_workflow(request: ApiRequest, workflow_id: str) -> Response:
     return listing_response(request, query, page, page.next_cursor)
 
 
-@act(f"{_ONE}/cancel", CANCEL, Scope.WORKFLOWS_MANAGE)
+@act(f"{_ONE}/cancel", CANCEL, Scope.WORKFLOWS_MANAGE, own=True)
 async def cancel_workflow(request: ApiRequest, workflow_id: str) -> Response:
     """Cancel a workflow."""
     request.read_query()
