@@ -8,7 +8,17 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import UNDECODABLE, JobId, NodeState, Queue, Tenant, WorkflowId, WorkflowState, queue_of
+from millstream_contracts import (
+    UNDECODABLE,
+    JobId,
+    NodeState,
+    Queue,
+    Tenant,
+    WorkflowId,
+    WorkflowState,
+    is_among,
+    queue_of,
+)
 from millstream_contracts.ids import derived_job_id, made_at_ms
 from millstream_streams.store.flow_values import CreateCode
 
@@ -72,6 +82,10 @@ class StoredWorkflow(Struct, frozen=True, kw_only=True):
     """Who has submitted it; empty where that is not known."""
     turn: int = 0
     """Grows with each change; not before 1,000 times its Unix ms."""
+
+    def is_of(self, patterns: Sequence[str]) -> bool:
+        """Return whether the types of all nodes are known, and each is one of those that patterns name."""
+        return bool(self.types) and all(is_among(one, patterns) for one in self.types)
 
     @property
     def moved_at_ms(self) -> int:

@@ -128,8 +128,15 @@ class WorkflowDesk:
         return WorkflowNodePage(workflow=found.status, nodes=nodes, next_cursor=next_cursor)
 
     async def owner(self, tenant: Tenant, workflow_id: WorkflowId) -> str | None:
-        """Return who has submitted a workflow; None where that is not known, and for no such one. Raises: HistoryError."""
+        """Return who has submitted a workflow; None where that is not known. Raises: HistoryError."""
         return await self._finder.owner(tenant, workflow_id)
+
+    async def is_of(self, tenant: Tenant, workflow_id: WorkflowId, types: Sequence[str]) -> bool:
+        """Return whether there is such a workflow, and each node of it is known to be of these types.
+
+        `types` are patterns. Raises: HistoryError.
+        """
+        return await self._finder.is_of(tenant, workflow_id, types)
 
     async def cancel(self, tenant: Tenant, workflow_id: WorkflowId) -> WorkflowStatus:
         """Cancel what has not ended of a workflow. Raises: IngestError (404, 409), HistoryError."""

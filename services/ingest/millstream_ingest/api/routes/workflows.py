@@ -161,7 +161,7 @@ async def submit_workflow(request: ApiRequest) -> Response:
     return Response(made.accepted, 202, {**headers, "Idempotency-Replayed": "true"} if made.replayed else headers)
 
 
-@read(PATH, LIST, Scope.JOBS_READ)
+@read(PATH, LIST, Scope.JOBS_READ, narrows=True)
 async def list_workflows(request: ApiRequest) -> Response:
     """List workflows."""
     query = request.read_query(("state", "name", "created_after", "created_before", "cursor", "limit"))
@@ -171,6 +171,7 @@ async def list_workflows(request: ApiRequest) -> Response:
         name=query.name,
         created_after=query.time("created_after"),
         created_before=query.time("created_before"),
+        types=request.principal.types,
     )
     page = await request.services.workflow_desk.page(request.tenant, asked, cursor=query.cursor, limit=query.limit)
     return listing_response(request, query, page, page.next_cursor)
