@@ -168,6 +168,8 @@ class WorkflowStatus(Struct, kw_only=True, frozen=True, omit_defaults=True):
     trace_id: str | None = None
     source: JobSource = "live"
     """`history` of one that can be read only there: its `retention_s` is over."""
+    submitted_by: str | None = None
+    """Who has submitted it, as of a job."""
 
 
 class WorkflowPage(Struct, kw_only=True, frozen=True):

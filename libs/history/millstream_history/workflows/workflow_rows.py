@@ -88,6 +88,7 @@ WORKFLOW_COLUMNS = (
     Column("result", "status.result", write_json),
     Column("reason", "status.reason", write_text),
     Column("trace_id", "status.trace_id", write_text),
+    Column("submitted_by", "status.submitted_by", write_text),
 )
 """The table `workflows`."""
 

@@ -615,6 +615,7 @@ MODELS: Mapping[str, Model] = {
             "reason": "Why it failed or was cancelled, or has no result",
             "trace_id": "Finds the workflow in traces; null when it is not traced",
             "source": "`history` of one that Redis has forgotten; else `live`",
+            "submitted_by": "Who has submitted it, as of a job",
         },
     ),
     "WorkflowState": Model(

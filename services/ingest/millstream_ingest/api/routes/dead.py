@@ -75,8 +75,12 @@ DISCARD = Operation(
 async def list_dead(request: ApiRequest) -> Response:
     """List dead letters."""
     query = request.read_query(("type", "cursor", "limit"))
-    check_type(request.principal.types, query.type, "?type")
-    page = await request.services.lister.dead(request.tenant, query.type, cursor=query.cursor, limit=query.limit)
+    types = request.principal.types
+    if query.type is not None:
+        check_type(types, query.type, "?type")
+    page = await request.services.lister.dead(
+        request.tenant, query.type, cursor=query.cursor, limit=query.limit, types=types
+    )
     return listing_response(request, query, page, page.next_cursor)
 
 
