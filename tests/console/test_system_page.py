@@ -1,12 +1,19 @@
 """The system page over a real ingest, read without script."""
 
+import base64
 from datetime import UTC, datetime
 
-from console.serving import Browser
+from console.serving import Browser, running_console
+from ingest.serving import patient, running_ingest
 
 from millstream import System, SystemCheck
+from millstream_codec import StoredDataKey
 from millstream_console.pages.system.page import panels_of
 from millstream_console.pages.system.report import report_of
+from millstream_console.settings import ConsoleSettings
+from millstream_ingest.settings import IngestSettings
+from millstream_runtime import Secret
+from millstream_streams import Broker
 
 
 async def test_checks_stand_in_panels_and_say_how_many_fail(console: Browser) -> None:
@@ -30,6 +37,26 @@ async def test_the_system_without_a_history_says_so(console: Browser) -> None:
     page = await console.get("/system")
     assert "History none" in page.main
     assert "Servers of Redis" in page.main
+
+
+async def test_keys_of_encryption_are_shown_by_their_ids(
+    console: Browser, broker: Broker, redis_url: str, namespace: str
+) -> None:
+    """A key-encryption key is shown with its state and what it wraps; where nothing is encrypted there is no table."""
+    assert not (await console.get("/system")).all("#enc-h")
+    key = StoredDataKey(kek="kek-2025", wrapped=b"wrapped", made_at_ms=1)
+    await broker.data_keys.succeed_data_key("acme", "", "2026-11", key)
+    keys = Secret("kek-2026:" + base64.b64encode(b"1" * 32).decode())
+    settings = patient(IngestSettings(redis_url=redis_url, namespace=namespace, port=0, encryption_keys=keys))
+    async with (
+        running_ingest(settings) as ingest,
+        running_console(ConsoleSettings(url=str(ingest.http.base_url))) as another,
+    ):
+        page = await another.get("/system")
+        table = page.the("[aria-labelledby=enc-h]").get_text(" ", strip=True)
+        assert "not here kek-2025 1" in table
+        assert "current kek-2026 0" in table
+        assert "lost key-encryption key kek-2025, 1 data keys" in page.the("#report").get_text()
 
 
 async def test_the_history_has_its_numbers(archive: Browser) -> None:

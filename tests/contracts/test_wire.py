@@ -225,6 +225,8 @@ PROCESS = contracts.ProcessStatus(
 HISTORY = contracts.HistoryStatus(
     revision="0003", release_revision="0003", lag_s=0.5, oldest_day=NOW.date(), newest_day=NOW.date(), size_bytes=9
 )
+KEK = contracts.KeyEncryptionKey(id="kek1", is_current=True, is_known=False, data_keys=7)
+ENCRYPTION = contracts.EncryptionStatus(encrypts="all", keys=[KEK], tenants=2)
 BATCH = contracts.BatchStatus(
     id="BA_00",
     name="import",
@@ -255,7 +257,11 @@ VALUES: list[Struct] = [
     DUTY,
     HISTORY,
     PROCESS,
-    contracts.System(looked_at=NOW, checks=[CHECK], redis=REDIS, history=HISTORY, processes=[PROCESS]),
+    KEK,
+    ENCRYPTION,
+    contracts.System(
+        looked_at=NOW, checks=[CHECK], redis=REDIS, history=HISTORY, encryption=ENCRYPTION, processes=[PROCESS]
+    ),
     FACET,
     FACET.place,
     contracts.Facet(field="fingerprint", values=[FACET]),

@@ -41,6 +41,16 @@ async def test_operator_has_a_tenant_of_which_nothing_is_stored(broker: Broker):
     assert (await broker.tenants.all())[DEFAULT_TENANT].title == "us"
 
 
+async def test_encryption_of_a_newer_release_counts_as_all(broker: Broker):
+    """A tenant inherits until it says otherwise, and each word but `inherit` has all of its jobs encrypted."""
+    for word, is_encrypted in (("inherit", False), ("all", True), ("odd", True)):
+        before = await broker.tenants.get(ACME)
+        assert await broker.tenants.put_tenant(ACME, before, replace(STORED, encryption=word))
+        assert await broker.tenants.encrypts_all(ACME) is is_encrypted
+    assert not await broker.tenants.encrypts_all("ghost")
+    assert not await broker.tenants.encrypts_all(DEFAULT_TENANT)
+
+
 async def test_there_are_no_more_tenants_than_may_be(broker: Broker, monkeypatch: pytest.MonkeyPatch):
     """A tenant too many is refused, and one that is there can be changed all the same."""
     monkeypatch.setattr(limits, "MAX_TENANTS", 1)
@@ -55,6 +65,8 @@ async def test_tenant_of_a_newer_release_may_do_nothing(broker: Broker):
     await broker.client.hset(broker.keys.tenants, mapping={"a": b"\x81\xa5state\xa3odd", "b": b"\xc1"})
     found = await broker.tenants.all()
     assert [found[Tenant(name)].is_active for name in "ab"] == [False, False]
+    # What `encryption` says of one that cannot be read is not known, so nothing of it is stored as it is.
+    assert [found[Tenant(name)].encrypts_all for name in "ab"] == [False, True]
     await broker.client.delete(broker.keys.tenants)
     await broker.client.set(broker.keys.tenants, "x")
     assert list(await broker.tenants.all()) == [DEFAULT_TENANT]

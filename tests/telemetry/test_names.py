@@ -77,9 +77,9 @@ def test_metric_groups_make_all_metrics_and_no_others():
         ReaperMetrics,
         ConsoleMetrics,
         RedisMetrics,
-        CodecMetrics,
     ):
         group(registry)
+    CodecMetrics(registry, "reaper")
     DutyMetrics(registry, "reaper")
     ServiceMetrics(registry, "reaper", version="1")
     nothing = Demand(queued=0, running=0, due_soon=0, oldest_ready_age_s=0.0, slots=0, wanted_workers=0)

@@ -25,7 +25,7 @@ from millstream_contracts import (
 )
 from millstream_runtime import StopOrders, codec_of
 from millstream_streams import Broker, NewJob, open_broker
-from millstream_telemetry import JobTracer, MetricRegistry
+from millstream_telemetry import CodecMetrics, JobTracer, MetricRegistry
 from millstream_workers.assembly import Assembly
 from millstream_workers.service import opened_states, select_handlers
 from millstream_workers.settings import WorkerSettings
@@ -123,7 +123,7 @@ class Floor:
         metrics = MetricRegistry()
         metrics.register_types(handlers)
         async with AsyncExitStack() as stack:
-            codec = codec_of(settings, metrics)
+            codec = codec_of(settings, CodecMetrics(metrics, "workers"))
             broker = await stack.enter_async_context(
                 open_broker(settings.redis, namespace=settings.namespace, codec=codec)
             )

@@ -12,10 +12,12 @@ from workers.floor import Floor, queue_of_id, queue_of_type
 
 from millstream import App, Context, DeadJob, DurableContext, Retry
 from millstream_codec import Codec, Keyring, keys_of_text
-from millstream_contracts import Coding, JobId, JobSpec, JobState, new_job_id
-from millstream_runtime import Secret
-from millstream_streams import HISTORY_GROUP, Broker, NewJob, StoreUnavailableError, open_broker
+from millstream_contracts import DEFAULT_TENANT, Coding, JobId, JobSpec, JobState, TenantEncryption, new_job_id
+from millstream_runtime import Secret, SettingsError
+from millstream_streams import HISTORY_GROUP, Broker, NewJob, StoredTenant, StoreUnavailableError, open_broker
 from millstream_streams.reading.consumers import make_group
+from millstream_workers.service import check_tenants
+from millstream_workers.settings import WorkerSettings
 
 KEYS = "kek1:" + base64.b64encode(b"1" * 32).decode()
 OTHER_KEYS = "kek2:" + base64.b64encode(b"2" * 32).decode()
@@ -35,13 +37,19 @@ async def ours(floor: Floor, redis_url: str) -> AsyncIterator[Broker]:
         yield opened
 
 
-async def submit(ours: Broker, job_type: str, payload: Any = CANARY) -> JobId:
+async def submit(ours: Broker, job_type: str, payload: Any = CANARY, coding: Coding = ENCRYPT) -> JobId:
     """Store an encrypted job as ingest would."""
     queue = queue_of_type(job_type)
     spec = JobSpec(payload=msgspec.Raw(msgspec.msgpack.encode(payload)), created_at_ms=1)
-    job = NewJob(id=new_job_id(queue), spec=msgspec.msgpack.encode(spec), coding=ENCRYPT)
+    job = NewJob(id=new_job_id(queue), spec=msgspec.msgpack.encode(spec), coding=coding)
     await ours.store.enqueue(queue, [job])
     return job.id
+
+
+async def encrypt_all(broker: Broker, word: str = TenantEncryption.ALL) -> None:
+    """Have all jobs of the tenant encrypted, or those of types that say so."""
+    read = await broker.tenants.get(DEFAULT_TENANT)
+    assert await broker.tenants.put_tenant(DEFAULT_TENANT, read, StoredTenant(encryption=word))
 
 
 async def whole_store(floor: Floor) -> bytes:
@@ -181,3 +189,95 @@ async def test_a_dead_letter_is_told_of_without_its_payload(floor: Floor, ours: 
     await wait_until(lambda: bool(told), "the dead letter is announced")
     assert told[0].payload is None
     assert CANARY.encode() not in await whole_store(floor)
+
+
+async def test_all_jobs_of_a_tenant_are_encrypted_where_it_says_so(floor: Floor, ours: Broker) -> None:
+    """Of a type that declares nothing, all that its jobs give and the children that they submit are encrypted."""
+    await encrypt_all(floor.broker)
+    app, seen = App("shop"), []
+
+    @app.job("receipt")
+    async def receipt(payload: str) -> None:
+        seen.append(payload)
+
+    @app.job("pay", retry=Retry(max_attempts=2, base=0.0))
+    async def pay(payload: str, ctx: DurableContext) -> str:
+        async def charge() -> str:
+            return payload
+
+        found = await ctx.step("charge", charge)
+        ctx.progress(50.0, f"half of {found}")
+        if ctx.attempt == 1:
+            raise ValueError(payload)
+        await ctx.submit("receipt", payload, idempotency_key="receipt")
+        return payload
+
+    await make_group(ours.client, ours.keys.of(queue_of_type("pay")).events, HISTORY_GROUP)
+    await floor.hire(app, encryption_keys=Secret(KEYS))
+    job_id = await submit(ours, "pay", coding=Coding())
+    await wait_until(lambda: floor.broker.store.release_due(queue_of_id(job_id)), "it is tried again")
+    await floor.settled(job_id)
+    await wait_until(lambda: seen == [CANARY], "the child has run")
+    assert CANARY.encode() not in await whole_store(floor)
+    job = await ours.views.job(queue_of_id(job_id), job_id)
+    assert job is not None
+    assert (job.state, job.payload, job.result, job.encrypted) == (JobState.SUCCEEDED, CANARY, CANARY, True)
+
+
+async def test_a_job_that_is_stored_encrypted_stays_so(floor: Floor, ours: Broker) -> None:
+    """What a job gives is encrypted where its payload is, also once its tenant does not ask for that any more."""
+    await encrypt_all(floor.broker)
+    job_id = await submit(ours, "pay", coding=Coding())
+    await encrypt_all(floor.broker, TenantEncryption.INHERIT)
+    app = App("shop")
+
+    @app.job("pay")
+    async def pay(payload: str) -> str:
+        return payload
+
+    await floor.hire(app, encryption_keys=Secret(KEYS))
+    await floor.settled(job_id)
+    assert CANARY.encode() not in await whole_store(floor)
+    job = await ours.views.job(queue_of_id(job_id), job_id)
+    assert job is not None
+    assert job.result == CANARY
+
+
+async def test_a_worker_without_any_keys_leaves_such_jobs_to_others(floor: Floor, ours: Broker) -> None:
+    """Where a worker has no keys at all, an encrypted job waits for one that has them, and costs no attempt."""
+    app, seen = App("shop"), []
+
+    @app.job("pay")
+    async def pay(payload: str, ctx: Context) -> None:
+        seen.append((payload, ctx.attempt))
+
+    await floor.hire(app)
+    await encrypt_all(floor.broker)
+    job_id = await submit(ours, "pay", coding=Coding())
+
+    async def is_put_off() -> bool:
+        return (await floor.job(job_id)).state is JobState.SCHEDULED
+
+    await wait_until(is_put_off, "the worker has put it off")
+    blind = floor.hired.pop()
+    blind.orders.stop.set()
+    await wait_until(blind.is_gone.is_set, "the worker without keys is gone")
+    await floor.hire(app, encryption_keys=Secret(KEYS))
+
+    async def is_done() -> bool:
+        await floor.broker.store.release_due(queue_of_id(job_id))
+        return bool(seen)
+
+    await wait_until(is_done, "it has run")
+    assert seen == [(CANARY, 1)]
+
+
+async def test_a_worker_without_keys_does_not_start_for_such_a_tenant(floor: Floor) -> None:
+    """A worker without keys that serves a tenant whose jobs are encrypted is refused, and the tenant is named."""
+    settings = WorkerSettings()
+    await check_tenants(settings, floor.broker)
+    await encrypt_all(floor.broker)
+    with pytest.raises(SettingsError, match=r"`default` are stored encrypted.*MILLSTREAM_ENCRYPTION_KEYS"):
+        await check_tenants(settings, floor.broker)
+    await check_tenants(WorkerSettings(tenants=("acme",)), floor.broker)
+    await check_tenants(WorkerSettings(encryption_keys=Secret(KEYS)), floor.broker)

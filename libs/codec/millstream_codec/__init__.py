@@ -1,6 +1,17 @@
 """How the payloads, results and other blobs of jobs are stored. What keeps the keys is given to it."""
 
-from millstream_codec.codec import PAYLOAD, RESULT, STEP, Codec, Compression, ObserveCompression, unpacked
+from millstream_codec.codec import (
+    PAYLOAD,
+    RESULT,
+    STEP,
+    Codec,
+    Compression,
+    DecryptionFailure,
+    ObserveCompression,
+    ObserveFailure,
+    unpacked,
+)
+from millstream_codec.encrypted_tenants import LOOKS_AGAIN_AFTER_S, AskedTenants, EncryptedTenants
 from millstream_codec.envelope import MARK, CodecCode, content_of, is_coded, is_sealed, marked, unmarked
 from millstream_codec.errors import (
     BlobTooLargeError,
@@ -16,10 +27,12 @@ from millstream_codec.sealed import Sealed, read_sealed
 from millstream_codec.sealing import DataKey, Place, kid_of
 
 __all__ = [
+    "LOOKS_AGAIN_AFTER_S",
     "MARK",
     "PAYLOAD",
     "RESULT",
     "STEP",
+    "AskedTenants",
     "BlobTooLargeError",
     "Codec",
     "CodecCode",
@@ -28,12 +41,15 @@ __all__ = [
     "DamagedBlobError",
     "DataKey",
     "DataKeyStore",
+    "DecryptionFailure",
+    "EncryptedTenants",
     "KeyConfigError",
     "KeyLostError",
     "KeyProvider",
     "Keyring",
     "LocalKeys",
     "ObserveCompression",
+    "ObserveFailure",
     "Place",
     "Sealed",
     "StoredDataKey",

@@ -100,6 +100,11 @@ class Keyring:
         secret = await self._provider.unwrap(stored.kek, stored.wrapped, _context(tenant, kid))
         return await self._wrapped(tenant, kid, secret, stored.made_at_ms)
 
+    @property
+    def key_encryption_key(self) -> str:
+        """Return the id of the key that wraps new data keys."""
+        return self._provider.current
+
     async def opens(self, tenant: str, kid: str, stored: StoredDataKey) -> bool:
         """Return whether a stored key can be unwrapped here."""
         try:

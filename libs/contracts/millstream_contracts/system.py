@@ -16,7 +16,7 @@ class SystemCheck(Struct, kw_only=True, frozen=True):
     """One thing that was looked at."""
 
     name: str
-    """The part of the system: `redis`, `history`, `services` or `duties`."""
+    """The part of the system: `redis`, `history`, `services`, `duties` or `encryption`."""
     status: CheckStatus
     detail: str
     """What was found, in a sentence."""
@@ -98,6 +98,29 @@ class ProcessStatus(Struct, kw_only=True, frozen=True):
     duties: list[DutyInfo] = []
 
 
+class KeyEncryptionKey(Struct, kw_only=True, frozen=True):
+    """A key that wraps data keys. Nothing of the key itself is shown."""
+
+    id: str
+    is_current: bool
+    """Whether this ingest wraps new data keys by it."""
+    is_known: bool
+    """Whether this ingest has it, so that it opens what the key wraps."""
+    data_keys: int
+    """How many data keys are wrapped by it."""
+
+
+class EncryptionStatus(Struct, kw_only=True, frozen=True):
+    """The keys by which jobs are stored encrypted, as the ingest that answers has them."""
+
+    encrypts: Literal["declared", "all"]
+    """`MILLSTREAM_ENCRYPT` of this ingest."""
+    keys: list[KeyEncryptionKey]
+    """The present one, and those that wrap data keys, by id."""
+    tenants: int
+    """Tenants all of whose jobs are stored encrypted, whatever their types say."""
+
+
 class System(Struct, kw_only=True, frozen=True):
     """How the installation fares."""
 
@@ -108,5 +131,7 @@ class System(Struct, kw_only=True, frozen=True):
     """None while it cannot be asked."""
     history: HistoryStatus | None = None
     """None without one, and while it cannot be asked."""
+    encryption: EncryptionStatus | None = None
+    """None where nothing is encrypted and this ingest has no keys, and while it cannot be asked."""
     processes: list[ProcessStatus] = []
     """The live processes of services, by name."""

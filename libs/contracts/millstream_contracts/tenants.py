@@ -29,6 +29,15 @@ class TenantState(StrEnum):
     """Dispatchers remove what it has. It has no keys any more."""
 
 
+class TenantEncryption(StrEnum):
+    """Which jobs of a tenant are stored encrypted."""
+
+    INHERIT = "inherit"
+    """As the installation says: those of types that declare it, or all with `MILLSTREAM_ENCRYPT=all`."""
+    ALL = "all"
+    """All, whatever their types say."""
+
+
 class TenantQuotas(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The most that a tenant may have at once; what is absent has no limit of its own."""
 
@@ -48,6 +57,7 @@ class NewTenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     title: TenantTitle = ""
     quotas: TenantQuotas = TenantQuotas()
     limits: RequestLimits | None = None
+    encryption: TenantEncryption = TenantEncryption.INHERIT
 
 
 class TenantChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -58,6 +68,8 @@ class TenantChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """All of them: a quota that is not given is removed."""
     limits: RequestLimits | None = None
     """All of them, as of the quotas."""
+    encryption: TenantEncryption | None = None
+    """What is stored already stays as it is."""
 
 
 class TenantSuspension(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -84,6 +96,7 @@ class TenantInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: RequestLimits | None = None
     deletion: str | None = None
     """Id of the operation that deletes it."""
+    encryption: TenantEncryption = TenantEncryption.INHERIT
 
 
 class TenantPage(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from millstream_runtime.stopping import StopOrders, heed_stop_signals, ignore_la
 from millstream_runtime.unwrapping import unwrapped
 from millstream_streams import Broker, Needs, open_broker
 from millstream_telemetry import (
+    CodecMetrics,
     JobTracer,
     MetricRegistry,
     RedisMetrics,
@@ -150,7 +151,7 @@ async def suitable_redis(service: Service[R], needs: Needs, *, patience_s: float
         namespace=settings.namespace,
         patience_s=patience_s,
         observer=RedisMetrics(service.metrics),
-        codec=codec_of(settings, service.metrics),
+        codec=codec_of(settings, CodecMetrics(service.metrics, service.name)),
     ) as broker:
         found = await service.orders.unless_stopped(lambda: broker.wait_suitable(failures.failed, needs))
         if found is None:

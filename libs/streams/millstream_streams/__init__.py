@@ -37,7 +37,7 @@ from millstream_streams.reading.api_keys import ApiKeys, KeyChange, StoredApiKey
 from millstream_streams.reading.audit_trail import AuditTrail, WaitingRecords
 from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.consumers import consumer_name
-from millstream_streams.reading.data_keys import DataKeys, KeptDataKey
+from millstream_streams.reading.data_keys import DataKeys, KeptDataKey, WrappedKeys
 from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed
 from millstream_streams.reading.event_lag import EventLag, Lag
@@ -301,6 +301,7 @@ __all__ = [
     "WaitingRecords",
     "WorkflowCreated",
     "Workflows",
+    "WrappedKeys",
     "WrongServerError",
     "assemble",
     "available",

@@ -9,7 +9,7 @@ import anyio
 import structlog
 from msgspec import Struct
 
-from millstream_codec import Codec
+from millstream_codec import AskedTenants, Codec
 from millstream_contracts import Queue, moment
 from millstream_streams.batches.batches import Batches
 from millstream_streams.connection.address import RedisAddress, parse_redis_url
@@ -293,6 +293,8 @@ async def open_broker(
     )
     codec = codec or Codec()
     data_keys = DataKeys(clients.reading, keys, patience_s=patience_s)
+    tenants = Tenants(clients.reading, keys, patience_s=patience_s)
+    codec.tenants = AskedTenants(tenants.encrypts_all)
     if codec.keyring is not None:
         codec.keyring.store = data_keys
     store = JobStore(scripts, retention_s=retention_s, clock=clock, codec=codec)
@@ -317,7 +319,7 @@ async def open_broker(
             batches=Batches(clients.reading, keys, patience_s=patience_s),
             templates=Templates(clients.reading, keys, patience_s=patience_s),
             api_keys=ApiKeys(clients.reading, keys, patience_s=patience_s),
-            tenants=Tenants(clients.reading, keys, patience_s=patience_s),
+            tenants=tenants,
             tenant_remains=TenantRemains(clients.reading, clients.ordinary, keys, patience_s=patience_s),
             audit_trail=AuditTrail(clients.reading, keys, patience_s=patience_s),
             rate_tokens=RateTokens(clients.reading, keys),

@@ -148,7 +148,7 @@ def stored_job(built: BuiltJob, enqueued: Enqueued) -> Job:
         schedule=schedule,
         scheduled_for=scheduled_for,
         unique=_shown_key(job.unique, enqueued.now_ms) if job.unique else None,
-        encrypted=job.coding.encrypt,
+        encrypted=enqueued.is_encrypted,
         submitted_by=job.owner or None,
     )
 

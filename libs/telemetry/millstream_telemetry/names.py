@@ -711,6 +711,14 @@ COMPRESSED_BYTES = MetricSpec(
     ("side",),
     "Bytes of payloads and results that were stored compressed: `before` and `after`; the difference was saved",
 )
+DECRYPTION_FAILURES = ("key-lost", "damaged", "no-keys")
+DECRYPTIONS_FAILED = MetricSpec(
+    "millstream_decryptions_failed_total",
+    "counter",
+    ("component", "reason"),
+    "Encrypted values that could not be read: `key-lost`, when the data key or the key-encryption key is not there; "
+    "`damaged`, when they were changed, cut off or moved from another job; `no-keys`, when the process has none",
+)
 
 METRICS = (
     BUILD_INFO,
@@ -799,6 +807,7 @@ METRICS = (
     REDIS,
     REDIS_RECONNECTS,
     COMPRESSED_BYTES,
+    DECRYPTIONS_FAILED,
 )
 
 # Log fields.

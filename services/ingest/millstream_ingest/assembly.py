@@ -42,6 +42,7 @@ from millstream_ingest.submission.batch import BatchSubmitter
 from millstream_ingest.submission.signal_sender import SignalSender
 from millstream_ingest.submission.single import Submitter
 from millstream_ingest.templates.template_desk import TemplateDesk
+from millstream_ingest.tenants.held_tenants import HeldTenants
 from millstream_ingest.tenants.quotas import QuotaIntake, Quotas
 from millstream_ingest.tenants.tenant_desk import TenantDesk
 from millstream_ingest.webhooks.endpoint_desk import EndpointDesk
@@ -50,7 +51,7 @@ from millstream_ingest.workflows.workflow_desk import WorkflowDesk
 from millstream_runtime import HealthReport, codec_of, unwrapped
 from millstream_streams import Broker, open_broker
 from millstream_submission import Admission, Dependencies, GroupCommitter, KnownQueues, Members, TypeCatalogue
-from millstream_telemetry import IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
+from millstream_telemetry import CodecMetrics, IngestMetrics, JobTracer, MetricRegistry, RedisMetrics
 
 MAX_CONNECTIONS = 32
 """The number of connections to Redis, on a cluster to each node. Group commit needs a few, a list of queues sixteen on
@@ -138,12 +139,14 @@ async def open_services(
                 max_connections=MAX_CONNECTIONS,
                 answer_within_s=settings.redis_timeout_s,
                 observer=RedisMetrics(registry),
-                codec=codec_of(settings, registry),
+                codec=codec_of(settings, CodecMetrics(registry, "ingest")),
             )
         )
         background = await stack.enter_async_context(anyio.create_task_group())
         key_cache = KeyCache(broker)
         quotas = Quotas(broker, lambda: key_cache.tenants)
+        if settings.asks_for_keys:
+            broker.codec.tenants = HeldTenants(lambda: key_cache.tenants)
         watch = RedisWatch(broker, answer_within_s=settings.redis_timeout_s)
         committer = GroupCommitter(
             broker.store,

@@ -146,11 +146,10 @@ class Pipeline:
             self._leases.let_go(delivery)
             self._metrics.count_attempts(delivery.queue.type, "lost")
             return
-        policy = execution.handler.policy
-        ttl_ms = round(policy.result_ttl_s * 1000)
+        ttl_ms = round(execution.handler.policy.result_ttl_s * 1000)
         lines = None if execution.running.lines is None else self._kept_lines(execution, outcome)
         progress = execution.running.unstored_progress
-        self.committer.put(Finished(delivery, outcome, ttl_ms, progress, lines, policy.coding))
+        self.committer.put(Finished(delivery, outcome, ttl_ms, progress, lines, execution.running.coding))
 
     def _kept_lines(self, execution: Execution, outcome: Outcome) -> KeptLines | None:
         """Return the log lines that go with the end of an attempt; None where its type asks for none of it."""

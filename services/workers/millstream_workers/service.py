@@ -11,7 +11,7 @@ from millstream import App, Discard, Snooze
 from millstream.durable.suspension import Suspended
 from millstream_contracts import JobType, did_you_mean
 from millstream_runtime import Service, SettingsError, provider_of, run_service, suitable_redis
-from millstream_streams import NEEDS
+from millstream_streams import NEEDS, Broker
 from millstream_workers.assembly import Assembly, Handlers
 from millstream_workers.errors import NoHandlersError
 from millstream_workers.settings import WorkerSettings
@@ -56,6 +56,7 @@ async def _work(service: Service[WorkerSettings], *, app: App[Any], handlers: Ha
         suitable_redis(service, NEEDS["worker"], patience_s=PATIENCE_S) as redis,
         opened_states(app, handlers) as states,
     ):
+        await check_tenants(service.settings, redis.broker)
         assembly = Assembly(
             settings=service.settings,
             handlers=handlers,
@@ -74,10 +75,22 @@ def _check_keys(settings: WorkerSettings, handlers: Handlers) -> None:
     """Raise SettingsError for a worker that could not store what its handlers give."""
     encrypted = sorted(job_type for job_type, handler in handlers.items() if handler.policy.encrypted)
     if encrypted and provider_of(settings) is None:
-        need = f"`{encrypted[0]}` is declared with encrypted=True, which takes keys"
-        raise SettingsError(
-            [f"{need}: set MILLSTREAM_ENCRYPTION_KEYS or its companions, the same for ingest, workers and dispatchers"]
-        )
+        raise _keys_missing(f"`{encrypted[0]}` is declared with encrypted=True, which takes keys")
+
+
+async def check_tenants(settings: WorkerSettings, broker: Broker) -> None:
+    """Raise SettingsError for a worker that could not read the jobs of a tenant that it serves."""
+    if provider_of(settings) is not None:
+        return
+    for name, stored in (await broker.tenants.all()).items():
+        if stored.encrypts_all and settings.served.serves(name):
+            raise _keys_missing(f"the jobs of the tenant `{name}` are stored encrypted, which takes keys")
+
+
+def _keys_missing(need: str) -> SettingsError:
+    return SettingsError(
+        [f"{need}: set MILLSTREAM_ENCRYPTION_KEYS or its companions, the same for ingest, workers and dispatchers"]
+    )
 
 
 @asynccontextmanager

@@ -29,6 +29,10 @@ class Served(Struct, frozen=True):
         """Return those that are known from the start; of every tenant, the operator's own."""
         return self.named or (DEFAULT_TENANT,)
 
+    def serves(self, tenant: Tenant) -> bool:
+        """Return whether a tenant is one of them."""
+        return not self.named or tenant in self.named
+
     def among(self, queues: Iterable[Queue]) -> list[Queue]:
         """Return the queues of these tenants."""
-        return [queue for queue in queues if not self.named or queue.tenant in self.named]
+        return [queue for queue in queues if self.serves(queue.tenant)]

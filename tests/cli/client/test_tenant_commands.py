@@ -16,6 +16,7 @@ TENANT = {
     "reason": "unpaid",
     "quotas": {"keys": 3},
     "limits": {"submissions_per_s": 5.0, "burst": 9},
+    "encryption": "all",
 }
 
 
@@ -48,6 +49,8 @@ def test_tenant_is_made_and_changed_as_options_say(api: ScriptedApi) -> None:
         (("change", "--submissions-per-s", "5"), {"limits": {"submissions_per_s": 5.0}}),
         (("change", "--no-limits"), {"limits": {}}),
         (("change", "--title", "B"), {"title": "B"}),
+        (("create", "--encryption", "all"), {"name": "acme", "quotas": {}, "encryption": "all"}),
+        (("change", "--encryption", "inherit"), {"encryption": "inherit"}),
         (("suspend", "--reason", "unpaid"), {"reason": "unpaid"}),
     ):
         api.script.append(Reply(200, TENANT))
@@ -56,11 +59,17 @@ def test_tenant_is_made_and_changed_as_options_say(api: ScriptedApi) -> None:
         assert api.received[-1].body == body
         assert "unpaid" in done.stdout
         assert "5 jobs/s, 9 at once" in done.stdout
+        assert "all jobs" in done.stdout
 
 
 def test_what_is_no_quota_is_a_mistake_in_the_command(api: ScriptedApi) -> None:
     """An unknown quota, one without a number, and a change of nothing are refused before a request."""
-    for words in (("create", "--quota", "kies=1"), ("create", "--quota", "keys"), ("change",)):
+    for words in (
+        ("create", "--quota", "kies=1"),
+        ("create", "--quota", "keys"),
+        ("change",),
+        ("change", "--encryption", "on"),
+    ):
         done = run("tenants", words[0], "acme", *words[1:], "--url", api.url)
         assert done.exit_code == ExitCode.USAGE
     assert api.received == []

@@ -64,6 +64,21 @@ async def test_a_tenant_is_changed_to_what_the_form_says(console: Browser) -> No
     assert tenant.limits is None
 
 
+async def test_a_tenant_has_its_jobs_encrypted_as_the_form_says(console: Browser) -> None:
+    """The form offers both choices and has the present one; where there are no keys the fault stands at the field."""
+    await console.desk.client.create_tenant("tyrell")
+    form = await console.get("/tenants/tyrell/edit")
+    choices = [one["value"] for one in form.all("[name=encryption] option")]
+    assert choices == ["inherit", "all"]
+    assert form.the("[name=encryption] option[selected]")["value"] == "inherit"
+    page = await console.post("/tenants/tyrell/edit", title="Tyrell", encryption="all")
+    assert page.status == 422
+    assert "MILLSTREAM_ENCRYPTION_KEYS" in page.the("#encryption-why").text
+    assert page.the("[name=encryption] option[selected]")["value"] == "all"
+    page = await console.post("/tenants/tyrell/edit", title="Tyrell", encryption="inherit")
+    assert "Stored encrypted As types and the installation say" in page.main
+
+
 async def test_a_tenant_is_suspended_and_goes_on(console: Browser) -> None:
     """The page says why it is suspended, and offers what is possible then; the operator's own is not offered to be."""
     await console.desk.client.create_tenant("initech")

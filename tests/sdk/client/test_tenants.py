@@ -19,6 +19,22 @@ CALLS = [
         {"name": "acme", "title": "Acme", "quotas": {"keys": 3}},
     ),
     ("change_tenant", ("acme",), {"quotas": {}}, ("PATCH", "/v1/tenants/acme"), TENANT, {"quotas": {}}),
+    (
+        "create_tenant",
+        ("acme",),
+        {"encryption": "all"},
+        ("POST", "/v1/tenants"),
+        {**TENANT, "encryption": "all"},
+        {"name": "acme", "encryption": "all"},
+    ),
+    (
+        "change_tenant",
+        ("acme",),
+        {"encryption": "inherit"},
+        ("PATCH", "/v1/tenants/acme"),
+        TENANT,
+        {"encryption": "inherit"},
+    ),
     ("change_tenant", ("acme",), {"title": ""}, ("PATCH", "/v1/tenants/acme"), TENANT, {"title": ""}),
     ("suspend_tenant", ("acme",), {"reason": "x"}, ("POST", "/v1/tenants/acme/suspend"), TENANT, {"reason": "x"}),
     ("resume_tenant", ("a/b",), {}, ("POST", "/v1/tenants/a%2Fb/resume"), TENANT, None),
@@ -73,4 +89,12 @@ async def test_unknown_quota_is_refused_before_a_request(connect: Connect, api: 
     for quotas in ({"kies": 1}, {"keys": -1}):
         with pytest.raises(ValueError, match=r"quotas: .*(kies|keys)"):
             await connect().create_tenant("acme", quotas=quotas)
+    assert api.received == []
+
+
+async def test_unknown_encryption_is_refused_before_a_request(connect: Connect, api: ScriptedApi):
+    """An encryption that there is not is a ValueError that names the words that there are."""
+    for call in ("create_tenant", "change_tenant"):
+        with pytest.raises(ValueError, match="encryption: expected inherit or all, not 'on'"):
+            await getattr(connect(), call)("acme", encryption="on")
     assert api.received == []

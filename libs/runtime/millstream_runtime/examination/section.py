@@ -12,7 +12,7 @@ class Section(Struct, frozen=True, kw_only=True):
     """What was found out about one part of the system."""
 
     name: str
-    """`redis`, `history`, `services` or `duties`."""
+    """`redis`, `history`, `services`, `duties` or `encryption`."""
     headline: str
     objections: list[str] = []
     """What must change."""

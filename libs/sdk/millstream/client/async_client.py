@@ -103,6 +103,7 @@ from millstream_contracts import (
     System,
     Template,
     TemplatePage,
+    TenantEncryption,
     TenantInfo,
     TenantPage,
     Timeline,
@@ -922,13 +923,15 @@ class Client:
         title: str = "",
         quotas: Mapping[str, int] | None = None,
         limits: RequestLimits | None = None,
+        encryption: TenantEncryption | str = TenantEncryption.INHERIT,
     ) -> TenantInfo:
         """Make a tenant, with quotas by their names such as `jobs_waiting`, and limits of all of its keys together.
 
-        It is not repeated once the service may have made one. Raises: ValueError for an unknown quota, InvalidError,
-        ConflictError where there is one of this name, AccessError, ApiError.
+        With the `encryption` `all`, all of its jobs are stored encrypted. It is not repeated once the service may have
+        made one. Raises: ValueError for an unknown quota or encryption, InvalidError, ConflictError where there is one
+        of this name, AccessError, ApiError.
         """
-        return await self._transport.run(self._api.create_tenant(new_tenant(name, title, quotas, limits)))
+        return await self._transport.run(self._api.create_tenant(new_tenant(name, title, quotas, limits, encryption)))
 
     async def change_tenant(
         self,
@@ -937,12 +940,15 @@ class Client:
         title: str | None = None,
         quotas: Mapping[str, int] | None = None,
         limits: RequestLimits | None = None,
+        encryption: TenantEncryption | str | None = None,
     ) -> TenantInfo:
         """Change a tenant; `quotas` are all that it has then, and `limits` as well.
 
-        Raises: ValueError for an unknown quota, InvalidError, ApiError.
+        `encryption` is for what is stored from then on. Raises: ValueError for an unknown quota or encryption,
+        InvalidError, ApiError.
         """
-        return await self._transport.run(self._api.change_tenant(name, tenant_change(title, quotas, limits)))
+        change = tenant_change(title, quotas, limits, encryption)
+        return await self._transport.run(self._api.change_tenant(name, change))
 
     async def suspend_tenant(self, name: str, *, reason: str = "") -> TenantInfo:
         """Let a tenant submit nothing, and no job of it start; what runs goes on. Raises: ConflictError, ApiError."""

@@ -1,6 +1,8 @@
 """Data keys in Redis: wrapped, in one hash for all tenants, so that no job waits for another database."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -28,6 +30,17 @@ class KeptDataKey(Struct, frozen=True):
     key: StoredDataKey
     is_current: bool
     """Whether it encrypts what the tenant submits now."""
+
+
+class WrappedKeys(Struct, frozen=True):
+    """The data keys that one key-encryption key wraps."""
+
+    count: int
+    sample: KeptDataKey
+    """One of them, by which one sees whether the key is there."""
+
+
+SCANNED_AT_ONCE = 1000
 
 
 class DataKeys:
@@ -67,6 +80,25 @@ class DataKeys:
             tenant, blank, kid = name.partition(b" ")
             if blank and (key := _read(found[name])):
                 yield KeptDataKey(tenant.decode(), kid.decode(), key, found.get(tenant) == kid)
+
+    async def by_key_encryption_key(self) -> dict[str, "WrappedKeys"]:
+        """Return what each key-encryption key wraps, by its id. Read in parts, because there may be very many."""
+        names: defaultdict[str, set[bytes]] = defaultdict(set)
+        samples: dict[str, KeptDataKey] = {}
+        at = 0
+        while True:
+            at, found = await self._call(partial(self._scan, at))
+            for name, blob in found.items():  # a scan may return a field twice
+                tenant, blank, kid = name.partition(b" ")
+                if blank and (key := _read(blob)):
+                    names[key.kek].add(name)
+                    samples[key.kek] = KeptDataKey(tenant.decode(), kid.decode(), key, is_current=False)
+            if at == 0:
+                return {kek: WrappedKeys(len(names[kek]), sample) for kek, sample in sorted(samples.items())}
+
+    async def _scan(self, at: int) -> tuple[int, dict[bytes, bytes]]:
+        reply = await unless_wrong_type(self._client.hscan(self._name, at, count=SCANNED_AT_ONCE), (0, {}))
+        return int(reply[0]), reply[1]
 
     async def _get(self, field: str) -> bytes:
         return await self._call(lambda: unless_wrong_type(self._client.hget(self._name, field), None)) or b""

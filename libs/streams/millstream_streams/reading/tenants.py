@@ -6,7 +6,16 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from millstream_contracts import DEFAULT_TENANT, UNDECODABLE, RequestLimits, Tenant, TenantQuotas, TenantState, limits
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    UNDECODABLE,
+    RequestLimits,
+    Tenant,
+    TenantEncryption,
+    TenantQuotas,
+    TenantState,
+    limits,
+)
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import REDIS_ERRORS, failed, with_retries
 from millstream_streams.connection.replies import unless_wrong_type
@@ -34,6 +43,8 @@ class StoredTenant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often all of its keys together may ask; None where that has no limit."""
     deletion: str = ""
     """Id of the operation that deletes it; empty for one that is not being deleted."""
+    encryption: str = TenantEncryption.INHERIT
+    """By its word, as the state; one that is not known counts as `all`."""
 
     @property
     def known_state(self) -> TenantState:
@@ -44,6 +55,11 @@ class StoredTenant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_active(self) -> bool:
         """Return whether the tenant may submit, and its jobs start."""
         return self.state == TenantState.ACTIVE
+
+    @property
+    def encrypts_all(self) -> bool:
+        """Return whether all of its jobs are stored encrypted."""
+        return self.encryption != TenantEncryption.INHERIT
 
 
 OPERATOR = StoredTenant()
@@ -82,6 +98,11 @@ class Tenants:
             return OPERATOR if tenant == DEFAULT_TENANT else None
         return _read(found)
 
+    async def encrypts_all(self, tenant: str) -> bool:
+        """Return whether all jobs of a tenant are stored encrypted; False for one that is not there."""
+        stored = await self.get(Tenant(tenant))
+        return stored is not None and stored.encrypts_all
+
     async def put_tenant(self, tenant: Tenant, read: StoredTenant | None, becomes: StoredTenant | None) -> bool:
         """Store a tenant that was not there, change one, or remove it.
 
@@ -110,5 +131,5 @@ def _read(blob: bytes) -> StoredTenant:
     try:
         return _decode(blob)
     except UNDECODABLE:
-        # It is there, and what it may do is not known: nothing then.
-        return StoredTenant(state="")
+        # It is there, and what it may do is not known: nothing then, and nothing of it is stored as it is.
+        return StoredTenant(state="", encryption="")

@@ -24,6 +24,7 @@ local forms = {
   ['hkeys'] = {'HKEYS', due},
   ['hlen'] = {'HLEN', due},
   ['hmget'] = {'HMGET', due, 'none'},
+  ['hscan'] = {'HSCAN', due, '0', 'COUNT', '1'},
   ['hset'] = {'HSET', due, 'a field', 'a value', 'a field without one'},
   ['hsetnx'] = {'HSETNX', due, 'none', ''},
   ['hstrlen'] = {'HSTRLEN', due, 'none'},

@@ -161,6 +161,8 @@ class Enqueued(Struct, frozen=True):
     """Of a job that found the queue or its key full: when there may be room for it, at the pace of the last minute."""
     replaced: JobId | None = None
     """The job that was cancelled, because this one takes its unique key."""
+    is_encrypted: bool = False
+    """Whether a job that was stored now is stored encrypted."""
 
     @property
     def holder(self) -> JobId | None:

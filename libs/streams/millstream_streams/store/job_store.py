@@ -150,7 +150,10 @@ class JobStore:
                 "enqueue", queue, rows, then=_CONFIRMATIONS[durability], until_s=until_s
             )
         now_ms = int(replies.pop(0))
-        enqueued = [_enqueued(job, reply, now_ms) for job, reply in zip(jobs, replies, strict=True)]
+        enqueued = [
+            _enqueued(job, reply, now_ms, is_encrypted=self._codec.encrypts(job.coding, queue.tenant))
+            for job, reply in zip(jobs, replies, strict=True)
+        ]
         if not _is_confirmed(confirmed):
             others = (job.id for job, one in zip(jobs, enqueued, strict=True) if one.code in _OTHERS)
             raise NotDurableError(f"not confirmed as {durability} within {CONFIRM_WITHIN_S:g} s", frozenset(others))
@@ -198,7 +201,12 @@ class JobStore:
     async def commit(self, queue: Queue, *, worker: str, commits: Sequence[Commit]) -> list[CommitCode]:
         """Commit outcomes other than HandedBack. A stale delivery is refused, and its code says so."""
         check_size(commits)
-        await self._prepare(queue, (commit.coding for commit in commits))
+        try:
+            await self._prepare(queue, (commit.coding for commit in commits))
+        except StoreUnavailableError:
+            # A worker without the keys lets go of a job without storing anything of it.
+            if any(map(_carries, commits)):
+                raise
         arguments: list[Argument] = [worker, len(commits)]
         beside: list[Argument] = []
         for commit in commits:
@@ -388,28 +396,29 @@ class JobStore:
 
     def _coded(self, queue: Queue, job_id: JobId, spec: bytes, coding: Coding) -> bytes:
         """Return what is stored of a spec. Most are too small to be compressed, and are not looked into."""
-        if len(spec) < limits.COMPRESS_FROM_BYTES and not self._codec.encrypts(coding):
+        is_encrypted = self._codec.encrypts(coding, queue.tenant)
+        if len(spec) < limits.COMPRESS_FROM_BYTES and not is_encrypted:
             return spec
         place = Place(queue.tenant, job_id, PAYLOAD)
         try:
             return coded_spec(spec, lambda payload: self._codec.write(payload, coding, place))
         except UNDECODABLE:
-            if self._codec.encrypts(coding):
+            if is_encrypted:
                 raise
             return spec  # a payload that is nested too deep to be read, which a worker tells
 
     def _encode_outcome(self, commit: Commit) -> tuple[str, bytes]:
         """Return an outcome in the form of commit.lua, and its result or error."""
-        outcome = commit.outcome
+        outcome, tenant = commit.outcome, commit.delivery.queue.tenant
+        is_encrypted = self._codec.encrypts(commit.coding, tenant)
         if isinstance(outcome, Succeeded):  # most are, and the match takes three times as long to see it
             result = bytes(outcome.result)
-            if result == _NIL or (len(result) < limits.COMPRESS_FROM_BYTES and not self._codec.encrypts(commit.coding)):
+            if result == _NIL or (len(result) < limits.COMPRESS_FROM_BYTES and not is_encrypted):
                 return "succeeded", result
-            place = Place(commit.delivery.queue.tenant, commit.delivery.id, RESULT)
+            place = Place(tenant, commit.delivery.id, RESULT)
             return "succeeded", coded_field(result, lambda value: self._codec.write(value, commit.coding, place))
-        if isinstance(outcome, RetryAt | Dead) and self._codec.encrypts(commit.coding):
-            tenant, job_id = commit.delivery.queue.tenant, commit.delivery.id
-            error = self._codec.write_error(outcome.error, commit.coding, tenant, job_id)
+        if isinstance(outcome, RetryAt | Dead) and is_encrypted:
+            error = self._codec.write_error(outcome.error, commit.coding, tenant, commit.delivery.id)
             outcome = replace(outcome, error=error)
         return _encode_unsuccessful(outcome)
 
@@ -461,6 +470,12 @@ def _is_confirmed(reply: int | list[int]) -> bool:
     return (reply[0] if isinstance(reply, list) else reply) > 0
 
 
+def _carries(commit: Commit) -> bool:
+    """Return whether a commit has something that may be a secret."""
+    is_text = isinstance(commit.outcome, Succeeded | RetryAt | Dead)
+    return is_text or commit.progress is not None or commit.log_lines is not None
+
+
 def _bound(ms: int | None) -> str:
     return "" if ms is None else str(ms)
 
@@ -508,9 +523,9 @@ def _parents(parents: Parents) -> str:
     return f"{parents.after_failure};{','.join(parents.all)};{','.join(parents.open)}"
 
 
-def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
+def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int, *, is_encrypted: bool) -> Enqueued:
     if isinstance(reply, int):
-        return Enqueued(_ENQUEUE_CODES[reply], job.id, now_ms)
+        return Enqueued(_ENQUEUE_CODES[reply], job.id, now_ms, is_encrypted=is_encrypted)
     number, job_id, due_ms, *replaced = reply
     code = _ENQUEUE_CODES[number]
     if code in {EnqueueCode.FULL, EnqueueCode.KEY_FULL}:
@@ -521,6 +536,7 @@ def _enqueued(job: NewJob, reply: int | list[Any], now_ms: int) -> Enqueued:
         now_ms=now_ms,
         due_ms=int(due_ms) or None if code is EnqueueCode.STORED else None,
         replaced=JobId(replaced[0].decode()) if replaced else None,
+        is_encrypted=is_encrypted,
     )
 
 

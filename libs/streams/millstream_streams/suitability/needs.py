@@ -57,7 +57,7 @@ NEEDS: Mapping[str, Needs] = {
         | _LIMITING
         | _BEATING
         | _commands(
-            "exists get hdel hget hgetall hincrby hlen hstrlen lindex lpos lrange sadd scard set setbit sismember"
+            "exists get hdel hget hgetall hincrby hlen hscan hstrlen lindex lpos lrange sadd scard set setbit sismember"
             " smembers srem xgroup|create xinfo|groups xlen xpending xread xrevrange"
         )
         | _commands("zadd zcard zcount zmscore zrange zrangebyscore zrem zremrangebyscore zscore"),
@@ -88,7 +88,7 @@ NEEDS: Mapping[str, Needs] = {
         | _commands("exists get hdel hexists hget hgetall hkeys hsetnx sadd scard set sismember smembers srem xclaim")
         | _commands("xgroup|create xinfo|groups xpending xreadgroup zadd zcard zmscore zrange zrem")
         | _commands("zremrangebyscore zscore"),
-        registry=(*_SUBMITTING, "data_keys"),
+        registry=(*_SUBMITTING, "data_keys", "tenants"),
         tells=("due", "outbox", "settled", "cancel:", "queues"),
         hears=("cancel:", "queues"),
         extras=dict.fromkeys(("client|list", "client|unblock"), "an idle worker takes up to two seconds to stop"),

@@ -48,9 +48,12 @@ class RedisMetrics:
 
 
 class CodecMetrics:
-    """What the stored blobs of jobs take, in every service that stores some."""
+    """What the stored blobs of jobs take, and which cannot be read, in every service that stores some."""
 
-    def __init__(self, registry: MetricRegistry) -> None:
+    def __init__(self, registry: MetricRegistry, component: str) -> None:
+        # From the start, so that the first failure is an increase.
+        failed = registry.counter(names.DECRYPTIONS_FAILED)
+        self._failed = {reason: failed.labels(component, reason) for reason in names.DECRYPTION_FAILURES}
         compressed = registry.counter(names.COMPRESSED_BYTES)
         self._before, self._after = compressed.labels("before"), compressed.labels("after")
 
@@ -58,6 +61,10 @@ class CodecMetrics:
         """Count the bytes of a value that is stored compressed."""
         self._before.inc(before)
         self._after.inc(after)
+
+    def count_failure(self, reason: str) -> None:
+        """Count an encrypted value that could not be read."""
+        self._failed[reason].inc()
 
 
 class DutyMetrics:

@@ -14,7 +14,7 @@ from millstream_cli.command_group import CommandGroup
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
 from millstream_cli.wording import printable
-from millstream_contracts import RequestLimits, TenantInfo, TenantQuotas
+from millstream_contracts import RequestLimits, TenantEncryption, TenantInfo, TenantQuotas
 
 _ENDED = frozenset({OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED})
 LOOK_EVERY_S = 1.0
@@ -27,6 +27,11 @@ quota_option = click.option(
     multiple=True,
     metavar="NAME=NUMBER",
     help=f"The most that it may have; repeatable: {', '.join(_QUOTAS)}.",
+)
+encryption_option = click.option(
+    "--encryption",
+    type=click.Choice([one.value for one in TenantEncryption]),
+    help="Which of its jobs are stored encrypted: all, or as types and MILLSTREAM_ENCRYPT say.",
 )
 
 
@@ -69,16 +74,27 @@ def show(name: str, *, url: str | None, as_json: bool) -> None:
 @click.option("--title", default="", help="What it is called, in words.")
 @quota_option
 @limit_options
+@encryption_option
 @url_option
 @json_option
 @client_errors
 def create(
-    name: str, *, title: str, quotas: tuple[str, ...], limits: RequestLimits | None, url: str | None, as_json: bool
+    name: str,
+    *,
+    title: str,
+    quotas: tuple[str, ...],
+    limits: RequestLimits | None,
+    encryption: str | None,
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """Make a tenant. Make a key for it next: `millstream keys create --tenant NAME`."""
     read = _read_quotas(quotas)
     with connect(url) as client:
-        _show(client.create_tenant(name, title=title, quotas=read, limits=limits), as_json=as_json)
+        made = client.create_tenant(
+            name, title=title, quotas=read, limits=limits, encryption=encryption or TenantEncryption.INHERIT
+        )
+    _show(made, as_json=as_json)
 
 
 @tenants.command()
@@ -88,6 +104,7 @@ def create(
 @click.option("--no-quotas", is_flag=True, help="Take all of its quotas away.")
 @limit_options
 @click.option("--no-limits", is_flag=True, help="Let its keys ask as often as they like.")
+@encryption_option
 @url_option
 @json_option
 @client_errors
@@ -99,6 +116,7 @@ def change(
     no_quotas: bool,
     limits: RequestLimits | None,
     no_limits: bool,
+    encryption: str | None,
     url: str | None,
     as_json: bool,
 ) -> None:
@@ -107,12 +125,13 @@ def change(
         raise click.UsageError("`--quota` and `--no-quotas` exclude each other")
     if limits and no_limits:
         raise click.UsageError("`--no-limits` excludes other limits")
-    if title is None and not any((quotas, no_quotas, limits, no_limits)):
-        raise click.UsageError("there is nothing to change: give a title, quotas or limits")
+    if title is None and not any((quotas, no_quotas, limits, no_limits, encryption)):
+        raise click.UsageError("there is nothing to change: give a title, quotas, limits or `--encryption`")
     read = _read_quotas(quotas) if quotas else {} if no_quotas else None
     asked = RequestLimits() if no_limits else limits
     with connect(url) as client:
-        _show(client.change_tenant(name, title=title, quotas=read, limits=asked), as_json=as_json)
+        changed = client.change_tenant(name, title=title, quotas=read, limits=asked, encryption=encryption)
+    _show(changed, as_json=as_json)
 
 
 @tenants.command()
@@ -180,6 +199,7 @@ def _show(one: TenantInfo, *, as_json: bool) -> None:
         "created by": one.created_by,
         "quotas": _quotas_of(one),
         "limits": limits_text(one.limits),
+        "encryption": "all jobs" if one.encryption is TenantEncryption.ALL else "",
     }
     for label, value in shown.items():
         if value:

@@ -32,6 +32,7 @@ class PayloadPatcher:
     def __init__(self, broker: Broker, intake: Intake, redriver: Redriver) -> None:
         self._redriver = redriver
         self._views = broker.views
+        self._codec = broker.codec
         self._intake = intake
 
     async def act(self, operation: StoredOperation, queue: Queue, ids: Sequence[JobId], span: ServerSpan) -> PageResult:
@@ -82,8 +83,12 @@ class PayloadPatcher:
         content = msgspec.msgpack.encode({"type": queue.type, "payload": after})
         decoded = await self._intake.decode(queue.tenant, content, MSGPACK)
         policy = await self._intake.admit(queue.tenant, decoded)
+        # One that is stored encrypted stays so, whatever its type and its tenant say by now.
+        coding = policy.coding._replace(encrypt=policy.encrypted or stored.job.encrypted)
+        await self._codec.prepare(queue.tenant, [coding])
+        is_secret = self._codec.encrypts(coding, queue.tenant)
         return _Patched(
-            NewSpec(with_payload(stored.blob, decoded.payload), stored.job.version, policy.coding),
+            NewSpec(with_payload(stored.blob, decoded.payload), stored.job.version, coding),
             # What is encrypted in Redis is not to stand in the history as it is.
-            OperationSample(stored.job.id, [] if policy.encrypted else changes_of(before, decoded.value)),
+            OperationSample(stored.job.id, [] if is_secret else changes_of(before, decoded.value)),
         )

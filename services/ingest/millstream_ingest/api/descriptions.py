@@ -21,6 +21,10 @@ def _page(of: str) -> Model:
 
 
 _ID = "Id of the job"
+_TENANT_ENCRYPTION = (
+    "Which of its jobs are stored encrypted: `all`, or with `inherit` those of types that declare it, as the "
+    "installation says; absent for that"
+)
 _WEBHOOK = {
     "id": "Id of the endpoint",
     "url": "Where the calls go",
@@ -292,6 +296,7 @@ MODELS: Mapping[str, Model] = {
             "title": "What it is called, in words",
             "quotas": "The most that it may have",
             "limits": "How often all of its keys together may ask",
+            "encryption": _TENANT_ENCRYPTION,
         },
     ),
     "TenantChange": Model(
@@ -300,6 +305,7 @@ MODELS: Mapping[str, Model] = {
             "title": "What it is called, in words",
             "quotas": "All of its quotas: one that is not given is removed",
             "limits": "How often all of its keys together may ask: a limit that is not given is removed",
+            "encryption": f"{_TENANT_ENCRYPTION}. What is stored already stays as it is",
         },
     ),
     "TenantSuspension": Model("Why a tenant is suspended.", {"reason": "In words, which the tenant does not see"}),
@@ -316,8 +322,10 @@ MODELS: Mapping[str, Model] = {
             "quotas": "The most that it may have",
             "limits": "How often all of its keys together may ask",
             "deletion": "Id of the operation that deletes it",
+            "encryption": _TENANT_ENCRYPTION,
         },
     ),
+    "TenantEncryption": Model("Which jobs of a tenant are stored encrypted."),
     "TenantPage": _page("tenants"),
     "TenantState": Model("Whether a tenant may use Millstream."),
     "NewWebhook": Model(
@@ -1356,13 +1364,32 @@ MODELS: Mapping[str, Model] = {
             "checks": "What was looked at, by part of the system, the worst of each first",
             "redis": "The Redis; null while it cannot be asked",
             "history": "The history database; null without one, and while it cannot be asked",
+            "encryption": "The keys by which jobs are stored encrypted; null where nothing is encrypted and this "
+            "ingest has no keys, and while it cannot be asked",
             "processes": "The live processes of services",
+        },
+    ),
+    "EncryptionStatus": Model(
+        "The keys by which jobs are stored encrypted, as the ingest that answers has them; at most a minute old.",
+        {
+            "encrypts": "`MILLSTREAM_ENCRYPT` of this ingest: `declared`, the jobs of types that say so, or `all`",
+            "keys": "The present key-encryption key, and those that wrap data keys, by id",
+            "tenants": "Tenants all of whose jobs are stored encrypted, whatever their types say",
+        },
+    ),
+    "KeyEncryptionKey": Model(
+        "A key that wraps data keys. Nothing of the key itself is shown.",
+        {
+            "id": "Its id",
+            "is_current": "Whether this ingest wraps new data keys by it",
+            "is_known": "Whether this ingest has it, so that it opens what the key wraps",
+            "data_keys": "How many data keys are wrapped by it",
         },
     ),
     "SystemCheck": Model(
         "One thing that was looked at.",
         {
-            "name": "The part of the system: `redis`, `history`, `services` or `duties`",
+            "name": "The part of the system: `redis`, `history`, `services`, `duties` or `encryption`",
             "status": "`ok`; `warn`, it could be better; `bad`, it must change",
             "detail": "What was found",
             "fix": "The command that mends it, where one does",

@@ -7,8 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from millstream_contracts import HistoryStatus, ProcessStatus, RedisServer, RedisStatus, ServiceInfo, System, Tenant
+from millstream_contracts import (
+    EncryptionStatus,
+    HistoryStatus,
+    ProcessStatus,
+    RedisServer,
+    RedisStatus,
+    ServiceInfo,
+    System,
+    Tenant,
+)
 from millstream_history import History, HistoryError, current_revision
+from millstream_ingest.inspection.encryption import EncryptionDesk
 from millstream_ingest.inspection.history_lag import HistoryLag
 from millstream_runtime.examination.duties_section import section_of_duties
 from millstream_runtime.examination.history_section import look_at_history
@@ -22,6 +32,7 @@ KEPT_S = 5.0
 REDIS_WITHIN_S = 4.0
 """How long all servers may take; each that is silent is given up after two seconds."""
 SERVICES_WITHIN_S = 1.0
+ENCRYPTION_WITHIN_S = 4.0
 GAPS_OF = timedelta(days=7)
 DAYS_SETTING = "MILLSTREAM_HISTORY_DAYS"
 
@@ -33,6 +44,7 @@ class SystemDesk:
         self._broker = broker
         self._history = history
         self._lag = lag
+        self._encryption = EncryptionDesk(broker)
         self._seen: dict[Tenant, tuple[System, float]] = {}
         self._looking = anyio.Lock()
 
@@ -49,15 +61,17 @@ class SystemDesk:
         looking = asyncio.ensure_future(self._look_at_redis())
         try:
             processes, of_services = await self._look_at_services()
+            encryption, of_encryption = await self._look_at_encryption()
             redis, of_redis = await looking
         finally:
             looking.cancel()
         history, of_history = await self._look_at_history(tenant, processes) if self._history else (None, [])
         return System(
             looked_at=datetime.fromtimestamp(self._broker.clock.now_s(), UTC),
-            checks=[check for one in (*of_redis, *of_history, *of_services) for check in one.checks()],
+            checks=[check for one in (*of_redis, *of_history, *of_services, *of_encryption) for check in one.checks()],
             redis=redis,
             history=history,
+            encryption=encryption,
             processes=[_process_of(one) for one in processes],
         )
 
@@ -80,6 +94,15 @@ class SystemDesk:
         except TimeoutError:
             return [], [not_seen("Redis does not answer", must_live=False)]
         return found, [section_of(found, must_live=False), section_of_duties(found)]
+
+    async def _look_at_encryption(self) -> tuple[EncryptionStatus | None, list[Section]]:
+        try:
+            async with Deadline(asyncio.get_running_loop(), ENCRYPTION_WITHIN_S):
+                return await self._encryption.look()
+        except StoreError as error:
+            return None, [_silent("encryption", str(error))]
+        except TimeoutError:
+            return None, [_silent("encryption", f"the keys could not be looked at within {ENCRYPTION_WITHIN_S:g} s")]
 
     async def _look_at_history(
         self, tenant: Tenant, processes: Sequence[ServiceInfo]

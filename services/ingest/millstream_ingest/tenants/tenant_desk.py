@@ -12,6 +12,7 @@ from millstream_contracts import (
     NewTenant,
     Tenant,
     TenantChange,
+    TenantEncryption,
     TenantInfo,
     TenantPage,
     TenantState,
@@ -44,6 +45,7 @@ class TenantDesk:
         if asked.name == EVERY_TENANT:
             fault = FieldError("/name", f"`{EVERY_TENANT}` means every tenant: choose another name")
             raise IngestError(INVALID_REQUEST, errors=[fault])
+        self._check_encryption(asked.encryption)
         name, now_ms = Tenant(asked.name), self._clock.now_ms()
         if await self._tenants.get(name) is not None:
             raise IngestError(WRONG_STATE, f"there is a tenant `{name}` already")
@@ -54,6 +56,7 @@ class TenantDesk:
             created_at_ms=now_ms,
             created_by=made_by,
             changed_at_ms=now_ms,
+            encryption=asked.encryption,
         )
         await self._put(name, None, made)
         return shown_tenant(name, made)
@@ -74,11 +77,14 @@ class TenantDesk:
         limits = checked_limits(asked.limits)
 
         def changed(stored: StoredTenant) -> StoredTenant:
+            if not stored.encrypts_all:
+                self._check_encryption(asked.encryption)
             return replace(
                 stored,
                 title=stored.title if asked.title is None else asked.title,
                 quotas=stored.quotas if asked.quotas is None else asked.quotas,
                 limits=stored.limits if asked.limits is None else limits,
+                encryption=stored.encryption if asked.encryption is None else asked.encryption,
             )
 
         return shown_tenant(name, await self._change(name, changed))
@@ -125,6 +131,12 @@ class TenantDesk:
         queues = await self._broker.registry.queues(Tenant(name), with_dormant=True)
         await follow_state(self._broker, queues, becomes)
         return made.shown
+
+    def _check_encryption(self, asked: TenantEncryption | None) -> None:
+        """Refuse to have jobs encrypted where there are no keys for it. Raises: IngestError (422)."""
+        if asked is TenantEncryption.ALL and self._broker.codec.keyring is None:
+            detail = "takes keys, and this ingest has none: set MILLSTREAM_ENCRYPTION_KEYS or its companions first"
+            raise IngestError(INVALID_REQUEST, errors=[FieldError("/encryption", detail)])
 
     @staticmethod
     async def _deletion(history: History, stored: StoredTenant) -> BulkOperation:
@@ -184,4 +196,5 @@ def shown_tenant(name: str, stored: StoredTenant) -> TenantInfo:
         quotas=stored.quotas,
         limits=stored.limits,
         deletion=stored.deletion or None,
+        encryption=TenantEncryption.ALL if stored.encrypts_all else TenantEncryption.INHERIT,
     )

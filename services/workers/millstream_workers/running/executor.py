@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from millstream.context import BaseContext
 from millstream.handler import Handler
 from millstream.jobs.submitter import ParentJob, current_submitter
-from millstream_codec import PAYLOAD, Codec, KeyLostError, Place, is_coded
+from millstream_codec import PAYLOAD, Codec, KeyLostError, Place, is_coded, is_sealed
 from millstream_contracts import Calling, JobError, JobType, Outcome, Progress, RetryAt, Snoozed, Succeeded, Waiting
 from millstream_contracts import Dead as DeadOutcome
 from millstream_streams import Delivery, StoreUnavailableError
@@ -115,7 +115,7 @@ class Executor:
                     await self._run(execution)
                 finally:
                     current_job.reset(token)
-                _mark(execution.span, execution.outcome, is_secret=self._codec.encrypts(running.coding))
+                _mark(execution.span, execution.outcome, is_secret=self._is_secret(running))
         finally:
             self.running.discard(running)
 
@@ -189,7 +189,8 @@ class Executor:
         except StoreUnavailableError as error:
             return Unreadable(error, KEY_AGAIN_AFTER_S)
         except KeyLostError as error:
-            return Unreadable(error)
+            # A process without any keys was not told of them: the job is for another worker.
+            return Unreadable(error, None if self._codec.keyring else KEY_AGAIN_AFTER_S)
         except BaseException as error:  # noqa: BLE001 - a payload's class may check itself, and raise anything
             return await self._releases.look(delivery, error)
         parent = self._parents.parent(running, execution.span)
@@ -207,6 +208,9 @@ class Executor:
         stored = delivery.spec.payload
         if not is_coded(stored):
             return stored
+        if is_sealed(stored):
+            # It stays encrypted in all that it gives, whatever its tenant says by now.
+            execution.running.coding = execution.running.coding._replace(encrypt=True)
         place = Place(delivery.queue.tenant, delivery.id, PAYLOAD)
         payload = msgspec.Raw(await self._codec.read(bytes(stored), place))
         execution.delivery = replace(delivery, spec=replace(delivery.spec, payload=payload))
@@ -238,9 +242,13 @@ class Executor:
 
     def _hiding(self, running: Running) -> Callable[[str], str] | None:
         """Return what takes out of an error what its span may not have; None where it may have all."""
-        if self._codec.encrypts(running.coding):
+        if self._is_secret(running):
             return lambda _: ""
         return None if running.secrets is None else running.hidden
+
+    def _is_secret(self, running: Running) -> bool:
+        """Return whether what a job gives is stored encrypted, so that neither spans nor the log may have it."""
+        return self._codec.encrypts(running.coding, running.delivery.queue.tenant)
 
     def _context(self, kind: type[BaseContext[Any]], execution: Execution, parent: ParentJob) -> BaseContext[Any]:
         running, delivery = execution.running, execution.delivery
@@ -288,7 +296,7 @@ class Executor:
     def _told(self, execution: Execution, error: JobError) -> dict[str, str]:
         """Return where a failed attempt has failed; its message only where the log may have it."""
         place = whereabouts_of(execution.result)
-        is_told = self._logs_messages and not self._codec.encrypts(execution.running.coding)
+        is_told = self._logs_messages and not self._is_secret(execution.running)
         message = {"error": " ".join(error.message.split())} if is_told else {}
         return message | ({"exception": place} if place else {})
 

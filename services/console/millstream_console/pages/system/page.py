@@ -13,7 +13,13 @@ from millstream_console.pages.system.report import report_of
 from millstream_console.web.visit import Visit
 from millstream_contracts import DutyInfo
 
-PARTS = {"redis": "Redis", "history": "History", "services": "Services", "duties": "Duties"}
+PARTS = {
+    "redis": "Redis",
+    "history": "History",
+    "services": "Services",
+    "duties": "Duties",
+    "encryption": "Encryption",
+}
 """The parts of the system, in the order of their panels."""
 
 _WORST_FIRST = {"bad": 0, "warn": 1, "ok": 2}

@@ -25,6 +25,11 @@ def _lines(system: System) -> Iterator[str]:
     if system.history is not None:
         history = system.history
         yield f"History, revision {history.revision} of {history.release_revision}, {size(history.size_bytes)}"
+    if system.encryption is not None:
+        yield f"Encryption, {system.encryption.encrypts}, and all of {system.encryption.tenants} tenants"
+        for key in system.encryption.keys:
+            state = "current" if key.is_current else "kept" if key.is_known else "lost"
+            yield f"      {state} key-encryption key {key.id}, {key.data_keys} data keys"
     yield "Processes"
     for process in sorted(system.processes, key=lambda one: (one.service, one.name)):
         yield f"      {process.service} {process.version} {process.name}"

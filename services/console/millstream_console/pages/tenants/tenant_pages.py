@@ -10,11 +10,12 @@ from millstream import AccessError, ApiError, Client, ConflictError, InvalidErro
 from millstream.errors import describe
 from millstream_console.live.view import Content, View
 from millstream_console.pages.tenants.typed_tenant import (
+    ENCRYPTION_WORDS,
     LIMIT_WORDS,
     QUOTA_WORDS,
     TypedTenant,
+    arguments_of,
     bounds_of,
-    quotas_and_limits,
     typed_as,
     typed_tenant,
 )
@@ -35,7 +36,12 @@ async def read_tenants(client: Client, *, cursor: str) -> Content:
 async def read_tenant(client: Client, *, name: str) -> Content:
     """Return one tenant."""
     tenant = await client.tenant(name)
-    return {"tenant": tenant, "bounds": bounds_of(tenant), "is_operator": name == DEFAULT_TENANT}
+    return {
+        "tenant": tenant,
+        "bounds": bounds_of(tenant),
+        "is_operator": name == DEFAULT_TENANT,
+        "encryption": ENCRYPTION_WORDS[tenant.encryption],
+    }
 
 
 TENANTS = View("tenants.html", read_tenants, "tenants")
@@ -62,7 +68,7 @@ async def create_tenant(visit: Visit) -> Response[bytes]:
     typed = typed_tenant(await visit.form())
     try:
         asked = typed.read()
-        made = await visit.client.create_tenant(asked.name, title=asked.title, **quotas_and_limits(asked))
+        made = await visit.client.create_tenant(asked.name, **arguments_of(asked))
     except (msgspec.ValidationError, InvalidError, ConflictError) as error:
         return await _form(visit, typed, _faults(error), is_new=True)
     return visit.go(f"/tenants/{made.name}", Toast("The tenant is made. It needs a key next."))
@@ -88,7 +94,7 @@ async def change_tenant(visit: Visit, name: FromPath[str]) -> Response[bytes]:
     typed = typed_tenant(await visit.form(), name)
     try:
         asked = typed.read()
-        await visit.client.change_tenant(name, title=asked.title, **quotas_and_limits(asked))
+        await visit.client.change_tenant(name, **arguments_of(asked))
     except (msgspec.ValidationError, InvalidError, ConflictError) as error:
         return await _form(visit, typed, _faults(error), is_new=False)
     return visit.go(f"/tenants/{name}", Toast("It is changed. Every ingest knows within five seconds."))
@@ -128,7 +134,14 @@ async def delete_tenant(visit: Visit, name: FromPath[str]) -> Response[bytes]:
 
 
 async def _form(visit: PageRequest, typed: TypedTenant, faults: dict[str, str], *, is_new: bool) -> Response[bytes]:
-    content = {"typed": typed, "faults": faults, "is_new": is_new, "quotas": QUOTA_WORDS, "limits": LIMIT_WORDS}
+    content = {
+        "typed": typed,
+        "faults": faults,
+        "is_new": is_new,
+        "quotas": QUOTA_WORDS,
+        "limits": LIMIT_WORDS,
+        "encryptions": ENCRYPTION_WORDS,
+    }
     return await visit.framed("tenant_form.html", content, "tenants", status=_UNPROCESSABLE if faults else 200)
 
 

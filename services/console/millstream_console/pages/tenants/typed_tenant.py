@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from millstream_console.web.visit import Form
-from millstream_contracts import NewTenant, RequestLimits, TenantInfo
+from millstream_contracts import NewTenant, RequestLimits, TenantEncryption, TenantInfo
 
 QUOTA_WORDS: Mapping[str, str] = {
     "jobs_waiting": "Jobs that wait",
@@ -22,6 +22,11 @@ LIMIT_WORDS: Mapping[str, str] = {
     "requests_per_s": "Other requests a second",
 }
 
+ENCRYPTION_WORDS: Mapping[str, str] = {
+    TenantEncryption.INHERIT.value: "As types and the installation say",
+    TenantEncryption.ALL.value: "All of its jobs",
+}
+
 
 class TypedTenant(Struct, frozen=True, kw_only=True):
     """What stands in the form; an empty field is without a bound."""
@@ -30,10 +35,11 @@ class TypedTenant(Struct, frozen=True, kw_only=True):
     title: str = ""
     quotas: Mapping[str, str] = {}
     limits: Mapping[str, str] = {}
+    encryption: str = TenantEncryption.INHERIT.value
 
     def read(self) -> NewTenant:
         """Return the tenant that it says. Raises: msgspec.ValidationError, which names the field."""
-        given = {"name": self.name, "title": self.title, "quotas": _filled(self.quotas)}
+        given = {"name": self.name, "title": self.title, "quotas": _filled(self.quotas), "encryption": self.encryption}
         if limits := _filled(self.limits):
             given["limits"] = limits
         # Not strictly: what was typed is text.
@@ -47,6 +53,7 @@ def typed_tenant(form: Form, name: str = "") -> TypedTenant:
         title=form.text("title"),
         quotas={field: form.text(field) for field in QUOTA_WORDS},
         limits={field: form.text(field) for field in LIMIT_WORDS},
+        encryption=form.text("encryption") or TenantEncryption.INHERIT.value,
     )
 
 
@@ -58,6 +65,7 @@ def typed_as(tenant: TenantInfo) -> TypedTenant:
         title=tenant.title,
         quotas={field: _text(getattr(tenant.quotas, field)) for field in QUOTA_WORDS},
         limits={field: _text(getattr(limits, field)) for field in LIMIT_WORDS},
+        encryption=tenant.encryption.value,
     )
 
 
@@ -74,10 +82,12 @@ def shown_limits(limits: RequestLimits | None) -> list[tuple[str, str]]:
     return [(word, value) for word, value in given if value]
 
 
-def quotas_and_limits(tenant: NewTenant) -> dict[str, Any]:
-    """Return both as the client takes them when a tenant is changed: what is empty is taken away."""
+def arguments_of(tenant: NewTenant) -> dict[str, Any]:
+    """Return all but its name as the client takes it when a tenant is changed: what is empty is taken away."""
     given = msgspec.structs.asdict(tenant.quotas)
     return {
+        "title": tenant.title,
+        "encryption": tenant.encryption,
         "quotas": {field: value for field, value in given.items() if value is not None},
         "limits": tenant.limits or RequestLimits(),
     }

@@ -20,6 +20,7 @@ from millstream_contracts import (
     DeadSample,
     Demand,
     DutyInfo,
+    EncryptionStatus,
     ErrorPlace,
     ExportOptions,
     Facet,
@@ -39,6 +40,7 @@ from millstream_contracts import (
     JobStep,
     JobSteps,
     JobType,
+    KeyEncryptionKey,
     LogLine,
     NewOperation,
     OpenIncident,
@@ -551,6 +553,14 @@ SYSTEM = {
                 newest_day=date(2026, 12, 10),
                 size_bytes=3 << 30,
                 kept_days=90,
+            ),
+            encryption=EncryptionStatus(
+                encrypts="declared",
+                keys=[
+                    KeyEncryptionKey(id="2026-05", is_current=False, is_known=True, data_keys=3),
+                    KeyEncryptionKey(id="2026-11", is_current=True, is_known=True, data_keys=12),
+                ],
+                tenants=1,
             ),
             processes=[
                 ProcessStatus(

@@ -89,9 +89,14 @@ CHANGE = Operation(
     id="changeTenant",
     tag=_TAG,
     summary="Change a tenant",
-    description="What is left out stays; `quotas` are replaced as a whole. What is above a new quota stays too.",
+    description="What is left out stays; `quotas` are replaced as a whole. What is above a new quota stays too. With "
+    "`encryption` another one, ingest, workers and dispatchers know within five seconds; it needs encryption keys.",
     body=Content(
-        model=TenantChange, examples={"quotas": Example("Other quotas", {"quotas": {"jobs_waiting": 500_000}})}
+        model=TenantChange,
+        examples={
+            "quotas": Example("Other quotas", {"quotas": {"jobs_waiting": 500_000}}),
+            "encryption": Example("All of its jobs encrypted", {"encryption": "all"}),
+        },
     ),
     answers={200: _TENANT},
     problems=(INVALID_REQUEST, TENANT_NOT_FOUND, WRONG_STATE, STORE_FULL),
