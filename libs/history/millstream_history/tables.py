@@ -166,6 +166,7 @@ WORKFLOW_NODES = Table(
     Column("items", JSONB, comment="how many of its jobs are in which state, of one with a job for each item"),
     Column("started_at", DateTime(timezone=True), comment="when it could start, in its last run"),
     Column("finished_at", DateTime(timezone=True), comment="when its workflow learned of its end"),
+    Column("inputs", JSONB, comment="whose results it took: names of nodes, with the bytes of each"),
     comment="the nodes of workflows that have ended",
     postgresql_partition_by=BY_DAY,
 )

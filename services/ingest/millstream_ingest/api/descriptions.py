@@ -651,7 +651,8 @@ MODELS: Mapping[str, Model] = {
             "items": "Of a node with `map`: what became of its jobs",
             "started_at": "When it could start, in its last run: those before it had ended. Null while it waits",
             "finished_at": "When its workflow learned of its end",
-            "inputs": "The results to which it refers; null without `results=1`, and of a workflow from the history",
+            "inputs": "The results to which it refers; null without `results=1`, and for workflows that "
+            "an earlier release has put into the history",
         },
     ),
     "NodeInput": Model(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from millstream_contracts import (
     NodeFilter,
@@ -90,13 +91,15 @@ class WorkflowFinder:
     ) -> tuple[list[WorkflowNode], int | None]:
         """Return nodes of a workflow from a place on, and the place of the next; None for no more.
 
-        `with_inputs` adds to which results they refer, which the history does not know.
+        `with_inputs` adds to which results they refer.
         """
         states = which.states if which else None
         if found.stored is None:
             assert self._history is not None
-            past = self._history.workflows
-            return await past.nodes(tenant, found.status, start=start, limit=limit, states=states)
+            past, next_start = await self._history.workflows.nodes(
+                tenant, found.status, start=start, limit=limit, states=states
+            )
+            return past if with_inputs else [replace(node, inputs=None) for node in past], next_start
         nodes, next_start = await self._workflows.nodes(
             tenant, found.stored.id, start=start, limit=limit, states=states
         )
