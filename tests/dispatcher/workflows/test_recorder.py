@@ -104,6 +104,16 @@ async def test_all_of_an_ended_workflow_is_stored(recording: Recording) -> None:
     assert [one.reason or "" for one in found] == [one.reason for one in live_nodes]
 
 
+async def test_who_has_submitted_a_workflow_is_stored_with_it(recording: Recording) -> None:
+    """A workflow is stored with its owner, and one of which that is not known without."""
+    new, other = replace(recording.mill.new([node("a")]), owner="7Kq2vXbA"), recording.mill.new([node("b")])
+    for one in (new, other):
+        await recording.mill.broker.workflows.create(T, one)
+    await recording.mill.work()
+    assert (await recording.recorder().run_once()).stored == 2
+    assert [(await recording.past(one.id)).submitted_by for one in (new, other)] == ["7Kq2vXbA", None]
+
+
 async def test_items_and_results_are_stored(recording: Recording) -> None:
     """Of a node with `map` the history has how many of its jobs ended how; and the result of the whole."""
     workflow = await recording.with_result("made")
