@@ -63,6 +63,10 @@ class Shelf:
             self.present[tenant], self.keys[tenant, kid] = kid, key
         return await self.current(tenant)
 
+    async def make_lasting_key(self, tenant: str, kid: str, key: StoredDataKey) -> StoredDataKey | None:
+        """As :class:`DataKeyStore`."""
+        return self.keys.setdefault((tenant, kid), key)
+
 
 def provider(*ids: str) -> LocalKeys:
     """Return key-encryption keys of these ids, always the same for one."""

@@ -21,6 +21,7 @@ from millstream import (
     Retry,
     SyncClient,
     SyncContext,
+    Unique,
 )
 from millstream.jobs.submitter import current_submitter
 from millstream_contracts import TypePolicy
@@ -403,3 +404,17 @@ def test_limits_that_cannot_hold_are_refused_at_import(options: dict[str, Any], 
         async def send() -> None: ...
 
     assert says in str(refused.value)
+
+
+def test_an_encrypted_type_may_be_unique_and_has_no_key_of_its_payload() -> None:
+    """A unique key is hashed, so it goes with `encrypted`; a `key` is stored as it is, so it does not."""
+    app = App("shop")
+
+    @app.job("pay", encrypted=True, unique=Unique("invoice"))
+    def pay(payload: dict[str, str]) -> None: ...
+
+    policy = app.handlers["pay"].policy
+    assert policy.encrypted
+    assert policy.unique is not None
+    with pytest.raises(HandlerError, match="`encrypted` and `key` exclude each other"):
+        app.job("charge", encrypted=True, key="customer")(pay)

@@ -35,6 +35,16 @@ async def test_a_new_key_leaves_the_old_one(broker: Broker) -> None:
     ]
 
 
+async def test_the_first_lasting_key_stays(broker: Broker) -> None:
+    """Of two processes that make a lasting key the first has made it, and the present key is not touched."""
+    keys = broker.data_keys
+    await keys.succeed_data_key("acme", "", "2026-11", FIRST)
+    assert await keys.make_lasting_key("acme", "lasting", FIRST) == FIRST
+    assert await keys.make_lasting_key("acme", "lasting", SECOND) == FIRST
+    assert await keys.get("acme", "lasting") == FIRST
+    assert await keys.current("acme") == ("2026-11", FIRST)
+
+
 async def test_a_key_in_another_wrapping_takes_its_place(broker: Broker) -> None:
     """A key that was wrapped anew is read as such, and stays the present one."""
     await broker.data_keys.succeed_data_key("acme", "", "2026-11", FIRST)

@@ -21,12 +21,13 @@ from millstream_codec.errors import (
     KeyLostError,
     UnknownCodecError,
 )
-from millstream_codec.keyring import DataKeyStore, Keyring, StoredDataKey
+from millstream_codec.keyring import LASTING, DataKeyStore, Keyring, StoredDataKey
 from millstream_codec.providers import KeyProvider, LocalKeys, keys_of_folder, keys_of_text, provider_named
 from millstream_codec.sealed import Sealed, read_sealed
 from millstream_codec.sealing import DataKey, Place, kid_of
 
 __all__ = [
+    "LASTING",
     "LOOKS_AGAIN_AFTER_S",
     "MARK",
     "PAYLOAD",

@@ -68,14 +68,17 @@ class Codec:
         """Return whether values of this coding are encrypted. See :meth:`prepare`, which learns of the tenant."""
         return coding.encrypt or self._encrypts_all or (self.tenants is not None and tenant in self.tenants)
 
-    async def prepare(self, tenant: str, codings: Iterable[Coding]) -> None:
-        """Have the key at hand with which values of these codings are written.
+    async def prepare(self, tenant: str, codings: Iterable[Coding], *, hashes: bool = False) -> None:
+        """Have the key at hand with which values of these codings are written, and that of :meth:`hashed`.
 
         What is written then, before the caller waits for anything else, is encrypted where its tenant says so. Raises:
         KeyLostError, also without a keyring; what the store of the keys and of the tenants raises.
         """
         if self._encrypts_all or await self._encrypts_tenant(tenant) or any(coding.encrypt for coding in codings):
-            await self._keys().current(tenant)
+            keys = self._keys()
+            await keys.current(tenant)
+            if hashes:
+                await keys.lasting(tenant)
 
     async def _encrypts_tenant(self, tenant: str) -> bool:
         return self.tenants is not None and await self.tenants.look(tenant)
@@ -85,6 +88,10 @@ class Codec:
         if len(value) >= limits.COMPRESS_FROM_BYTES and coding.compress and self._compressor is not None:
             value = self._compressed(self._compressor, value)
         return wrapped(CodecCode.SEALED, self._seal(value, place)) if self.encrypts(coding, place.tenant) else value
+
+    def hashed(self, text: str, tenant: str) -> str:
+        """Return a keyed hash of a text, which is the same for ever. See :meth:`prepare`."""
+        return self._keys().held_lasting(tenant).hash(text)
 
     def write_error(self, error: JobError, coding: Coding, tenant: str, job_id: str) -> JobError:
         """Return an error as it is stored. Its type and fingerprint stay, by which errors are grouped."""

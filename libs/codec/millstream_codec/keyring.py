@@ -17,6 +17,9 @@ from millstream_codec.errors import KeyLostError
 from millstream_codec.providers import KeyProvider
 from millstream_codec.sealing import KEY_BYTES, DataKey
 
+LASTING = "lasting"
+"""The id of the key of a tenant that never changes: what it makes is compared for as long as there are jobs."""
+
 FRESH_FOR_S = 60.0
 """How long a process goes on with a key after a rotation."""
 
@@ -47,6 +50,10 @@ class DataKeyStore(Protocol):
         """Make a key the present one where `before` still is; return the one that is then."""
         ...
 
+    async def make_lasting_key(self, tenant: str, kid: str, key: StoredDataKey) -> StoredDataKey | None:
+        """Store a key that never changes, where there is none of this id; return the one that is there then."""
+        ...
+
 
 class Keyring:
     """The data keys that one process has read. For one event loop."""
@@ -75,6 +82,28 @@ class Keyring:
             return found
         async with self._loading:
             return self._fresh(tenant) or await self._load_current(tenant)
+
+    def held_lasting(self, tenant: str) -> DataKey:
+        """Return the lasting key of a tenant, after :meth:`lasting` has returned it."""
+        return self._held[tenant, LASTING]
+
+    async def lasting(self, tenant: str) -> DataKey:
+        """Return the key of a tenant that never changes, making it where there is none.
+
+        Raises: KeyLostError; what the store raises.
+        """
+        if found := self._held.get((tenant, LASTING)):
+            return found
+        async with self._loading:
+            if found := self._held.get((tenant, LASTING)):
+                return found
+            stored = await self._stores().get(tenant, LASTING)
+            if stored is None:
+                new = await self._wrapped(tenant, LASTING, urandom(KEY_BYTES), int(self._now() * 1000))
+                stored = await self._stores().make_lasting_key(tenant, LASTING, new)
+            if stored is None:
+                raise KeyLostError(f"the data key `{LASTING}` cannot be read")
+            return await self._unwrap(tenant, LASTING, stored)
 
     async def of(self, tenant: str, kid: str) -> DataKey:
         """Return a key by its id. Raises: KeyLostError; what the store raises."""

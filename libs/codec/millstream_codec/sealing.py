@@ -21,6 +21,8 @@ TAG_BYTES = 16
 _VERSION = 1
 _HEAD_BYTES = 2
 _PERSON = b"millstream field"
+_HASH_PERSON = b"millstream hash"
+_HASH_BYTES = 16
 
 
 class Place(NamedTuple):
@@ -60,6 +62,11 @@ class DataKey(NamedTuple):
             return self._cipher(belongs_to).decrypt(nonce, blob[start + NONCE_BYTES :], blob[:start] + belongs_to)
         except InvalidTag:
             raise DamagedBlobError("it is encrypted, and was changed or belongs to another place") from None
+
+    def hash(self, text: str) -> str:
+        """Return a keyed hash of a text, in hexadecimal: equal ones are seen to be equal, and nothing else is."""
+        digest = hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES, key=self.secret, person=_HASH_PERSON)
+        return digest.hexdigest()
 
     def _cipher(self, belongs_to: bytes) -> AESGCM:
         return AESGCM(hashlib.blake2b(belongs_to, digest_size=KEY_BYTES, key=self.secret, person=_PERSON).digest())

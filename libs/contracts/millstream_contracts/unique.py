@@ -60,7 +60,7 @@ class JobUnique(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The unique key of a job, as it is shown."""
 
     key: str
-    """The beginning of a long one."""
+    """The beginning of a long one; of a job that is stored encrypted `keyed:` and a keyed hash."""
     scope: UniqueScope
     until: datetime | None = None
     """Of the scope `window`: until when it holds the key."""

@@ -60,7 +60,7 @@ class JobOptions(TypedDict, total=False):
     payloads have secrets beside text that others choose: the size of what is stored tells of the secret."""
     encrypted: bool
     """Whether payloads, results, errors, progress notes, steps and log lines of its jobs are stored encrypted. It takes
-    keys: `MILLSTREAM_ENCRYPTION_KEYS`. Not beside `key` and `unique`, which are stored as they are."""
+    keys: `MILLSTREAM_ENCRYPTION_KEYS`. Not beside `key`, which is stored as it is; a unique key is hashed."""
     limits: QueueLimits
     """How many of its jobs run at once and start in a time, of each key too, over all workers, and its circuit breaker.
     They hold until an operator sets others."""
@@ -133,12 +133,11 @@ def _unique(job_type: str, options: JobOptions) -> dict[str, Any]:
 
 def _check_encryption(job_type: str, options: JobOptions) -> None:
     """Raise HandlerError for an encrypted type of whose payloads a part would be stored as it is."""
-    for name in ("key", "unique"):
-        if options.get("encrypted") and options.get(name) is not None:
-            raise HandlerError(
-                f"`{job_type}`: `encrypted` and `{name}` exclude each other: what `{name}` takes from a payload is "
-                "stored as it is. Give the key with the submission, where it is no secret"
-            )
+    if options.get("encrypted") and options.get("key") is not None:
+        raise HandlerError(
+            f"`{job_type}`: `encrypted` and `key` exclude each other: what `key` takes from a payload is stored as it "
+            "is. Give the key with the submission, where it is no secret"
+        )
 
 
 def check_secrets(job_type: str, policy: TypePolicy, payload: DataType) -> None:

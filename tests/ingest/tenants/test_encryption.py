@@ -77,6 +77,21 @@ async def test_a_tenant_is_made_so(ingest: Ingest, admin: MintedKey, broker: Bro
         assert not await is_plain(broker, one["id"])
 
 
+async def test_a_unique_key_of_such_a_tenant_is_hashed(ingest: Ingest, admin: MintedKey, broker: Broker):
+    """A second job with the key is answered with the first one, and Redis has the key of neither."""
+    await make(ingest, admin, encryption="all")
+    theirs = await key_of(ingest, admin)
+    asked = {**JOB, "unique": {"key": CANARY}}
+    first = await ask(ingest, theirs, "POST /v1/jobs", asked)
+    second = await ask(ingest, theirs, "POST /v1/jobs", asked)
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert second.headers["unique-conflict"] == "true"
+    assert second.json()["id"] == first.json()["id"]
+    assert not await is_plain(broker, first.json()["id"])
+    shown = (await ask(ingest, theirs, f"GET /v1/jobs/{first.json()['id']}")).json()
+    assert shown["unique"]["key"].startswith("keyed:")
+
+
 async def test_it_is_refused_where_there_are_no_keys(admin: MintedKey, broker: Broker, settings: IngestSettings):
     """Without keys a tenant is neither made nor changed so, and the answer names the field and the setting."""
     async with running_ingest(replace(settings, encryption_keys=None)) as blind:

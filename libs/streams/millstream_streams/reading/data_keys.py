@@ -69,6 +69,12 @@ class DataKeys:
         present, blob = await self._call(lambda: run_script(self._client, script, (self._name,), arguments))
         return present.decode(), _read(blob)
 
+    async def make_lasting_key(self, tenant: str, kid: str, key: StoredDataKey) -> StoredDataKey | None:
+        """Store a key that never changes, where there is none of this id; return the one that is there then."""
+        script = load_script(ACCESS + "make_lasting_key")
+        arguments: list[Argument] = [f"{tenant} {kid}", _encode(key)]
+        return _read(await self._call(lambda: run_script(self._client, script, (self._name,), arguments)))
+
     async def put(self, tenant: str, kid: str, key: StoredDataKey) -> None:
         """Store a key in another wrapping: the same key, so it does not matter which of two stays."""
         await self._call(lambda: unless_wrong_type(self._client.hset(self._name, f"{tenant} {kid}", _encode(key)), 0))

@@ -79,6 +79,9 @@ _CONFIRMATIONS: dict[Durability, tuple[Argument, ...]] = {
     Durability.FSYNCED: ("WAITAOF", 1, 0, round(CONFIRM_WITHIN_S * 1000)),
 }
 
+HASHED = "keyed:"
+"""What a unique key of an encrypted job is shown behind: its keyed hash."""
+
 MEMBER = "m"
 """What stands in place of a node in the field `flow` of a member of a batch."""
 
@@ -138,10 +141,12 @@ class JobStore:
         check_size(jobs)
         prefix = self.keys.of(queue).idempotency_prefix.encode()
         rows: list[Argument] = ["1" if is_capped else ""]
-        await self._prepare(queue, (job.coding for job in jobs))
+        hashes = any(job.unique is not None for job in jobs)
+        await self._prepare(queue, (job.coding for job in jobs), hashes=hashes)
         for job in jobs:
             blob = self._coded(queue, job.id, job.spec, job.coding)
-            rows += (job.id, blob, _options(job, prefix, self._retention_ms))
+            unique = job.unique and self._hidden(queue, job.unique, job.coding)
+            rows += (job.id, blob, _options(job, unique, prefix, self._retention_ms))
         confirmed: int | list[int] = 1
         if durability is None:
             replies = await self._run_in_time("enqueue", queue, rows, until_s=until_s)
@@ -386,10 +391,10 @@ class JobStore:
         """
         return [name.decode() for name in await self._scripts.run("try_rights", queue, list(commands))]
 
-    async def _prepare(self, queue: Queue, codings: Iterable[Coding]) -> None:
-        """Have the key at hand by which some of it is encrypted. Raises: StoreUnavailableError."""
+    async def _prepare(self, queue: Queue, codings: Iterable[Coding], *, hashes: bool = False) -> None:
+        """Have the keys at hand by which some of it is encrypted. Raises: StoreUnavailableError."""
         try:
-            await self._codec.prepare(queue.tenant, codings)
+            await self._codec.prepare(queue.tenant, codings, hashes=hashes)
         except KeyLostError as error:
             # Another process may have it, or this one once it is put right: nothing is to be stored as it is.
             raise StoreUnavailableError(f"what jobs carry cannot be encrypted: {error}") from error
@@ -406,6 +411,13 @@ class JobStore:
             if is_encrypted:
                 raise
             return spec  # a payload that is nested too deep to be read, which a worker tells
+
+    def _hidden(self, queue: Queue, unique: UniqueKey, coding: Coding) -> UniqueKey:
+        """Return a unique key as it is stored: of an encrypted job a keyed hash, for it may be made of the payload."""
+        if not self._codec.encrypts(coding, queue.tenant):
+            return unique
+        digest = self._codec.hashed(unique.digest, queue.tenant)
+        return replace(unique, digest=digest, text=f"{HASHED}{digest}")
 
     def _encode_outcome(self, commit: Commit) -> tuple[str, bytes]:
         """Return an outcome in the form of commit.lua, and its result or error."""
@@ -480,7 +492,7 @@ def _bound(ms: int | None) -> str:
     return "" if ms is None else str(ms)
 
 
-def _options(job: NewJob, prefix: bytes, retention_ms: int) -> bytes:
+def _options(job: NewJob, unique_key: UniqueKey | None, prefix: bytes, retention_ms: int) -> bytes:
     """Return all fields of a new job except id and spec, in the form of enqueue.lua; for most jobs just the owner."""
     known = job.idempotency
     times = (job.delay_ms, job.run_at_ms, job.expires_in_ms, job.expires_at_ms)
@@ -488,14 +500,14 @@ def _options(job: NewJob, prefix: bytes, retention_ms: int) -> bytes:
         times == _NO_TIMES
         and job.priority is Priority.NORMAL
         and not (known or job.waited or job.called or job.callback or job.parents or job.node or job.batch or job.key)
-        and job.unique is None
+        and unique_key is None
     ):
         return f"@{job.owner}".encode() if job.owner else b""
     run_at, expires_at = _moment(job.delay_ms, job.run_at_ms), _moment(job.expires_in_ms, job.expires_at_ms)
     fingerprint, key = (known.fingerprint, prefix + known.key) if known else ("", b"")
     waited = _waited(job)
     callback, parents = job.callback.decode(), _parents(job.parents) if job.parents else ""
-    unique = _unique(job.unique, retention_ms) if job.unique else ""
+    unique = _unique(unique_key, retention_ms) if unique_key else ""
     last = f"{callback} {parents} {quote(job.key, safe='')} {unique} {job.owner} {fingerprint} "
     first = f"{_PRIORITY_INDEX[job.priority]} {run_at} {expires_at} {waited} {last}"
     return first.encode() + key

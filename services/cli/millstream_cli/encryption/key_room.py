@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from millstream_cli.settings import DoctorSettings
-from millstream_codec import Codec, KeyLostError, Keyring
+from millstream_codec import LASTING, Codec, KeyLostError, Keyring
 from millstream_contracts import DEFAULT_TENANT
 from millstream_runtime import SettingsError, provider_of
-from millstream_streams import Broker, open_broker
+from millstream_streams import Broker, KeptDataKey, open_broker
 
 
 class SeenKey(Struct, frozen=True):
@@ -22,7 +22,8 @@ class SeenKey(Struct, frozen=True):
     """The id of the key-encryption key."""
     made_at_ms: int
     state: str
-    """`current`, `kept` for what it has encrypted, or `lost` where its key-encryption key is not here."""
+    """`current`, `kept` for what it has encrypted, `lasting` for unique keys, which are compared for ever, or `lost`
+    where its key-encryption key is not here."""
 
 
 class Rewrapped(Struct, frozen=True):
@@ -40,9 +41,15 @@ async def look(settings: DoctorSettings) -> list[SeenKey]:
         seen = []
         async for one in broker.data_keys.all():
             is_open = await keyring.opens(one.tenant, one.kid, one.key)
-            state = ("current" if one.is_current else "kept") if is_open else "lost"
+            state = _state(one) if is_open else "lost"
             seen.append(SeenKey(one.tenant, one.kid, one.key.kek, one.key.made_at_ms, state))
         return seen
+
+
+def _state(key: KeptDataKey) -> str:
+    if key.kid == LASTING:
+        return "lasting"
+    return "current" if key.is_current else "kept"
 
 
 async def rotate(settings: DoctorSettings, tenant: str | None) -> dict[str, str]:

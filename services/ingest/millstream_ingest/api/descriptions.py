@@ -1297,7 +1297,7 @@ MODELS: Mapping[str, Model] = {
     "JobUnique": Model(
         "The unique key of a job.",
         {
-            "key": "The key; the beginning of a long one",
+            "key": "The key; the beginning of a long one. Of a job that is stored encrypted `keyed:` and a keyed hash",
             "scope": "How long it holds the key, as in a submission",
             "until": "With the scope `window`: until when",
         },
