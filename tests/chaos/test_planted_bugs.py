@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from chaos import breakers, graphs, limited, packs, unique_jobs
+from chaos import breakers, graphs, limited, packs, standstill, unique_jobs
 from chaos.draining import GATE
 from chaos.fleet import SMALL, Timing
 from chaos.handlers import GO
@@ -165,7 +165,7 @@ async def test_jobs_that_stand_still_beside_idle_workers_are_seen(tmp_path: Path
                 await stack.enter_async_context(stage.frozen(worker))
             await stage.submitter.submit_many(breakers.BRITTLE, 5)
             with anyio.move_on_after(2 * STILL_S):
-                await breakers.watch(stage, STILL_S)
+                await standstill.watch(stage, breakers.BREAKABLE, STILL_S)
 
     scenario = Scenario(name="still", act=freeze_workers, shape=SMALL, rate_per_s=0)
     report = await run_scenario(scenario, tmp_path, seed=SEED, seconds=1.0)
