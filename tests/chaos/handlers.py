@@ -26,6 +26,7 @@ SNOOZE_S = 0.2
 LONGEST_SNOOZE_S = max(SNOOZE_S, misdeeds.SNOOZE_S)
 
 STEP_S = 0.05
+DRAW_S = 0.2
 GATE_STEP_S = 0.5
 GO = "go"
 """The name of the file beside the effects that gates wait for."""
@@ -204,6 +205,8 @@ async def durable(task: Task, ctx: DurableContext) -> str:
     async def draw(step: str) -> str:
         drawn = f"{step}={secrets.token_hex(4)}"
         leave("given", ctx, task.key, step=drawn)
+        # Time in which the worker is killed with what is given and not kept.
+        await anyio.sleep(DRAW_S)
         return drawn
 
     leave("started", ctx, task.key)

@@ -65,9 +65,10 @@ def of_one_key(begun_ms: int) -> Evidence:
     )
 
 
-def of_a_call(steps_kept: int = 3, children: int = 1) -> Evidence:
-    """Return a run of a durable job that has kept some of its steps, and called jobs."""
-    kept = [replace(effect("kept"), step=f"{step}=x") for step in ("first", "second", "third")[:steps_kept]]
+def of_a_call(steps_kept: int = 3, children: int = 1, results: str = "x") -> Evidence:
+    """Return a run of a durable job that has kept some of its steps with these results, and called jobs."""
+    taken = ("first", "second", "third")[:steps_kept]
+    kept = [replace(effect("kept"), step=f"{step}={result}") for step in taken for result in results]
     called = {f"child {number}": replace(record(), key=f"child of {record().key}") for number in range(children)}
     return replace(once(), effects={JOB: kept}, jobs={JOB: replace(record(), type=durables.DURABLE.type), **called})
 
@@ -184,6 +185,9 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
     (unique_jobs.no_two_jobs_of_a_key_run_at_once, "ran at once", of_one_key(18)),
     (unique_jobs.keys_were_in_the_way, "no job was replaced: nothing was shown", once()),
     (breakers.attempts_were_spared, "nothing was shown", once()),
+    (durables.steps_never_change, "step first gave x, y", of_a_call(results="xy")),
+    (durables.steps_never_change, "no step was taken", once()),
+    (durables.steps_are_taken, "first=x was kept, and given by no run", of_a_call()),
     (durables.each_call_is_one_job, "succeeded with the steps first, second", of_a_call(steps_kept=2)),
     (durables.each_call_is_one_job, "has 0 jobs of its call", of_a_call(children=0)),
     (durables.each_call_is_one_job, "has 2 jobs of its call", of_a_call(children=2)),

@@ -85,6 +85,12 @@ async def limit_one_type(stage: Stage) -> None:
     await stage.submitter.submit_many(replace(SLOW, seconds=(1.0, 1.0)), 2 * limited.AT_ONCE)
 
 
+async def limit_one_key(stage: Stage) -> None:
+    """Have more jobs of a key wait than may run at once."""
+    await limited.set_limit(stage)
+    await stage.submitter.submit_many(replace(SLOW, seconds=(0.1, 0.1), keys=1), 2 * limited.OF_A_KEY)
+
+
 async def share_keys(stage: Stage) -> None:
     """Submit more jobs than there are unique keys."""
     await stage.submitter.submit_many(replace(unique_jobs.SOLE, seconds=(1.0, 1.0)), 30)
@@ -105,6 +111,7 @@ ACTS: dict[str, Act] = {
     "one-edge-suffices": join_two,
     "one-member-suffices": pack_two,
     "limit-not-counted": limit_one_type,
+    "place-not-freed": limit_one_key,
     "key-has-two-jobs": share_keys,
     "key-stays": share_keys,
     "ack-without-delete": work,
