@@ -75,6 +75,11 @@ BUGS = {
         promise="scenario",
         words="ran at once, and the limit is",
     ),
+    "place-not-freed": Sabotage(
+        bug=Bug("commit", "slot-leaks"),
+        promise="places",
+        words=": 1}, and streams hold {}",
+    ),
     "key-has-two-jobs": Sabotage(
         bug=Bug("enqueue", "two-holders", "if true then return nil end"),
         promise="scenario",

@@ -269,13 +269,17 @@ MUTATIONS = {
         Bug(
             "claim",
             "held-jobs-start",
-            "    if true then adopt(index, entry, id, key_of(index, entry)) end",
+            "  if true then adopt(index, entry, id, key) end",
         ),
         partial(test_holds.test_a_job_that_a_worker_has_read_waits_as_well, kind="plain"),
     ),
     "a job that was read starts in a suspended queue": Mutation(
-        Bug("claim", "suspended-jobs-start", "    local may_not_start = held_until > now"),
+        Bug("claim", "suspended-jobs-start", "  local may_not_start = held_until > now"),
         partial(test_tenants.test_no_job_of_a_suspended_queue_starts, kind="plain"),
+    ),
+    "a job whose read was lost starts in a suspended queue": Mutation(
+        Bug("claim", "lost-reads-start", "        adopt(index, item[1], fields[2], fields[4])"),
+        partial(test_tenants.test_no_job_starts_in_a_suspended_queue_whose_read_was_lost, kind="plain"),
     ),
     "a snooze holds no type back": Mutation(
         Bug("commit", "type-is-not-held"),

@@ -1,5 +1,7 @@
 """With `MILLSTREAM_AUTH=required` a request needs a valid key, whichever way it comes in."""
 
+import anyio
+import anyio.lowlevel
 import pytest
 from chaos.fault_proxy import FaultProxy
 from ingest.access.conftest import Give, bearer
@@ -9,8 +11,11 @@ from waiting import wait_until
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, MintedKey, Role, mint_key
 from millstream_ingest.access import attempts, gate, key_cache
+from millstream_ingest.access.gate import KeyGate
+from millstream_ingest.access.key_cache import KeyCache
 from millstream_ingest.settings import IngestSettings
-from millstream_streams import Broker, KeyChange, StoredApiKey
+from millstream_streams import ApiKeys, Broker, KeyChange, StoredApiKey, StoreError, StoreUnavailableError
+from millstream_telemetry import IngestMetrics, MetricRegistry
 
 JOB = {"type": "email.send"}
 
@@ -82,6 +87,54 @@ async def test_key_with_the_id_of_another_needs_its_secret_too(ingest: Ingest, a
 async def test_key_that_was_just_made_works_at_once(ingest: Ingest, give: Give):
     """A key that another process has stored a moment ago works, before any hint and any look."""
     assert (await ingest.http.get("/v1/jobs", headers=bearer(await give(Role.ADMIN)))).status_code == 200
+
+
+async def test_key_that_was_just_made_works_for_requests_side_by_side(broker: Broker, give: Give):
+    """Requests with a key that an ingest does not hold yet wait for one look, and none of them is refused."""
+    cache = KeyCache(broker)
+    await cache.refresh()
+    key = await give(Role.ADMIN)
+    keys = KeyGate(cache, broker.clock, IngestMetrics(MetricRegistry()))
+    headers = {name.lower().encode(): text.encode() for name, text in bearer(key).items()}
+    found: list[str] = []
+
+    async def ask() -> None:
+        found.append((await keys.find(headers, {"client": ("127.0.0.1", 1)})).key_id)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
+    assert found == [key.id] * 5
+
+
+async def test_key_is_looked_for_again_where_redis_has_not_told(
+    broker: Broker, give: Give, monkeypatch: pytest.MonkeyPatch
+):
+    """A look that fails is a failure for all who wait for it, and tells the next request nothing."""
+    cache = KeyCache(broker)
+    await cache.refresh()
+    key = await give(Role.ADMIN)
+    keys = KeyGate(cache, broker.clock, IngestMetrics(MetricRegistry()))
+    headers = {name.lower().encode(): text.encode() for name, text in bearer(key).items()}
+    failures: list[StoreError] = []
+
+    async def fail(*_: object) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise StoreUnavailableError("away")
+
+    async def ask() -> None:
+        try:
+            await keys.find(headers, {"client": ("127.0.0.1", 1)})
+        except StoreError as error:
+            failures.append(error)
+
+    with monkeypatch.context() as away:
+        away.setattr(ApiKeys, "get", fail)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(ask)
+    assert len(failures) == 3
+    assert (await keys.find(headers, {"client": ("127.0.0.1", 1)})).key_id == key.id
 
 
 async def test_revoked_key_is_refused_by_another_ingest(ingest: Ingest, settings: IngestSettings, admin: MintedKey):

@@ -214,9 +214,18 @@ class KeyGate:
         if monotonic() >= self._keys.good_until:
             await self._keys.refresh()
         held = self._keys.held.get(key_id.encode())
-        if held is None and self._attempts.may_look_up(address, key_id):
-            held = await self._keys.find(key_id)
-        return held
+        if held is not None:
+            return held
+        if self._keys.is_looked_for(key_id):
+            return await self._keys.find(key_id)
+        if not self._attempts.may_look_up(address, key_id):
+            return None
+        try:
+            return await self._keys.find(key_id)
+        except BaseException:
+            # It was not told that there is no such key.
+            self._attempts.forget_look_up(address, key_id)
+            raise
 
     def _failed(self, address: str, reason: str, detail: str) -> IngestError:
         self._attempts.note(address)

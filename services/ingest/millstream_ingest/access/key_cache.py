@@ -14,12 +14,12 @@ from hmac import compare_digest
 
 import anyio
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from millstream_contracts import ROLE_SCOPES, Role, Scope, Tenant, is_key_id, limits
 from millstream_ingest.access.principal import Principal, bounded, within_tenant
-from millstream_streams import ApiKeys, Broker, KeyChange, StoredApiKey, StoredTenant, StoreError
+from millstream_streams import ApiKeys, Broker, KeyChange, StoredApiKey, StoredTenant, StoreError, StoreUnavailableError
 from millstream_webhooks import Network, parse_networks
 
 LOOK_EVERY_S = 1.5
@@ -50,6 +50,16 @@ class HeldKey(Struct, eq=False):
     """Whether it was used since the last note of that."""
 
 
+class _Look(Struct, eq=False):
+    """A look for a key that is not held, by which several requests may wait."""
+
+    is_done: asyncio.Event
+    failure: StoreError | None = field(
+        default_factory=lambda: StoreUnavailableError("the look for the key was given up")
+    )
+    """Why it told nothing; None once it has told whether there is such a key."""
+
+
 class KeyCache:
     """The keys of one ingest process."""
 
@@ -63,6 +73,7 @@ class KeyCache:
         self._stored: dict[str, StoredApiKey] = {}
         self._stored_sessions: dict[str, StoredApiKey] = {}
         self._looking = asyncio.Lock()
+        self._looks: dict[str, _Look] = {}
         self._changed = asyncio.Event()
         self.held: dict[bytes, HeldKey] = {}
         """The keys and sessions by their ids, in bytes as requests have them."""
@@ -93,12 +104,29 @@ class KeyCache:
     async def find(self, key_id: str) -> HeldKey | None:
         """Return a key or session that is not held yet, asking Redis: it may have been made a moment ago.
 
-        Raises: StoreError.
+        Requests for one that is looked for already wait for what is found. Raises: StoreError.
         """
-        if await self._api_keys.get(key_id) is None and await self._sessions.get(key_id) is None:
-            return None
-        await self.refresh()
+        look = self._looks.get(key_id)
+        if look is None:
+            look = self._looks[key_id] = _Look(asyncio.Event())
+            try:
+                if await self._api_keys.get(key_id) is not None or await self._sessions.get(key_id) is not None:
+                    await self.refresh()
+                look.failure = None
+            except StoreError as error:
+                look.failure = error
+            finally:
+                del self._looks[key_id]
+                look.is_done.set()
+        else:
+            await look.is_done.wait()
+        if look.failure is not None:
+            raise look.failure
         return self.held.get(key_id.encode())
+
+    def is_looked_for(self, key_id: str) -> bool:
+        """Return whether a look for a key is under way."""
+        return key_id in self._looks
 
     def was_held(self, key_id: str, digest: bytes) -> bool:
         """Return whether a key or session counted not long ago, which has ended since."""
