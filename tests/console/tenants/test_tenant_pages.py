@@ -64,6 +64,14 @@ async def test_a_tenant_is_changed_to_what_the_form_says(console: Browser) -> No
     assert tenant.limits is None
 
 
+async def test_a_tenant_with_a_quota_of_running_jobs_shows_how_many_run(console: Browser) -> None:
+    """The page has the quota of the form and beside it how many jobs run now; another tenant's has neither."""
+    page = await console.post("/new-tenant", name="stark", jobs_running="20")
+    assert "Jobs that run at once 20 Jobs that run now 0" in page.main
+    assert (await console.desk.client.tenant("stark")).quotas.jobs_running == 20
+    assert "Jobs that run" not in (await console.get("/tenants/default")).main
+
+
 async def test_a_tenant_is_suspended_and_goes_on(console: Browser) -> None:
     """The page says why it is suspended, and offers what is possible then; the operator's own is not offered to be."""
     await console.desk.client.create_tenant("initech")
