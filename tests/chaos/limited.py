@@ -80,7 +80,7 @@ def most_of_split(evidence: Evidence) -> int:
 
 
 def _most_of_type(evidence: Evidence, job_type: JobType) -> int:
-    return _most(effects for job_id, effects in evidence.effects.items() if job_id.startswith(f"{job_type}_"))
+    return most_running(effects for job_id, effects in evidence.effects.items() if job_id.startswith(f"{job_type}_"))
 
 
 def most_of_keys(evidence: Evidence) -> dict[str, int]:
@@ -89,10 +89,11 @@ def most_of_keys(evidence: Evidence) -> dict[str, int]:
     for entry in evidence.ledger.entries:
         if entry.type == LIMITED.type:
             jobs[key_of(entry.key, KEYS)] += entry.ids
-    return {key: _most(evidence.effects.get(job_id, []) for job_id in ids) for key, ids in jobs.items()}
+    return {key: most_running(evidence.effects.get(job_id, []) for job_id in ids) for key, ids in jobs.items()}
 
 
-def _most(found: Iterable[list[Effect]]) -> int:
+def most_running(found: Iterable[list[Effect]]) -> int:
+    """Return how many of some jobs ran at once at most, by the effects of each."""
     moments = [moment for effects in found for moment in _moments(effects)]
     # What ends in a millisecond makes room in it.
     running = most = 0

@@ -17,6 +17,7 @@ from chaos import (
     outages,
     packs,
     poison,
+    quota,
     redis_faults,
     unique_jobs,
 )
@@ -131,6 +132,16 @@ SCENARIOS = {
                 "most at once": lambda evidence: str(limited.most_at_once(evidence)),
                 "most of a key": lambda evidence: str(max(limited.most_of_keys(evidence).values())),
             },
+        ),
+        Scenario(
+            name="quota",
+            act=quota.quota,
+            mix=quota.MIX,
+            rate_per_s=8,
+            rules=(quota.no_more_run_at_once_than_the_quota_says,),
+            # They wait for their turn.
+            waived=frozenset({"ready_jobs_soon_start"}),
+            describe={"most at once": lambda evidence: str(quota.most_of_all(evidence))},
         ),
         Scenario(
             name="flow",

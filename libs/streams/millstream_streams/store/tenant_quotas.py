@@ -75,8 +75,8 @@ class TenantQuotas:
     async def begin(self, queues: Iterable[Queue]) -> None:
         """Let queues of tenants with a quota begin with a part of nothing; it is called before jobs are put there."""
         queues = list(queues)
-        for tenant in sorted({queue.tenant for queue in queues}):
-            noted = await self.read(tenant)
+        tenants = sorted({queue.tenant for queue in queues})
+        for tenant, noted in zip(tenants, await self.read_many(tenants) if tenants else (), strict=True):
             if noted.quota is not None:
                 await self._budgets.begin([queue for queue in queues if queue.tenant == tenant], noted.turn)
 
