@@ -123,7 +123,7 @@ def most_of_split(evidence: Evidence) -> int:
 
 def _most_of_type(evidence: Evidence, job_type: JobType) -> int:
     theirs = (effects for job_id, effects in evidence.effects.items() if job_id.startswith(f"{job_type}_"))
-    return _most(theirs, _failovers(evidence))
+    return most_running(theirs, _failovers(evidence))
 
 
 def most_of_keys(evidence: Evidence) -> dict[str, int]:
@@ -133,7 +133,7 @@ def most_of_keys(evidence: Evidence) -> dict[str, int]:
         if entry.type == LIMITED.type:
             jobs[key_of(entry.key, KEYS)] += entry.ids
     lost = _failovers(evidence)
-    return {key: _most((evidence.effects.get(job_id, []) for job_id in ids), lost) for key, ids in jobs.items()}
+    return {key: most_running((evidence.effects.get(job_id, []) for job_id in ids), lost) for key, ids in jobs.items()}
 
 
 def _failovers(evidence: Evidence) -> list[Fault]:
@@ -141,7 +141,8 @@ def _failovers(evidence: Evidence) -> list[Fault]:
     return [fault for fault in evidence.faults if fault.kind in _FAILOVERS]
 
 
-def _most(found: Iterable[list[Effect]], failovers: Sequence[Fault]) -> int:
+def most_running(found: Iterable[list[Effect]], failovers: Sequence[Fault] = ()) -> int:
+    """Return how many of some jobs ran at once at most, by the effects of each."""
     moments = [moment for effects in found for moment in _moments(effects, failovers)]
     # What ends in a millisecond makes room in it.
     running = most = 0

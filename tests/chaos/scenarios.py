@@ -17,6 +17,7 @@ from chaos import (
     outages,
     packs,
     poison,
+    quota,
     redis_faults,
     tenant_rules,
     tenants,
@@ -144,6 +145,16 @@ SCENARIOS = {
             rules=limited.RULES,
             waived=moves.WAIVED,
             describe={**limited.DESCRIBE, "lost by the failovers": moves.describe_losses},
+        ),
+        Scenario(
+            name="quota",
+            act=quota.quota,
+            mix=quota.MIX,
+            rate_per_s=8,
+            rules=(quota.no_more_run_at_once_than_the_quota_says,),
+            # They wait for their turn.
+            waived=frozenset({"ready_jobs_soon_start"}),
+            describe={"most at once": lambda evidence: str(quota.most_of_all(evidence))},
         ),
         Scenario(
             name="flow",

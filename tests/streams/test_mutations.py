@@ -34,6 +34,7 @@ from streams import (
     test_renew,
     test_singles,
     test_steps,
+    test_tenant_quotas,
     test_tenants,
     test_unique,
 )
@@ -167,6 +168,22 @@ MUTATIONS = {
     "a part of a rate that grows lets jobs start": Mutation(
         Bug("deal", "starts-are-gained", "  local free = at_once"),
         lambda broker, _: test_budgets.test_no_more_start_than_the_rate_lets_whatever_is_dealt(broker),
+    ),
+    "a queue takes more than its part of a quota": Mutation(
+        Bug("claim", "beyond-its-quota"),
+        lambda broker, _: test_tenant_quotas.test_no_more_jobs_of_a_tenant_run_than_its_quota_says(broker),
+    ),
+    "a queue keeps a place for what no worker takes": Mutation(
+        Bug("deal_quota", "keeps-what-lies-ready"),
+        lambda broker, _: test_tenant_quotas.test_a_queue_without_workers_holds_no_place(broker),
+    ),
+    "a late process leaves a queue with no part of a quota that is gone": Mutation(
+        Bug("deal_quota", "late-deals", "  local is_late = false"),
+        lambda broker, _: test_tenant_quotas.test_a_queue_that_was_late_is_not_left_with_nothing(broker),
+    ),
+    "a deal that was overtaken forgets who has parts": Mutation(
+        Bug("end_deal", "forgets-who-has-parts", "local is_last = true"),
+        lambda broker, _: test_tenant_quotas.test_a_dealer_does_not_forget_what_a_later_one_has_dealt(broker),
     ),
     "redrive leaves the dead letter": Mutation(
         Bug("redrive", "letter-stays"),

@@ -283,6 +283,7 @@ MODELS: Mapping[str, Model] = {
         "The most that a tenant may have at once; what is absent has no limit of its own.",
         {
             "jobs_waiting": "Jobs that are queued, scheduled or blocked; counted now and then, so it is not exact",
+            "jobs_running": "Jobs that run at once; others wait, and it is never exceeded",
             "payload_bytes": "Bytes of the payload of one job, as MessagePack",
             "schedules": "Schedules",
             "webhooks": "Endpoints of webhooks",
@@ -323,6 +324,7 @@ MODELS: Mapping[str, Model] = {
             "limits": "How often all of its keys together may ask",
             "deletion": "Id of the operation that deletes it",
             "encryption": _TENANT_ENCRYPTION,
+            "jobs_running": "How many of its jobs run now, where that has a quota; absent in lists",
         },
     ),
     "TenantEncryption": Model("Which jobs of a tenant are stored encrypted."),
@@ -931,9 +933,9 @@ MODELS: Mapping[str, Model] = {
     ),
     "ReasonCode": Model(
         "What keeps a job from running: another job (`parent`), one that is dead (`parent-dead`), a time, a signal, a "
-        "suspended tenant, a paused queue, a limit, a circuit breaker, a handler that holds the type or the key back "
-        "(`held`), that no worker handles its type, or that others are before it. `running`, `dead` and `ended` "
-        "say that it does not wait."
+        "suspended tenant, a paused queue, the quota of its tenant, a limit, a circuit breaker, a handler that holds "
+        "the type or the key back (`held`), that no worker handles its type, or that others are before it. "
+        "`running`, `dead` and `ended` say that it does not wait."
     ),
     "JobSteps": Model(
         "What a durable handler has behind it.",
