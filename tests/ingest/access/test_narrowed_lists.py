@@ -14,6 +14,7 @@ from millstream_contracts import (
     DEFAULT_TENANT,
     EventKind,
     Job,
+    JobError,
     JobId,
     JobState,
     JobType,
@@ -87,16 +88,8 @@ async def past_job(history_url: str, job_type: str, **fields: Any) -> JobId:
     """Have there be a job that only the history has. Return its id."""
     queue = Queue(DEFAULT_TENANT, JobType(job_type))
     at_ms = ms_of(NOW) - 600_000
-    job = Job(
-        id=new_job_id(queue, at_ms),
-        type=queue.type,
-        state=JobState.SUCCEEDED,
-        version=3,
-        deliveries=1,
-        created_at=NOW,
-        worker=WORKER,
-        **fields,
-    )
+    basic = {"state": JobState.SUCCEEDED, "version": 3, "deliveries": 1, "created_at": NOW, "worker": WORKER}
+    job = Job(id=new_job_id(queue, at_ms), type=queue.type, **{**basic, **fields})
     await store_at(history_url, queue, job, events_of(job, ENDED, at_ms=at_ms))
     return job.id
 
@@ -179,6 +172,23 @@ async def test_jobs_dead_letters_queues_and_types_are_listed_by_type(
     assert "`sms.send`" not in problem(unknown, 404, "not-found")["detail"]
     for path in ("/v1/jobs", "/v1/dead"):
         problem(await ingest.http.get(path, params={"type": "sms.send"}, headers=mail), 403, "forbidden")
+
+
+async def test_groups_of_dead_jobs_are_of_the_types_of_the_key(
+    remembering: Ingest, admin: MintedKey, mail: dict[str, str], history_url: str
+):
+    """Errors are grouped of a narrowed key's types alone, with their trends, live jobs and releases."""
+    error = JobError("E", "refused", fingerprint="f")
+    for job_type in ("sms.send", "email.send", "sms.send", "email.a"):
+        await past_job(history_url, job_type, state=JobState.DEAD, error=error, finished_at=NOW)
+    params = {"live": "1", "releases": "1"}
+    for headers, types in ((mail, {"email.send", "email.a"}), (bearer(admin), {"email.send", "email.a", "sms.send"})):
+        for since in ({}, {"since": f"{NOW - timedelta(hours=12):%Y-%m-%dT%H:%M:%SZ}"}):
+            found = await remembering.http.get("/v1/dead/groups", params={**params, **since}, headers=headers)
+            assert found.status_code == 200, found.text
+            assert {(one["type"], one["count"]) for one in found.json()["items"]} == {
+                (one, 2 if one == "sms.send" else 1) for one in types
+            }
 
 
 @pytest.mark.parametrize(

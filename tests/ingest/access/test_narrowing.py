@@ -84,7 +84,7 @@ async def test_lists_and_events_are_of_the_types_of_the_key(ingest: Ingest, admi
         ("/v1/jobs", {"type": "sms.send"}),
         ("/v1/events", {"type": "sms.send"}),
         ("/v1/events", {}),
-        ("/v1/dead/groups", {}),
+        ("/v1/dead/groups", {"type": "sms.send"}),
     ):
         problem(await ingest.http.get(path, params=params, headers=mail), 403, "forbidden")
     problem(await ingest.http.get("/v1/events", params={"job": other}, headers=mail), 403, "forbidden")

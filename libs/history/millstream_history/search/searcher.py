@@ -172,11 +172,13 @@ class Search:
         limit: int = limits.MAX_DEAD_GROUPS,
         with_live: bool = False,
         with_releases: bool = False,
+        types: Sequence[str] = (),
     ) -> FoundGroups:
         """Return dead jobs in the `limit` largest groups that died of the same; of all, or submitted since then.
 
         `with_live` also counts what else failed in the same way and has not ended, which takes longest of all;
-        `with_releases` also finds which releases their first and last jobs died with.
+        `with_releases` also finds which releases their first and last jobs died with. `types` are patterns of the types
+        that count, where not all do.
         """
 
         async def find(connection: AsyncConnection) -> FoundGroups:
@@ -190,6 +192,7 @@ class Search:
                     limit=limit,
                     with_live=with_live,
                     with_releases=with_releases,
+                    types=types,
                 )
 
         return await self._reader.read(find, budget_s=BUDGET_S)
