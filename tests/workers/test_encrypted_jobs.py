@@ -54,8 +54,13 @@ async def encrypt_all(broker: Broker, word: str = TenantEncryption.ALL) -> None:
 
 async def whole_store(floor: Floor) -> bytes:
     """Return all that Redis has of this test, as one text."""
-    client, found = floor.broker.client, []
-    async for key in client.scan_iter(f"{floor.broker.keys.namespace}:*"):
+    return await whole_store_of(floor.broker)
+
+
+async def whole_store_of(broker: Broker) -> bytes:
+    """Return all that Redis has of a namespace, as one text."""
+    client, found = broker.client, []
+    async for key in client.scan_iter(f"{broker.keys.namespace}:*"):
         kind = (await client.type(key)).decode()
         if kind == "none":
             continue  # gone since

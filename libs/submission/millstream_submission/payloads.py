@@ -189,8 +189,8 @@ def _scalar_fault(value: Any) -> str:
 
 def _extension_fault(value: Ext) -> str:
     if value.code == CodecCode.SEALED:
-        # On its way to another node of its workflow, as it is stored.
-        return "the result of an encrypted job, and workflows pass on none of these"
+        # On its way to another node of its workflow, told by a dispatcher that had not its key.
+        return "the result of an encrypted job, whose key was not there"
     return (
         f"the MessagePack extension {value.code} has no form in JSON; of extensions only timestamps, -1, are accepted"
     )

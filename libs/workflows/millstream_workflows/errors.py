@@ -9,7 +9,7 @@ from typing import Literal
 
 from millstream_contracts import FieldError, told
 
-InputReason = Literal["input_missing", "input_no_list", "inputs_too_large"]
+InputReason = Literal["input_missing", "input_no_list", "inputs_too_large", "input_encrypted"]
 """Why a node is dead of which no job could be made."""
 
 

@@ -17,6 +17,7 @@ from millstream_streams import (
     in_calls,
     read_news,
 )
+from millstream_submission.flow_results import sealed_for_workflow
 
 
 class FlowTeller:
@@ -54,7 +55,9 @@ class FlowTeller:
         if shard.type == BATCHES_TYPE:
             await self._broker.batches.note(shard, news)
             return
-        ended = await self._broker.workflows.note(shard, news)
+        codec = self._broker.codec
+        told = [await sealed_for_workflow(codec, shard.tenant, one) for one in news]
+        ended = await self._broker.workflows.note(shard, told)
         if self._closer:
             await self._closer.close(shard.tenant, ended)
 

@@ -164,6 +164,8 @@ class NodeTask(Struct, frozen=True, kw_only=True):
     blueprint: bytes
     results: dict[str, bytes]
     """What it refers to, by the names of nodes, in MessagePack."""
+    is_secret: bool = False
+    """Whether results of encrypted jobs among them were decrypted."""
     wants_result: bool
     """Whether its own result is referred to."""
     trace: str = ""

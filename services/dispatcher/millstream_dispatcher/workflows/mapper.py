@@ -23,6 +23,7 @@ class Mapper:
     async def carry_out(self, queue: Queue, task: NodeTask, until_s: float) -> list[tuple[str, str]]:
         """Do what is to be done for a node. Returns: its entry, and what became of it. Raises: StoreError."""
         try:
+            task = await self._maker.opened(queue.tenant, task)
             items = map_items(task.blueprint, task.results)
         except REFUSALS as error:
             return [(task.entry, "gone" if task.kind is TaskKind.UNDO else self._maker.refuse(task, error))]

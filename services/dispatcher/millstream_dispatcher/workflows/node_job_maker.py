@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 import structlog
+from msgspec.structs import replace
 
+from millstream_codec import KeyLostError
 from millstream_contracts import UNDECODABLE, JobId, Tenant, queue_of
-from millstream_streams import Broker, NodeRef, NodeTask, job_id_of
+from millstream_streams import Broker, NodeRef, NodeTask, StoreUnavailableError, job_id_of
 from millstream_submission import BuiltJob, SubmissionError, SystemSubmitter, UniqueConflictError, parent_spans
+from millstream_submission.flow_results import opened_results
 from millstream_telemetry import MAX_LINKS, TraceContext, WorkflowMetrics
 from millstream_workflows import InputError, compose
 
@@ -32,11 +35,13 @@ class NodeJobMaker:
     ) -> BuiltJob:
         """Return the job of a node, or of an item of one with `map`, whose value in MessagePack is given.
 
-        Raises: REFUSALS; StoreUnavailableError.
+        Of an item the caller has :meth:`opened` the node. Raises: REFUSALS; StoreUnavailableError.
         """
+        if item is None:
+            task = await self.opened(tenant, task)
         place = task.node if item is None else f"{task.node}.{item}"
         partition = task.partition if item is None else task.partition_of(item)
-        return await self._submitter.build(
+        built = await self._submitter.build(
             tenant,
             compose(task.blueprint, task.results, value),
             None,
@@ -46,12 +51,41 @@ class NodeJobMaker:
             node=NodeRef(task.workflow, place, task.run, wants_result=task.wants_result),
             owner=task.owner,
         )
+        return await self._encrypted(tenant, built) if task.is_secret else built
+
+    async def opened(self, tenant: Tenant, task: NodeTask) -> NodeTask:
+        """Return a node with the results of encrypted jobs decrypted, as its payload is made of them.
+
+        Raises: REFUSALS; StoreUnavailableError.
+        """
+        codec = self._broker.codec
+        try:
+            results = await opened_results(codec, tenant, task.workflow, task.results)
+        except KeyLostError as error:
+            if codec.keyring is None:
+                raise StoreUnavailableError(f"a result cannot be decrypted: {error}") from error
+            raise
+        return task if results is None else replace(task, results=results, is_secret=True)
+
+    async def _encrypted(self, tenant: Tenant, built: BuiltJob) -> BuiltJob:
+        """Return a job that is stored encrypted, whatever its type says, because its payload has what is.
+
+        Raises: InputError, where a part of the payload would be stored as it is.
+        """
+        codec, coding = self._broker.codec, built.job.coding
+        await codec.prepare(tenant, [coding])
+        if built.job.key and built.decoded.submission.key is None and not codec.encrypts(coding, tenant):
+            detail = "it takes a result that is stored encrypted, and the key of its type is stored as it is"
+            raise InputError("input_encrypted", detail)
+        return replace(built, job=replace(built.job, coding=coding._replace(encrypt=True)))
 
     async def partition_of(self, tenant: Tenant, task: NodeTask, value: bytes | None = None) -> int:
         """Return the partition that the key of a job chooses, that of the node where it has none.
 
-        Raises: REFUSALS; StoreUnavailableError.
+        Of an item the caller has :meth:`opened` the node. Raises: REFUSALS; StoreUnavailableError.
         """
+        if value is None:
+            task = await self.opened(tenant, task)
         chosen = await self._submitter.partition_of(tenant, compose(task.blueprint, task.results, value))
         queue = queue_of(tenant, task.head.job_id)
         return chosen if chosen is not None else queue.partition if queue else 0

@@ -15,6 +15,7 @@ from millstream_history import EndedWorkflow, History
 from millstream_runtime import DutyResult
 from millstream_streams import Broker, StoredWorkflow, TakenEnds, for_each_queue
 from millstream_submission import shown_node, shown_workflow
+from millstream_submission.flow_results import is_any_sealed
 from millstream_telemetry import HistoryMetrics
 
 LIMIT = 50
@@ -25,6 +26,7 @@ MAX_RESULT_BYTES = limits.MAX_PAYLOAD_BYTES
 """A larger result is not stored: it may be sixteen times as large as a payload."""
 
 NOT_KEPT = "the history does not keep results of these types"
+ENCRYPTED = "the result is of jobs that are stored encrypted, and the history does not keep it"
 TOO_LARGE = "the result is too large for the history"
 
 Stored = list[tuple[WorkflowId, int | None]]
@@ -132,6 +134,8 @@ class WorkflowRecorder:
         if any(one != "everything" for one in kept.values()):
             return _without_result(stored, NOT_KEPT)
         results = await self._workflows.results(shard.tenant, stored.id, list(names)) if names else {}
+        if is_any_sealed({names[place]: content for place, content in results.items()}):
+            return _without_result(stored, ENCRYPTED)
         if sum(map(len, results.values())) + len(stored.result) > MAX_RESULT_BYTES:
             return _without_result(stored, TOO_LARGE)
         return shown_workflow(stored, {names[place]: content for place, content in results.items()})

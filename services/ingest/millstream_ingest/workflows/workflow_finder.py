@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from millstream_codec import CodecError
 from millstream_contracts import (
     NodeFilter,
     Tenant,
@@ -27,6 +28,7 @@ from millstream_ingest.http.problems import WORKFLOW_NOT_FOUND
 from millstream_ingest.inspection.name_pages import cursor_of, read_place
 from millstream_streams import WORKFLOW_KIND, Broker, StoredWorkflow
 from millstream_submission import shown_node, shown_workflow
+from millstream_submission.flow_results import opened_results
 
 _START = re.compile(r"\d{1,16}(?:\.\d{1,9})? WF_[0-9a-f]{2}[0-9A-Z]{26}", re.ASCII)
 
@@ -47,6 +49,7 @@ class WorkflowFinder:
 
     def __init__(self, broker: Broker, history: History | None) -> None:
         self._workflows = broker.workflows
+        self._codec = broker.codec
         self._history = history
 
     async def find(self, tenant: Tenant, workflow_id: WorkflowId) -> FoundWorkflow:
@@ -141,7 +144,12 @@ class WorkflowFinder:
             return shown_workflow(stored)
         names = dict(stored.result_inputs)
         results = await self._workflows.results(tenant, stored.id, list(names)) if names else {}
-        return shown_workflow(stored, {names[place]: content for place, content in results.items()})
+        named = {names[place]: content for place, content in results.items()}
+        try:
+            opened = await opened_results(self._codec, tenant, stored.id, named)
+        except CodecError:
+            return replace(shown_workflow(stored), reason="the result cannot be decrypted")
+        return shown_workflow(stored, named if opened is None else opened)
 
     async def _live(
         self, tenant: Tenant, asked: WorkflowQuery, start: tuple[float, str] | None, limit: int

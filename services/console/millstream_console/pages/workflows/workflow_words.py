@@ -33,6 +33,7 @@ _LOOKS = {
 _REASONS = {
     "items_failed": "too many of its items have failed",
     "input_missing": "a part of a result that it takes is not there",
+    "input_encrypted": "a result that it takes is stored encrypted, and the key of its type would not be",
     "inputs_too_large": "the results that it takes are too large together",
     "input_no_list": "what it maps over is no list",
 }
