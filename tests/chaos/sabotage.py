@@ -75,6 +75,11 @@ BUGS = {
         promise="scenario",
         words="ran at once, and the limit is",
     ),
+    "quota-not-counted": Sabotage(
+        bug=Bug("claim", "beyond-its-quota"),
+        promise="scenario",
+        words="ran at once, and its quota is",
+    ),
     "key-has-two-jobs": Sabotage(
         bug=Bug("enqueue", "two-holders", "if true then return nil end"),
         promise="scenario",
