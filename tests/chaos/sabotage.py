@@ -80,6 +80,11 @@ BUGS = {
         promise="places",
         words=": 1}, and streams hold {}",
     ),
+    "quota-not-counted": Sabotage(
+        bug=Bug("claim", "beyond-its-quota"),
+        promise="scenario",
+        words="ran at once, and its quota is",
+    ),
     "key-has-two-jobs": Sabotage(
         bug=Bug("enqueue", "two-holders", "if true then return nil end"),
         promise="scenario",

@@ -52,7 +52,7 @@ async def begin(broker: Broker, quota: int | None, queues: Sequence[Queue] = QUE
 
 async def keep(broker: Broker) -> None:
     """Have a dispatcher move what is not used."""
-    await BudgetKeeper(broker, TenantBook(broker.tenants)).run_once()
+    await BudgetKeeper(broker, TenantBook(broker.tenants), apart_s=0.0).run_once()
 
 
 async def follow(broker: Broker) -> None:
@@ -165,6 +165,17 @@ async def test_no_queue_starves_where_they_are_more_than_places(broker: Broker) 
             await commit(broker, one)
     assert max(ran.values()) - min(ran.values()) <= 1
     assert min(ran.values()) > 0
+
+
+async def test_dispatchers_do_not_overtake_each_other(broker: Broker) -> None:
+    """A dispatcher begins no deal of a quota while that of another one has just begun."""
+    await begin(broker, 2, QUEUES[:1])
+    await seed(broker, QUEUES[0], 5)
+    before = await broker.quotas.read(ACME)
+    await BudgetKeeper(broker, TenantBook(broker.tenants), apart_s=3600.0).run_once()
+    assert await broker.quotas.read(ACME) == before
+    await keep(broker)
+    assert (await broker.quotas.read(ACME)).turn > before.turn
 
 
 async def test_a_queue_without_workers_holds_no_place(broker: Broker) -> None:
