@@ -14,7 +14,7 @@ from history_databases import empty_history_url, history_url, migrated_database,
 from history_databases import report as report_postgres
 from leftovers import delete_namespace, find_leaks
 from redis_servers import SERVERS, ServerPool, Servers, binary_for, choose_servers
-from sharding import Scheduling, arrange, process_count
+from sharding import Scheduling, arrange, end_unused, note_set_up, process_count
 from xdist.remote import Producer
 
 from millstream_cli.embedded import EmbeddedRedis, start_embedded_redis
@@ -67,10 +67,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Limit the time of a teardown; pytest's own limits have ended where the test failed."""
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Limit the time of a teardown; pytest's own limits have ended where the test failed. Then end what is not used."""
     limit_teardown(item.config)
-    return (yield)
+    try:
+        return (yield)
+    finally:
+        # One process has all tests, in an order that comes back to the same system.
+        if hasattr(item.config, "workerinput"):
+            end_unused(item.config, nextitem)
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> None:
+    """Note what is to be ended when no further test uses it."""
+    note_set_up(fixturedef, request)
 
 
 @pytest.hookimpl(optionalhook=True)

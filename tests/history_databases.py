@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 from topologies.postgres import find_postgres, local_postgres
 
-from millstream_history import migrate
+from millstream_history import TABLES_OF_TENANTS, migrate
 from millstream_history.connection.address import parse_history_url
 from millstream_history.connection.database import make_engine
 
@@ -108,6 +108,15 @@ async def query(url: str, statement: str) -> list[tuple]:
     """Return the rows of a query."""
     async with connected(url) as connection:
         return [tuple(row) for row in (await connection.execute(text(statement))).all()]
+
+
+async def rows_of(url: str, tenant: str) -> dict[str, int]:
+    """Return how many rows each table that has rows of tenants has of one."""
+    found = {}
+    for table in TABLES_OF_TENANTS:
+        [(number,)] = await query(url, f"SELECT count(*) FROM {table.name} WHERE tenant = '{tenant}'")
+        found[table.name] = number
+    return found
 
 
 async def execute(url: str, statement: str) -> None:

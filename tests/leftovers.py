@@ -60,6 +60,35 @@ async def find_leaks(client: Any, namespace: str) -> list[str]:
     return sorted(found)
 
 
+async def keys_of_tenant(client: Any, namespace: str, tenant: str) -> list[str]:
+    """Return the keys with a tenant in their names."""
+    found = [key.decode(errors="replace") async for key in client.scan_iter(match=f"{namespace}:*", count=1000)]
+    return sorted(key for key in found if f"{{{tenant}/" in key)
+
+
+async def mentions_of_tenant(client: Any, namespace: str, tenant: str) -> list[str]:
+    """Return the keys of all tenants that have an entry of this one, but the audit trail and the id of its data key."""
+    found, word = [], tenant.encode()
+    async for key in client.scan_iter(match=f"{namespace}:*", count=1000):
+        name = key.decode(errors="replace")
+        if "{audit}" in name or "/" in name:
+            continue
+        kind = (await client.type(key)).decode()
+        if kind == "set":
+            entries = list(await client.smembers(key))
+        elif kind == "zset":
+            entries = list(await client.zrange(key, 0, -1))
+        elif kind == "hash":
+            fields = await client.hgetall(key)
+            is_kept = name.endswith(":data_keys")
+            entries = [part for pair in fields.items() if not (is_kept and pair[0] == word) for part in pair]
+        else:
+            continue
+        if any(word in entry for entry in entries):
+            found.append(name)
+    return found
+
+
 async def delete_namespace(client: Any, namespace: str) -> None:
     """Delete every key of a namespace."""
     keys = [key async for key in client.scan_iter(match=f"{namespace}:*", count=1000)]

@@ -17,6 +17,11 @@ would be idle.
 TOGETHER = {"town": "town", "system": "system", "postgres_url": "postgres"}
 """The unit of all tests that use a fixture of the session, so that an expensive one starts once."""
 
+ENDED_EARLY = ("town", "system")
+"""Those of them that end when their process comes to a test without them: whole systems that idle until the end of the
+run take the time of other tests.
+"""
+
 TOWNS = {"tests/console/test_every_page.py": "town of every page"}
 """A module that takes as long as all others with a town has a town of its own."""
 
@@ -43,6 +48,10 @@ LONG = (
     "tests/streams/",
 )
 """The units that begin first, in this order: a long unit that begins last leaves the other processes idle."""
+
+
+Running = dict[str, tuple[pytest.FixtureDef[object], pytest.FixtureRequest]]
+_RUNNING: pytest.StashKey[Running] = pytest.StashKey()
 
 
 class Scheduling(LoadGroupScheduling):
@@ -83,3 +92,17 @@ def arrange(items: list[pytest.Item]) -> None:
         for fixture in TOGETHER.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(group_of(fixture, item.nodeid)))
     items.sort(key=lambda item: next((at for at, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)))
+
+
+def note_set_up(fixture: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> None:
+    """Note that one of `ENDED_EARLY` is being set up."""
+    if fixture.argname in ENDED_EARLY:
+        request.config.stash.setdefault(_RUNNING, {})[fixture.argname] = (fixture, request)
+
+
+def end_unused(config: pytest.Config, nextitem: pytest.Item | None) -> None:
+    """End those of `ENDED_EARLY` that the next test does not use."""
+    running = config.stash.get(_RUNNING, {})
+    for name in running.keys() - set(getattr(nextitem, "fixturenames", ())):
+        fixture, request = running.pop(name)
+        fixture.finish(request)

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import anyio
 from chaos.effects import DOWN
 from chaos.evidence import Evidence
-from chaos.gatherer import in_hand
+from chaos.kills import kills_beside_redis
 from chaos.stage import Stage
+from chaos.standstill import watching
 from chaos.submitter import Wish
 from chaos.unique_jobs import SOLE
-from redis.exceptions import ConnectionError as RedisConnectionError
-from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, Breaker, BreakerState, JobType, Queue, QueueLimits
 
@@ -18,7 +17,6 @@ BREAKABLE = Queue(DEFAULT_TENANT, JobType("chaos.brittle"))
 _BREAKER = Breaker(ratio=0.5, window_s=4.0, minimum=4, cool_down_s=1.0, cap_s=2.0, probes=2)
 BRITTLE = Wish(type=BREAKABLE.type, weight=40, seconds=(0.05, 0.3))
 MIX = (SOLE, BRITTLE)
-LOOK_EVERY_S = 0.2
 TURNS_WITHIN_S = 30.0
 """The time within which the breaker must open, and close again: it may have to wait for leases of killed workers."""
 OPENED = "breaker opened"
@@ -27,12 +25,9 @@ OPENED = "breaker opened"
 async def flow(stage: Stage) -> None:
     """Kill every service and Redis beside unique jobs and a breaker: no key has two jobs, and no job stands still."""
     await set_breaker(stage)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch, stage, 2 * stage.timing.lease_s + stage.timing.interval_s)
-        async with anyio.create_task_group() as faults:
-            faults.start_soon(_kill, stage.apart("kills"))
-            await _break_and_mend(stage)
-        tasks.cancel_scope.cancel()
+    async with watching(stage, [BREAKABLE]), anyio.create_task_group() as faults:
+        faults.start_soon(kills_beside_redis, stage.apart("kills"))
+        await break_and_mend(stage)
 
 
 async def set_breaker(stage: Stage) -> None:
@@ -41,19 +36,7 @@ async def set_breaker(stage: Stage) -> None:
     await stage.broker.settings.limit(BREAKABLE, QueueLimits(breaker=_BREAKER))
 
 
-async def _kill(stage: Stage) -> None:
-    with anyio.move_on_after(stage.seconds):
-        while True:
-            await anyio.sleep(stage.rng.uniform(0.5, 2.0))
-            kind = stage.rng.choice(("worker", "worker", "dispatcher", "reaper", "ingest", "redis"))
-            if kind != "redis":
-                await stage.kill(stage.any_of(kind))
-                continue
-            async with stage.redis_dead():
-                await anyio.sleep(stage.rng.uniform(0.1, 0.5))
-
-
-async def _break_and_mend(stage: Stage) -> None:
+async def break_and_mend(stage: Stage) -> None:
     """Let what the jobs need be away until the breaker has opened, and be there again until it has closed."""
     ends_at, opened = anyio.current_time() + stage.seconds, 0
     while opened == 0 or anyio.current_time() < ends_at:
@@ -71,37 +54,7 @@ async def _turns(stage: Stage, states: set[BreakerState], words: str) -> None:
     async def has_turned() -> bool:
         return (await stage.broker.store.measure(BREAKABLE)).breaker in states
 
-    try:
-        await wait_until(has_turned, f"the breaker is {words}", TURNS_WITHIN_S)
-    except AssertionError as error:
-        stage.expect(None, str(error))
-
-
-async def watch(stage: Stage, patience_s: float) -> None:
-    """Complain when jobs that may start wait in lanes beside idle workers, and for so long nothing happens to any."""
-    since, seen = anyio.current_time(), -1
-    while True:
-        await anyio.sleep(LOOK_EVERY_S)
-        try:
-            depths = await stage.broker.store.measure(BREAKABLE)
-            busy = sum((await in_hand(stage.broker)).values())
-            started = await _started(stage)
-        except RedisConnectionError:  # it is dead just now, and nothing can start
-            since = anyio.current_time()
-            continue
-        may_start = depths.parked > depths.unstartable
-        if not may_start or started != seen or busy >= stage.timing.concurrency:
-            since, seen = anyio.current_time(), started
-        elif anyio.current_time() - since > patience_s:
-            stage.expect(
-                None, f"{depths.parked} jobs of {BREAKABLE.type} wait for {patience_s:g} s beside idle workers"
-            )
-            since = anyio.current_time()
-
-
-async def _started(stage: Stage) -> int:
-    """Return how many events there are of the type: nothing starts without one."""
-    return int(await stage.broker.client.xlen(stage.broker.keys.of(BREAKABLE).events))
+    await stage.wait(has_turned, f"the breaker is {words}", TURNS_WITHIN_S)
 
 
 def attempts_were_spared(evidence: Evidence) -> Iterator[str]:

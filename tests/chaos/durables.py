@@ -1,17 +1,25 @@
 """The scenario of durable handlers: steps are taken at least once and never change, and no signal is lost."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import anyio
+import anyio.to_thread
 import httpx2
+from chaos.checker import CHILD_OF
 from chaos.evidence import Evidence
 from chaos.fleet import NO_ANSWER
 from chaos.kills import kills
+from chaos.moves import slot_move
 from chaos.stage import Stage
 from chaos.submitter import Wish
+from chaos.topology_keepers import ClusterKeeper
+
+from millstream_contracts import DEFAULT_TENANT, JobState, JobType, Queue
 
 DURABLE = Wish(type="chaos.durable", seconds=(0.0, 0.5))
+STEPS = {"first", "second", "third"}
+CALLED = JobType("chaos.spread")
 PER_S = 5.0
 ANSWER_WITHIN_S = 5.0
 PAUSE_S = 0.3
@@ -22,6 +30,20 @@ async def durables(stage: Stage) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_begin_all, stage.apart("durables"))
         await kills(stage)
+
+
+async def durables_on_cluster(stage: Stage) -> None:
+    """Kill every service and move slots while durable handlers and the jobs that they call lie on different nodes."""
+    keeper = stage.redis
+    assert isinstance(keeper, ClusterKeeper)
+    queues = [Queue(DEFAULT_TENANT, JobType(DURABLE.type)), *(Queue(DEFAULT_TENANT, CALLED, at) for at in range(4))]
+    names = [stage.broker.keys.of(queue).events for queue in queues]
+    nodes = {(await anyio.to_thread.run_sync(keeper.cluster.node_of, name)).port for name in names}
+    stage.expect(len(nodes) > 1, "all jobs lie on one node: nothing was shown")
+    stage.figures["nodes"] = str(len(nodes))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slot_move, stage.apart("moves"))
+        await durables(stage)
 
 
 async def _begin_all(stage: Stage) -> None:
@@ -79,6 +101,22 @@ def steps_are_taken(evidence: Evidence) -> Iterator[str]:
         for effect in effects:
             if effect.event == "kept" and effect.step not in given:
                 yield f"{job_id}: {effect.step} was kept, and given by no run"
+
+
+def each_call_is_one_job(evidence: Evidence) -> Iterator[str]:
+    """Complain of each durable job that succeeded without its steps, or without the one job that it calls."""
+    children = Counter(job.key for job in evidence.jobs.values())
+    for job in evidence.jobs.values():
+        if job.type != DURABLE.type or job.state != JobState.SUCCEEDED:
+            continue
+        kept = {effect.step.partition("=")[0] for effect in evidence.runs_of(job.id, "kept")}
+        if kept != STEPS:
+            yield f"{job.id} succeeded with the steps {', '.join(sorted(kept))}"
+        if (count := children[CHILD_OF + job.key]) != 1:
+            yield f"{job.id} succeeded, and has {count} jobs of its call"
+
+
+RULES = (steps_never_change, steps_are_taken, each_call_is_one_job)
 
 
 def describe_durables(evidence: Evidence) -> str:

@@ -4,9 +4,10 @@ from chaos.counters import Counters
 from chaos.effects import Effect
 from chaos.journal import Fault
 from chaos.ledger import Ledger
+from chaos.tenancy import Tenancy
 from msgspec import Struct, field
 
-from millstream_contracts import EventKind
+from millstream_contracts import DEFAULT_TENANT, EventKind, Tenant
 
 
 class Step(Struct, frozen=True):
@@ -33,6 +34,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     id: str
     type: str
     state: str
+    tenant: Tenant = DEFAULT_TENANT
     key: str = ""
     """The submitter's name of the job."""
     attempts: int = 0
@@ -90,6 +92,7 @@ class Evidence(Struct, kw_only=True):
     """The metrics of processes once all had come to rest."""
     history: HistoryRecords | None = None
     """What the history holds, in a scenario that has one."""
+    tenancy: Tenancy = field(default_factory=Tenancy)
     lease_ms: int = 3_000
     pass_ms: int = 500
     """The time from one pass of a duty to the next."""

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Self
 
@@ -19,6 +20,8 @@ HOST = "127.0.0.1"
 # counted, which is rare and makes the figure smaller.
 _COMMAND = re.compile(rb"\*\d+\r\n\$")
 TURNS_TO_CLOSE = 4
+# The name of a stream of ready jobs, as the answer to a blocking read has it before the entry. No other answer has it.
+_READ = re.compile(rb":ready:(?:high|normal|low)\r\n")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -54,6 +57,8 @@ class FaultProxy:
         """The delay of all data, in each direction."""
         self.bytes_per_s = 0.0
         """The most bytes that pass in each direction; 0 is no limit."""
+        self.on_read: Callable[[], None] | None = None
+        """Called once, with the next answer to a blocking read that brings a job, before that is passed on."""
         self.lanes: set[Lane] = set()
         self.open_connections = 0
         """The number of connections that the service has to Redis now."""
@@ -108,6 +113,12 @@ class FaultProxy:
         self.slow()
         for lane in list(self.lanes):
             lane.pump()
+
+    def notice_answer(self, data: bytes) -> None:
+        """Look whether an answer is the one that is waited for."""
+        if self.on_read is not None and _READ.search(data):
+            on_read, self.on_read = self.on_read, None
+            on_read()
 
     def count_connection(self) -> None:
         """Count a connection of the service."""
@@ -221,7 +232,10 @@ class ClientEnd(End):
         back = Lane(self._proxy)
         back.out = client
         try:
-            server, _ = await asyncio.get_running_loop().create_connection(lambda: End(back), *self._proxy.redis)
+            connected = asyncio.get_running_loop().create_connection(
+                lambda: ServerEnd(back, self._proxy), *self._proxy.redis
+            )
+            server, _ = await connected
         except OSError:
             back.abort()
             self.lane.abort()
@@ -231,6 +245,19 @@ class ClientEnd(End):
             return
         self.lane.out = server
         self.lane.pump()
+
+
+class ServerEnd(End):
+    """The side of Redis."""
+
+    def __init__(self, lane: Lane, proxy: FaultProxy) -> None:
+        super().__init__(lane)
+        self._proxy = proxy
+
+    def data_received(self, data: bytes) -> None:
+        """Look at the data, and pass it on."""
+        self._proxy.notice_answer(data)
+        super().data_received(data)
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -12,6 +12,7 @@ from chaos.fleet import Fleet, Timing
 from chaos.handlers import LONGEST_SNOOZE_S, app
 from chaos.journal import Journal
 from chaos.ledger import Ledger
+from chaos.tenancy import Tenancy
 from redis.exceptions import ResponseError
 from streams.audit import audit, counts_of
 from streams.gate_audit import audit_gate
@@ -36,16 +37,20 @@ async def gather(
     timing: Timing,
     unrest: list[str],
     counters: dict[int, Counters],
+    tenancy: Tenancy,
 ) -> Evidence:
     """Return the evidence of a run. `unrest` are complaints of the caller."""
+    effects = _by_job(read_effects(fleet.effects))
+    forgotten = tenancy.set_apart(effects)
     evidence = Evidence(
         ledger=ledger,
-        effects=_by_job(read_effects(fleet.effects)),
+        effects=effects,
         faults=journal.faults,
-        refusals=list(_refusals(fleet)),
+        refusals=[refusal for refusal in _refusals(fleet) if refusal.job not in forgotten],
         services={pid: service.name for service in fleet.services for pid in service.pids},
         unrest=unrest,
         counters=counters,
+        tenancy=tenancy,
         lease_ms=round(timing.lease_s * 1000),
         pass_ms=round(timing.interval_s * 1000),
         slots=timing.concurrency * len(fleet.of("worker")),
@@ -127,6 +132,7 @@ def _record(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> JobRecord:
     return JobRecord(
         id=job_id,
         type=queue.type,
+        tenant=queue.tenant,
         state=state,
         key=_decode_payload(spec.payload)["key"],
         max_attempts=spec.max_attempts or app.handlers[queue.type].policy.max_attempts,

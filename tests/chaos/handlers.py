@@ -10,9 +10,9 @@ from pathlib import Path
 import anyio
 from chaos import misdeeds
 from chaos.effects import DOWN, FOLDER, leave
-from chaos.task import SPLIT_PARTITIONS, Task
+from chaos.task import GATHERED, SPLIT_PARTITIONS, Task
 
-from millstream import App, Context, DurableContext, Retry, Snooze, SyncContext
+from millstream import App, Batch, Context, DurableContext, Retry, Snooze, SyncContext
 
 app = App("chaos")
 app.include(misdeeds.app)
@@ -26,6 +26,7 @@ SNOOZE_S = 0.2
 LONGEST_SNOOZE_S = max(SNOOZE_S, misdeeds.SNOOZE_S)
 
 STEP_S = 0.05
+DRAW_S = 0.2
 GATE_STEP_S = 0.5
 GO = "go"
 """The name of the file beside the effects that gates wait for."""
@@ -155,6 +156,20 @@ async def split(task: Task, ctx: Context) -> str:
     return task.key
 
 
+@app.batch("chaos.gathered", size=GATHERED, wait=0.2, retry=SOON)
+async def gathered(tasks: Batch[Task, str]) -> None:
+    """Take some time for some jobs together, and fail a few attempts of each by its own count."""
+    for item in tasks:
+        leave("started", item, item.payload.key)
+    await anyio.sleep(max(item.payload.seconds for item in tasks))
+    for item in tasks.undecided:
+        if item.attempt <= item.payload.times:
+            item.fail(NotYetError(f"attempt {item.attempt} of {item.payload.times} that fail"))
+        else:
+            leave("done", item, item.payload.key)
+            item.succeed(item.payload.key)
+
+
 @app.job("chaos.parent", retry=PATIENTLY)
 async def parent(task: Task, ctx: Context) -> str:
     """Submit a child, the same at each attempt, and leave an effect once it is accepted."""
@@ -190,6 +205,8 @@ async def durable(task: Task, ctx: DurableContext) -> str:
     async def draw(step: str) -> str:
         drawn = f"{step}={secrets.token_hex(4)}"
         leave("given", ctx, task.key, step=drawn)
+        # Time in which the worker is killed with what is given and not kept.
+        await anyio.sleep(DRAW_S)
         return drawn
 
     leave("started", ctx, task.key)
@@ -199,7 +216,8 @@ async def durable(task: Task, ctx: DurableContext) -> str:
     if sent != ctx.job_id:
         raise ValueError(f"the signal carries {sent}")
     leave("kept", ctx, task.key, step=await ctx.step("second", draw, "second"))
-    await ctx.call("child", "chaos.child", Task(f"child of {task.key}"))
+    # Its partitions lie on all nodes of a cluster.
+    await ctx.call("child", "chaos.spread", Task(f"child of {task.key}"))
     leave("kept", ctx, task.key, step=await ctx.step("third", draw, "third"))
     leave("done", ctx, task.key)
     return task.key

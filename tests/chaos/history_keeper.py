@@ -7,12 +7,15 @@ from typing import Self
 import anyio.to_thread
 from chaos.evidence import HistoryRecords
 from chaos.fault_proxy import HOST, FaultProxy
-from history_databases import connected, execute, query
+from history_databases import connected, execute, query, rows_of
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from topologies.postgres import LocalPostgres, find_postgres, local_postgres
 
-from millstream_history import migrate
+from millstream_contracts import AuditRecord, Tenant
+from millstream_history import AuditQuery, migrate, open_history
+
+AUDIT_RECORDS_AT_ONCE = 500
 
 _FULL = (
     """CREATE FUNCTION refuse_rows() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -119,6 +122,22 @@ class HistoryKeeper:
             "SELECT id, state, (SELECT count(*) FROM workflow_nodes WHERE workflow_id = id) FROM workflows",
         )
         return {workflow: (state, nodes) for workflow, state, nodes in found}
+
+    async def rows_of(self, tenant: Tenant) -> dict[str, int]:
+        """Return how many rows there are of a tenant, by table; its audit records are not among them."""
+        return await rows_of(self._server.url, tenant)
+
+    async def audit_records(self, tenant: Tenant) -> list[AuditRecord]:
+        """Return the audit records of a tenant, oldest first."""
+        found: list[AuditRecord] = []
+        async with open_history(self._server.url) as history:
+            while True:
+                behind = found[-1].seq if found else 0
+                asked = AuditQuery(is_oldest_first=True)
+                page = await history.audit.page(tenant, asked, behind=behind, limit=AUDIT_RECORDS_AT_ONCE)
+                if not page:
+                    return found
+                found += page
 
     async def records(self) -> HistoryRecords:
         """Return what the history holds."""

@@ -20,6 +20,19 @@ async def kills(stage: Stage) -> None:
             await stage.kill(stage.any_of(kind))
 
 
+async def kills_beside_redis(stage: Stage) -> None:
+    """Kill services and Redis itself, which starts again with its data, at random."""
+    with anyio.move_on_after(stage.seconds):
+        while True:
+            await anyio.sleep(stage.rng.uniform(0.5, 2.0))
+            kind = stage.rng.choice(("worker", "worker", "dispatcher", "reaper", "ingest", "redis"))
+            if kind != "redis":
+                await stage.kill(stage.any_of(kind))
+                continue
+            async with stage.redis_dead():
+                await anyio.sleep(stage.rng.uniform(0.1, 0.5))
+
+
 async def zombie(stage: Stage) -> None:
     """SIGSTOP a worker past its lease, then SIGCONT: its commits are refused, each job has one result."""
     frozen_s = stage.timing.lease_s + stage.timing.interval_s + 1.5

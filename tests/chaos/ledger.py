@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from millstream_contracts import DEFAULT_TENANT, Tenant
+
 # Answers that say for certain that nothing was stored. A 503 of another kind leaves it open.
 _CERTAIN_REFUSALS = {"store-full", "overloaded"}
 
@@ -33,6 +35,8 @@ class Answer(Struct, frozen=True):
     retry_after_s: float = 0.0
     pid: int = 0
     """The process that was asked."""
+    key_id: str = ""
+    """The id of the API key that was sent; empty without one."""
 
     @property
     def is_accepted(self) -> bool:
@@ -55,6 +59,7 @@ class Entry(Struct):
     """How far ahead it was scheduled."""
     after: tuple[str, ...] = ()
     """Ids of the jobs that it waits for."""
+    tenant: Tenant = DEFAULT_TENANT
     sent: int = 0
     answers: list[Answer] = field(default_factory=list)
 
@@ -79,9 +84,16 @@ class Ledger:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries = list(entries)
 
-    def open(self, key: str, job_type: str, delay_s: float = 0.0, after: tuple[str, ...] = ()) -> Entry:
+    def open(
+        self,
+        key: str,
+        job_type: str,
+        delay_s: float = 0.0,
+        after: tuple[str, ...] = (),
+        tenant: Tenant = DEFAULT_TENANT,
+    ) -> Entry:
         """Begin a submission."""
-        entry = Entry(key, job_type, delay_s, after)
+        entry = Entry(key, job_type, delay_s, after, tenant)
         self.entries.append(entry)
         return entry
 

@@ -5,7 +5,7 @@
 
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -113,13 +113,13 @@ QUIET_BUGS = {
 """The bugs by name."""
 
 
-def plant_all() -> None:
+def plant_all(bugs: Mapping[str, QuietBug]) -> None:
     """Replace each method."""
-    for owner, method in {(bug.owner, bug.method) for bug in QUIET_BUGS.values()}:
-        [plant, *_] = [bug.plant for bug in QUIET_BUGS.values() if (bug.owner, bug.method) == (owner, method)]
+    for owner, method in {(bug.owner, bug.method) for bug in bugs.values()}:
+        [plant, *_] = [bug.plant for bug in bugs.values() if (bug.owner, bug.method) == (owner, method)]
         setattr(owner, method, plant(getattr(owner, method)))
 
 
 if __name__ == "__main__":
-    plant_all()
+    plant_all(QUIET_BUGS)
     main()

@@ -8,7 +8,7 @@ from chaos.fleet import NAMESPACE
 from chaos.gatherer import in_hand, unsettled, unwritten
 from chaos.service import Service
 from chaos.stage import Stage
-from leftovers import find_leaks
+from leftovers import find_leaks, keys_of_tenant, mentions_of_tenant
 from msgspec import Struct, field
 from waiting import wait_until
 
@@ -78,7 +78,21 @@ async def left_behind(stage: Stage) -> list[str]:
     left = {worker.pid: worker.name for worker in stage.fleet.of("worker")}
     listed = [int(worker.name.split(":")[1]) for worker in await stage.broker.registry.workers()]
     found = [f"{left[pid]} has left and is still listed" for pid in listed if pid in left]
+    found += await _left_of_deleted(stage)
     return found + [f"left behind in Redis: {leak}" for leak in await find_leaks(stage.broker.client, NAMESPACE)]
+
+
+async def _left_of_deleted(stage: Stage) -> list[str]:
+    """Return, in words, what is left of a tenant whose deletion is done."""
+    deletion = stage.tenancy.deletion
+    if deletion is None or not deletion.is_done:
+        return []
+    tenant, client = deletion.tenant, stage.broker.client
+    keys = await keys_of_tenant(client, NAMESPACE, tenant) + await mentions_of_tenant(client, NAMESPACE, tenant)
+    found = [f"{key} is left of the deleted tenant {tenant}" for key in keys]
+    rows = await stage.history.rows_of(tenant) if stage.history else {}
+    left = {table: count for table, count in rows.items() if count}
+    return found + [f"{table} has {count} rows of the deleted tenant {tenant}" for table, count in left.items()]
 
 
 async def _dead_by_type(stage: Stage) -> Counter[str]:

@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,7 +24,7 @@ from chaos.stage import Keeper, Stage
 from chaos.submitter import Submitter
 
 from millstream_cli.redis_finder import RedisBinary
-from millstream_contracts import DEFAULT_TENANT, Queue
+from millstream_contracts import DEFAULT_TENANT, Queue, Tenant
 from millstream_streams import Broker, open_broker
 
 STALL_TICK_S = 0.1
@@ -57,7 +58,7 @@ async def run_scenario(
             history=history,
         )
         await fleet.start_all()
-        await _keep_events(broker)
+        await _keep_events(broker, scenario.tenants)
         async with _watched(stage):
             loaded_ms = await _harm(scenario, stage)
             rest = await come_to_rest(stage)
@@ -70,6 +71,7 @@ async def run_scenario(
             timing=scenario.timing,
             unrest=rest.unrest,
             counters=rest.counters,
+            tenancy=stage.tenancy,
         )
         evidence.history = await history.records() if history else None
         stage.figures |= {name: describe(evidence) for name, describe in scenario.describe.items()}
@@ -93,11 +95,11 @@ def _way_to(redis: Keeper) -> tuple[str, int] | str:
     return redis.address if isinstance(redis, RedisKeeper) else redis.url
 
 
-async def _keep_events(broker: Broker) -> None:
+async def _keep_events(broker: Broker, tenants: Iterable[Tenant]) -> None:
     """Add a group to every event stream that never acknowledges, so that no reaper trims its events."""
     for job_type, registration in (await broker.registry.types(DEFAULT_TENANT)).items():
-        for partition in range(registration.policy.partitions):
-            events = broker.keys.of(Queue(DEFAULT_TENANT, job_type, partition)).events
+        for tenant, partition in product(tenants, range(registration.policy.partitions)):
+            events = broker.keys.of(Queue(tenant, job_type, partition)).events
             await broker.client.xgroup_create(events, "chaos", id="0", mkstream=True)
 
 

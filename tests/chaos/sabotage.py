@@ -75,6 +75,16 @@ BUGS = {
         promise="scenario",
         words="ran at once, and the limit is",
     ),
+    "place-not-freed": Sabotage(
+        bug=Bug("commit", "slot-leaks"),
+        promise="places",
+        words=": 1}, and streams hold {}",
+    ),
+    "quota-not-counted": Sabotage(
+        bug=Bug("claim", "beyond-its-quota"),
+        promise="scenario",
+        words="ran at once, and its quota is",
+    ),
     "key-has-two-jobs": Sabotage(
         bug=Bug("enqueue", "two-holders", "if true then return nil end"),
         promise="scenario",

@@ -12,6 +12,8 @@ from chaos.stage import Keeper, Stage
 from chaos.submitter import EVERYDAY, Wish
 from msgspec import Struct
 
+from millstream_contracts import DEFAULT_TENANT, Tenant
+
 Act = Callable[[Stage], Awaitable[None]]
 
 
@@ -37,6 +39,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """Makes the keeper of this scenario's Redis, with a folder and a server program."""
     history: Callable[[], HistoryKeeper] | None = None
     """Makes the keeper of its history database; None without one."""
+    tenants: tuple[Tenant, ...] = (DEFAULT_TENANT,)
+    """The tenants whose events are kept for the checker."""
     headers: dict[str, str] = {}
     """The headers of each submission beside its key."""
     program: tuple[str, ...] = PRODUCT

@@ -17,7 +17,10 @@ from chaos import (
     outages,
     packs,
     poison,
+    quota,
     redis_faults,
+    tenant_rules,
+    tenants,
     unique_jobs,
 )
 from chaos.fleet import Timing
@@ -119,18 +122,39 @@ SCENARIOS = {
         Scenario(
             name="limits",
             act=limited.limits,
+            mix=(*limited.MIX, *breakers.MIX),
+            rate_per_s=25,
+            rules=(
+                *limited.RULES,
+                unique_jobs.no_two_jobs_hold_a_key,
+                unique_jobs.no_two_jobs_of_a_key_run_at_once,
+                unique_jobs.keys_were_in_the_way,
+                breakers.attempts_were_spared,
+            ),
+            # How long the breaker was open is no fault of workers.
+            waived=frozenset({"ready_jobs_soon_start"}),
+            describe={**limited.DESCRIBE, "unique jobs": unique_jobs.describe_conflicts},
+        ),
+        Scenario(
+            name="limits-failover",
+            act=limited.limits_failover,
+            redis=TrioKeeper,
             mix=limited.MIX,
             rate_per_s=15,
-            rules=(
-                limited.no_more_run_at_once_than_the_limit_says,
-                limited.no_more_of_a_key_run_at_once_than_its_limit_says,
-                limited.no_more_of_a_split_limit_run_at_once,
-            ),
-            describe={
-                "most of the split limit": lambda evidence: str(limited.most_of_split(evidence)),
-                "most at once": lambda evidence: str(limited.most_at_once(evidence)),
-                "most of a key": lambda evidence: str(max(limited.most_of_keys(evidence).values())),
-            },
+            headers={"Prefer": "durability=replicated"},
+            rules=limited.RULES,
+            waived=moves.WAIVED,
+            describe={**limited.DESCRIBE, "lost by the failovers": moves.describe_losses},
+        ),
+        Scenario(
+            name="quota",
+            act=quota.quota,
+            mix=quota.MIX,
+            rate_per_s=8,
+            rules=(quota.no_more_run_at_once_than_the_quota_says,),
+            # They wait for their turn.
+            waived=frozenset({"ready_jobs_soon_start"}),
+            describe={"most at once": lambda evidence: str(quota.most_of_all(evidence))},
         ),
         Scenario(
             name="flow",
@@ -151,8 +175,27 @@ SCENARIOS = {
             name="durable",
             act=durables.durables,
             rate_per_s=5,
-            rules=(durables.steps_never_change, durables.steps_are_taken),
+            rules=durables.RULES,
             describe={"steps kept": durables.describe_durables},
+        ),
+        Scenario(
+            name="durable-cluster",
+            act=durables.durables_on_cluster,
+            redis=ClusterKeeper,
+            rate_per_s=5,
+            rules=durables.RULES,
+            describe={"steps kept": durables.describe_durables},
+        ),
+        Scenario(
+            name="tenants",
+            act=tenants.tenants,
+            timing=tenants.TIMING,
+            history=HistoryKeeper,
+            tenants=tenants.TENANTS,
+            rate_per_s=0,
+            rules=tenant_rules.RULES,
+            # How long a tenant is suspended is no fault of workers.
+            waived=frozenset({"ready_jobs_soon_start"}),
         ),
         Scenario(name="duplicates", act=links.duplicates, copies=3, rate_per_s=20),
         Scenario(

@@ -3,7 +3,7 @@
 import copy
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
@@ -18,12 +18,15 @@ from chaos.kubelet import Kubelet
 from chaos.redis_keeper import RedisKeeper
 from chaos.service import Service
 from chaos.submitter import Submitter
+from chaos.tenancy import Tenancy
 from chaos.topology_keepers import ClusterKeeper, TrioKeeper
 from waiting import wait_until
 
 from millstream_streams import Broker
 
 BUSY_WITHIN_S = 60.0
+
+Predicate = Callable[[], object | Awaitable[object]]
 
 Keeper = RedisKeeper | TrioKeeper | ClusterKeeper
 
@@ -60,11 +63,21 @@ class Stage:
         """The measurements of a scenario, in words, by name."""
         self.complaints: list[str] = []
         """Violations that only the scenario itself can see."""
+        self.tenancy = Tenancy()
 
     def expect(self, ok: object, complaint: str) -> None:
         """Complain unless a condition holds."""
         if not ok:
             self.complaints.append(complaint)
+
+    async def wait(self, predicate: Predicate, words: str, within_s: float) -> bool:
+        """Wait for a condition, and complain when it never comes true. Returns: whether it did."""
+        try:
+            await wait_until(predicate, words, within_s)
+        except AssertionError as error:
+            self.expect(None, str(error))
+            return False
+        return True
 
     def any_of(self, kind: str) -> Service:
         """Return a random service of a kind."""
@@ -96,6 +109,24 @@ class Stage:
         fault = self.journal.note("kill", service.name, service.pid)
         service.send(signal.SIGKILL)
         return fault
+
+    async def kill_with_a_read(self, service: Service, within_s: float) -> bool:
+        """Kill a worker between its next blocking read that brings a job and the claim of that job.
+
+        Returns: False where no read has brought it a job in this time.
+        """
+        was_read = anyio.Event()
+
+        def end() -> None:
+            self.journal.note("kill", service.name, service.pid)
+            service.send(signal.SIGKILL)
+            was_read.set()
+
+        service.proxy.on_read = end
+        with anyio.move_on_after(within_s):
+            await was_read.wait()
+        service.proxy.on_read = None
+        return was_read.is_set()
 
     async def terminate(self, service: Service) -> Fault:
         """Stop a service with SIGTERM; the kubelet starts it again."""

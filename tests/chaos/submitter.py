@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import anyio
@@ -13,6 +13,9 @@ from chaos.ledger import Answer, Entry, Ledger
 from chaos.service import Service
 from chaos.unique_names import UniqueName
 from msgspec import Struct
+from msgspec.structs import replace
+
+from millstream_contracts import DEFAULT_TENANT, Tenant, id_of_key
 
 TRIES = 3
 PAUSE_S = 0.4
@@ -97,12 +100,24 @@ EVERYDAY = (
 class Submitter:
     """Submits jobs and records the responses; an async context manager."""
 
-    def __init__(self, ingests: Sequence[Service], rng: random.Random, headers: Mapping[str, str]) -> None:
-        self.ledger = Ledger()
+    def __init__(
+        self,
+        ingests: Sequence[Service],
+        rng: random.Random,
+        headers: Mapping[str, str],
+        *,
+        ledger: Ledger | None = None,
+        tenant: Tenant = DEFAULT_TENANT,
+        choose_key: Callable[[], str] | None = None,
+    ) -> None:
+        """Take the ledger to record in, and what returns the API key of each request of a tenant."""
+        self.ledger = Ledger() if ledger is None else ledger
         self.copies = 1
         """How often each request is sent, whatever the answer."""
         self._ingests = ingests
         self._headers = headers
+        self._tenant = tenant
+        self._choose_key = choose_key
         self._rng = rng
         # To wait for a connection of our own is no silence of the service.
         self._http = httpx2.AsyncClient(trust_env=False, timeout=httpx2.Timeout(ANSWER_WITHIN_S, pool=None))
@@ -150,7 +165,7 @@ class Submitter:
         """Submit a job: every copy of the request at once, each with its own repetitions."""
         key = f"k{self._rng.getrandbits(64):016x}"
         body = wish.draw(key, self._rng)
-        entry = self.ledger.open(key, wish.type, body.get("delay_s", 0.0), wish.after)
+        entry = self.ledger.open(key, wish.type, body.get("delay_s", 0.0), wish.after, self._tenant)
         at = self._rng.randrange(len(self._ingests))
         async with anyio.create_task_group() as tasks:
             for copy in range(self.copies):
@@ -169,13 +184,16 @@ class Submitter:
     async def _post(self, entry: Entry, body: dict[str, Any], ingest: Service) -> Answer:
         entry.sent += 1
         at_ms, begun, pid = now_ms(), time.monotonic(), ingest.pid
+        api_key = self._choose_key() if self._choose_key else ""
+        bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         try:
-            headers = {"Idempotency-Key": entry.key, **self._headers}
+            headers = {"Idempotency-Key": entry.key, **self._headers, **bearer}
             response = await self._http.post(f"{ingest.url('listening')}/v1/jobs", json=body, headers=headers)
         except NO_ANSWER:
             answer = Answer(at_ms, time.monotonic() - begun, pid=pid)
         else:
             answer = _answer(at_ms, time.monotonic() - begun, pid, response)
+        answer = replace(answer, key_id=id_of_key(api_key) or "")
         entry.answers.append(answer)
         return answer
 

@@ -5,6 +5,9 @@ import msgspec
 SPLIT_PARTITIONS = 3
 """Of the type whose limit is split between them."""
 
+GATHERED = 5
+"""The most jobs of a call of the batch handler."""
+
 
 class Task(msgspec.Struct, frozen=True):
     """The payload of most handlers."""

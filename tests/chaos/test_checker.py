@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from chaos import breakers, checker, draining, kills, lateness, poison, recount, story, unique_jobs
+from chaos import breakers, checker, draining, durables, kills, lateness, limited, poison, recount, story, unique_jobs
 from chaos.checker import RULES, Rule, check
 from chaos.evidence import Evidence, Refusal
 from chaos.excuses import unexcused
@@ -63,6 +63,20 @@ def of_one_key(begun_ms: int) -> Evidence:
         },
         services=NAMES,
     )
+
+
+def of_a_call(steps_kept: int = 3, children: int = 1, results: str = "x") -> Evidence:
+    """Return a run of a durable job that has kept some of its steps with these results, and called jobs."""
+    taken = ("first", "second", "third")[:steps_kept]
+    kept = [replace(effect("kept"), step=f"{step}={result}") for step in taken for result in results]
+    called = {f"child {number}": replace(record(), key=f"child of {record().key}") for number in range(children)}
+    return replace(once(), effects={JOB: kept}, jobs={JOB: replace(record(), type=durables.DURABLE.type), **called})
+
+
+def side_by_side() -> Evidence:
+    """Return a run in which one more job of the batch handler ran than its limit says, all at once."""
+    names = [f"{limited.PACKED.type}_{number}" for number in range(limited.AT_ONCE_OF_PACKED + 1)]
+    return replace(once(), effects={name: [effect("started"), effect("done", at_ms=50)] for name in names})
 
 
 SOUND: tuple[Callable[[], Evidence], ...] = (once, twice, zombie, handed_back, retried, counted)
@@ -171,6 +185,14 @@ BROKEN: tuple[tuple[Rule, str, Evidence], ...] = (
     (unique_jobs.no_two_jobs_of_a_key_run_at_once, "ran at once", of_one_key(18)),
     (unique_jobs.keys_were_in_the_way, "no job was replaced: nothing was shown", once()),
     (breakers.attempts_were_spared, "nothing was shown", once()),
+    (durables.steps_never_change, "step first gave x, y", of_a_call(results="xy")),
+    (durables.steps_never_change, "no step was taken", once()),
+    (durables.steps_are_taken, "first=x was kept, and given by no run", of_a_call()),
+    (durables.each_call_is_one_job, "succeeded with the steps first, second", of_a_call(steps_kept=2)),
+    (durables.each_call_is_one_job, "has 0 jobs of its call", of_a_call(children=0)),
+    (durables.each_call_is_one_job, "has 2 jobs of its call", of_a_call(children=2)),
+    (limited.no_more_of_gathered_jobs_run_at_once, "7 jobs of chaos.gathered ran at once", side_by_side()),
+    (limited.no_more_of_gathered_jobs_run_at_once, "nothing was shown", once()),
     (poison.neighbours_were_there, "no other job ever ran beside", once()),
 )
 
@@ -185,6 +207,19 @@ def test_checker_says_nothing_of_a_run_that_kept_its_promises(sound: Callable[[]
 def test_rule_complains_in_words_of_what_breaks_it(rule: Rule, words: str, broken: Evidence) -> None:
     """Each complaint names the job and what is wrong with it."""
     assert words in "\n".join(rule(broken))
+
+
+@pytest.mark.parametrize(("begun_ms", "is_excused"), [(60, False), (50, True), (20, True)])
+def test_what_a_failover_overtook_is_not_counted_beside_others(begun_ms: int, *, is_excused: bool) -> None:
+    """A delivery that a failover met may run beside another one, because Redis may have lost its place."""
+    failover = Fault("primary killed", EVERYTHING, begun_ms, 70)
+    found = list(limited.no_more_of_gathered_jobs_run_at_once(replace(side_by_side(), faults=[failover])))
+    assert ("at once, and the limit" in "\n".join(found)) is not is_excused
+
+
+def test_a_durable_job_with_its_steps_and_its_call_is_sound() -> None:
+    """A durable job that kept each step, and has one job of its call, is no violation."""
+    assert list(durables.each_call_is_one_job(of_a_call())) == []
 
 
 def test_a_key_may_have_one_job_after_the_other() -> None:

@@ -7,8 +7,11 @@ import anyio
 import pytest
 from chaos.fault_proxy import FaultProxy
 from redis.exceptions import ConnectionError as RedisConnectionError
+from streams.seeds import seed, take
 from waiting import wait_until
 
+from millstream_contracts import DEFAULT_TENANT, JobType, Queue
+from millstream_streams import Broker, open_broker
 from millstream_streams.connection.address import parse_redis_url
 from millstream_streams.connection.connections import Client, close, connect
 
@@ -91,6 +94,26 @@ async def test_proxy_is_slow_in_each_direction(proxy: FaultProxy, client: Client
         await client.echo("x" * 100)
     least_s = 2 * slowness["delay_s"] if "delay_s" in slowness else 100 / slowness["bytes_per_s"]
     assert time.monotonic() - begun >= least_s
+
+
+async def test_proxy_tells_once_of_a_blocking_read_that_brings_a_job(proxy: FaultProxy, broker: Broker) -> None:
+    """The proxy tells of the answer to a blocking read with a job, once, and of no read without one and of no claim."""
+    queue = Queue(DEFAULT_TENANT, JobType("proxied"))
+    told: list[int] = []
+    async with open_broker(proxy.url, namespace=broker.keys.namespace) as other:
+        reader = other.reader()
+        await take(other, queue)
+        proxy.on_read = lambda: told.append(1)
+        assert await reader.wait([queue], consumer="w1", block_ms=1) == []
+        await seed(broker, queue)
+        assert len(await take(other, queue)) == 1
+        assert told == []
+        for _ in range(2):
+            await seed(broker, queue)
+            assert len(await reader.wait([queue], consumer="w1", block_ms=1)) == 1
+        await reader.close()
+    assert told == [1]
+    assert proxy.on_read is None
 
 
 async def test_proxy_ends_a_connection_whose_redis_is_not_there() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from chaos import breakers, graphs, limited, packs, unique_jobs
+from chaos import breakers, graphs, limited, packs, quota, standstill, unique_jobs
 from chaos.draining import GATE
 from chaos.fleet import SMALL, Timing
 from chaos.handlers import GO
@@ -85,6 +85,18 @@ async def limit_one_type(stage: Stage) -> None:
     await stage.submitter.submit_many(replace(SLOW, seconds=(1.0, 1.0)), 2 * limited.AT_ONCE)
 
 
+async def limit_one_key(stage: Stage) -> None:
+    """Have more jobs of a key wait than may run at once."""
+    await limited.set_limit(stage)
+    await stage.submitter.submit_many(replace(SLOW, seconds=(0.1, 0.1), keys=1), 2 * limited.OF_A_KEY)
+
+
+async def hold_a_tenant_to_its_quota(stage: Stage) -> None:
+    """Have more jobs wait than their tenant may run at once."""
+    await quota.set_quota(stage)
+    await stage.submitter.submit_many(replace(SLOW, seconds=(1.0, 1.0)), 4 * quota.AT_ONCE)
+
+
 async def share_keys(stage: Stage) -> None:
     """Submit more jobs than there are unique keys."""
     await stage.submitter.submit_many(replace(unique_jobs.SOLE, seconds=(1.0, 1.0)), 30)
@@ -92,6 +104,7 @@ async def share_keys(stage: Stage) -> None:
 
 RULES = {
     share_keys: unique_jobs.no_two_jobs_hold_a_key,
+    hold_a_tenant_to_its_quota: quota.no_more_run_at_once_than_the_quota_says,
     limit_one_type: limited.no_more_run_at_once_than_the_limit_says,
     join_two: graphs.each_node_ran_once_and_in_order,
     pack_two: packs.each_callback_ran_once_and_after_all_members,
@@ -105,6 +118,8 @@ ACTS: dict[str, Act] = {
     "one-edge-suffices": join_two,
     "one-member-suffices": pack_two,
     "limit-not-counted": limit_one_type,
+    "place-not-freed": limit_one_key,
+    "quota-not-counted": hold_a_tenant_to_its_quota,
     "key-has-two-jobs": share_keys,
     "key-stays": share_keys,
     "ack-without-delete": work,
@@ -165,7 +180,7 @@ async def test_jobs_that_stand_still_beside_idle_workers_are_seen(tmp_path: Path
                 await stack.enter_async_context(stage.frozen(worker))
             await stage.submitter.submit_many(breakers.BRITTLE, 5)
             with anyio.move_on_after(2 * STILL_S):
-                await breakers.watch(stage, STILL_S)
+                await standstill.watch(stage, breakers.BREAKABLE, STILL_S)
 
     scenario = Scenario(name="still", act=freeze_workers, shape=SMALL, rate_per_s=0)
     report = await run_scenario(scenario, tmp_path, seed=SEED, seconds=1.0)

@@ -14,6 +14,22 @@ THEMES = ("light", "dark")
 _RULES = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 }
+_BROKEN_WORDS = """() => {
+  const lines = node => {
+    const range = document.createRange()
+    range.selectNodeContents(node)
+    return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size
+  }
+  const found = []
+  for (const control of document.querySelectorAll('.btn, .seg > *')) {
+    const texts = document.createTreeWalker(control, NodeFilter.SHOW_TEXT)
+    while (texts.nextNode()) {
+      const word = texts.currentNode.data.trim()
+      if (word && !/\\s/.test(word) && lines(texts.currentNode) > 1) found.push(word)
+    }
+  }
+  return found
+}"""
 PATIENCE_MS = 60_000
 """Ends the wait for what never comes, and is no bound on how fast it has to be."""
 expect.set_options(timeout=PATIENCE_MS)
@@ -81,6 +97,10 @@ class Tab:
     async def overflow(self) -> int:
         """Return by how many pixels the page is wider than its window."""
         return await self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+    async def broken_words(self) -> list[str]:
+        """Return the words on buttons and switches that are broken over several lines."""
+        return await self.page.evaluate(_BROKEN_WORDS)
 
     def _note_message(self, message: ConsoleMessage) -> None:
         self.complaints.append(f"{message.type}: {message.text}")

@@ -121,7 +121,7 @@ AUDIT_ENTRY = contracts.AuditEntry(
 )
 AUDIT_LINK = contracts.AuditLink(seq=1, hash="a")
 AUDIT_RECORD = contracts.chained(AUDIT_ENTRY, AUDIT_LINK)
-TENANT_QUOTAS = contracts.TenantQuotas(jobs_waiting=1, payload_bytes=2, schedules=3, webhooks=4, keys=5)
+TENANT_QUOTAS = contracts.TenantQuotas(jobs_waiting=1, jobs_running=6, payload_bytes=2, schedules=3, webhooks=4, keys=5)
 TENANT = contracts.TenantInfo(
     name="a",
     title="b",

@@ -92,6 +92,20 @@ async def test_all_that_happened_to_a_job_is_stored(
     assert await held(broker, queues[0]) == 0
 
 
+async def test_who_has_submitted_a_job_is_stored_with_it(
+    broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
+) -> None:
+    """A job is stored with its owner, also when it goes on later, and one of which that is not known without."""
+    [own], [other] = await seed(broker, queues[0], owner="7Kq2vXbA"), await seed(broker, queues[0])
+    async with projector_of(history_url, broker, metrics) as projector:
+        await until_stored(projector, 2)
+        for delivery in await take(broker, queues[0]):
+            await commit(broker, delivery, Succeeded())
+        await until_stored(projector, 4)
+    stored = dict(await query(history_url, "SELECT id, submitted_by FROM jobs WHERE state = 'succeeded'"))
+    assert stored == {own: "7Kq2vXbA", other: None}
+
+
 async def test_the_release_of_a_worker_is_stored_with_it(
     broker: Broker, queues: list[Queue], history_url: str, metrics: MetricRegistry
 ) -> None:

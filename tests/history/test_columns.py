@@ -76,6 +76,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "after": st.none() | st.lists(IDS, min_size=1, max_size=3),
     "after_failure": st.none() | st.sampled_from(["wait", "cancel", "run"]),
     "because_of": st.none() | IDS,
+    "submitted_by": st.none() | TEXTS,
     "workflow": st.none() | TEXTS,
 }
 

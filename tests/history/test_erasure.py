@@ -55,6 +55,7 @@ def dead_job(version: int = 3) -> Job:
         reason=f"gave up: {SECRET}",
         tags={"customer": SECRET},
         trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+        submitted_by=SECRET,
     )
 
 

@@ -247,7 +247,7 @@ async def test_store_notices_that_the_tables_have_gone(history_url: str) -> None
 
 
 NOW = datetime(2026, 11, 26, 12, 0, 0, 0, UTC)
-JOB_ROW = ("default", "x", "a", 0, "queued", 1, *[None] * 6, NOW, *[None] * 23)
+JOB_ROW = ("default", "x", "a", 0, "queued", 1, *[None] * 6, NOW, *[None] * 24)
 FORGOTTEN_ROW = ("default", "y", "a", 0, "dead", 3, 1, NOW, NOW, *[None] * 7)
 TRANSITION_ROW = ("default", "x", 1, "submitted", "queued", NOW, 0, None, None, None, NOW, *[None] * 4)
 AHEAD = "UPDATE alembic_version SET version_num = '9999'"

@@ -92,7 +92,7 @@ async def test_a_job_is_stored_whole(history: History, history_url: str) -> None
     whole = replace(
         JOB, state=JobState.DEAD, version=9, attempts=3, max_attempts=3, deliveries=4, crashes=1, handbacks=2,
         run_at=NOW, expires_at=NOW, finished_at=NOW, result=[1, None], error=ERROR, reason="attempts",
-        after=[PARENT], after_failure="cancel", because_of=PARENT, workflow="WF_1",
+        after=[PARENT], after_failure="cancel", because_of=PARENT, workflow="WF_1", submitted_by="7Kq2vXbA",
     )  # fmt: skip
     await history.store(batch(job=whole))
     [row] = await query(history_url, "SELECT to_jsonb(jobs) FROM jobs")
@@ -105,7 +105,7 @@ async def test_a_job_is_stored_whole(history: History, history_url: str) -> None
         "tags": {"customer": "42"}, "timeout_s": 1.5, "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "outcome": "dead", "fingerprint": "f00d", "error_text": "ValueError: no such address", "payload_bytes": 20,
         "waited_ms": None, "ran_ms": 0, "workflow_id": "WF_1", "rerun_of": None,
-        "after": [PARENT], "after_failure": "cancel", "because_of": PARENT,
+        "after": [PARENT], "after_failure": "cancel", "because_of": PARENT, "submitted_by": "7Kq2vXbA",
     }  # fmt: skip
     times = await columns(history_url, "created_at", "run_at", "expires_at", "started_at", "finished_at")
     assert times == [(moment(made_at_ms(ID)), *[NOW] * 4)]

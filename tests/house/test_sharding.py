@@ -1,10 +1,13 @@
 """The tests are distributed over processes: a shared fixture stays in one, and long tests begin first."""
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sharding import LONG, ONE_BY_ONE, TOGETHER, TOWNS, arrange, group_of, unit_of
+from sharding import ENDED_EARLY, LONG, ONE_BY_ONE, TOGETHER, TOWNS, arrange, group_of, unit_of
 
 MODULE = "tests/sdk/test_app.py"
 ALONE = f"{ONE_BY_ONE[0]}test_chaos.py::test_one"
@@ -54,3 +57,65 @@ def test_the_longest_module_with_a_town_has_one_of_its_own() -> None:
 def test_every_place_that_is_named_exists(place: str, request: pytest.FixtureRequest) -> None:
     """Every module and test that the lists name exists."""
     assert (request.config.rootpath / place).exists()
+
+
+FIXTURES = """
+import pytest
+from sharding import end_unused, note_set_up
+
+
+def pytest_fixture_setup(fixturedef, request):
+    note_set_up(fixturedef, request)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    yield
+    end_unused(item.config, nextitem)
+
+
+@pytest.fixture(scope="session")
+def events():
+    return []
+
+
+@pytest.fixture(scope="session")
+def {early}(events):
+    events.append("begun")
+    yield
+    events.append("ended")
+
+
+@pytest.fixture(scope="session")
+def {late}(events):
+    yield
+    events.append("never")
+
+
+@pytest.fixture(scope="module")
+def over_it({early}, events):
+    yield
+    events.append("left")
+"""
+UNITS = {
+    "test_a.py": "def test_one({early}, {late}): pass\ndef test_two(over_it): pass\n",
+    "test_b.py": 'def test_without(events): assert events == ["begun", "left", "ended"]\n'
+    'def test_again({early}, events): assert events == ["begun", "left", "ended", "begun"]\n',
+}
+
+
+def test_a_system_ends_before_the_first_test_that_does_not_use_it(tmp_path: Path) -> None:
+    """What idles beside other tests takes their time; one that is used again later starts again."""
+    names = {"early": ENDED_EARLY[0], "late": "postgres_url"}
+    assert names["late"] in TOGETHER.keys() - set(ENDED_EARLY)
+    for name, text in {"conftest.py": FIXTURES, "pytest.ini": "[pytest]\n", **UNITS}.items():
+        (tmp_path / name).write_text(text.format(**names))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-pno:cacheprovider", "-pno:schemathesis", str(tmp_path)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert "4 passed in" in done.stdout, done.stdout

@@ -31,6 +31,7 @@ _SUBCOMMANDS = {
     "xpending_range": "xpending",
     "scan_iter": "scan",
 }
+_OF_QUOTAS = ("begin_deal", "deal_quota", "end_deal", "put_quota")
 _PARTS = {
     "registry": "registry",
     "schedules": "schedules",
@@ -86,7 +87,7 @@ def uses_of(folder: Path) -> set[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
                 part = _name(node.value).removeprefix("_")
-                if part in {*_PARTS, "dependencies", "queue_settings", "budgets", "broker"}:
+                if part in {*_PARTS, "dependencies", "queue_settings", "budgets", "quotas", "broker"}:
                     found.add((part, node.attr))
     return found
 
@@ -103,6 +104,8 @@ def commands_used(uses: set[tuple[str, str]]) -> set[str]:
             found |= {"hgetall", *commands_of("tune"), *commands_of("pause")}
         elif part == "budgets":
             found |= {*commands_of("begin_deal"), *commands_of("deal")}
+        elif part == "quotas":
+            found |= {"hget", "hmget", *(one for name in _OF_QUOTAS for one in commands_of(name))}
         elif part in _PARTS.keys() - {"store", "reader", "feed", "live_feed"}:
             found |= _commands_of_method(_PARTS[part], method)
     return found

@@ -52,6 +52,8 @@ class Gate(msgspec.Struct):
     """Up to when a handler holds the queue back, in Unix ms."""
     keys_held: dict[str, float]
     """The same of its keys."""
+    quota: int | None
+    """The part of the quota of its tenant; None where that has none."""
     strays: set[bytes]
     """Probes that have no entry."""
 
@@ -86,8 +88,12 @@ class Gate(msgspec.Struct):
     @property
     def has_room(self) -> bool:
         """Return whether the limits of the queue let one more start."""
-        has_slot = self.length < self.flow.get("c", 2**31)
-        return self.breaker_lets_in and not self.is_held and has_slot and self.has_tokens(self.tat, "r", "rb")
+        return self.breaker_lets_in and not self.is_held and self.has_slot and self.has_tokens(self.tat, "r", "rb")
+
+    @property
+    def has_slot(self) -> bool:
+        """Return whether the limit of the queue and its part of a quota have a slot for one more."""
+        return self.length < min(self.flow.get("c", 2**31), 2**31 if self.quota is None else self.quota)
 
     @property
     def is_held(self) -> bool:
@@ -140,7 +146,7 @@ def _silent(gate: Gate, snapshot: Snapshot) -> list[str]:
     if may_start and not gate.is_paused and not is_woken:
         return [f"jobs of the lanes {names} may start, and nothing lies ready"]
     must_wake = bool(names) and not gate.is_paused and gate.waits_for_a_time
-    if must_wake and gate.mark is None and not was_read and gate.length < gate.flow.get("c", 2**31):
+    if must_wake and gate.mark is None and not was_read and gate.has_slot:
         return ["rates are spent, or holds are on, and nothing wakes a dispatcher when they are over"]
     return []
 
@@ -148,8 +154,9 @@ def _silent(gate: Gate, snapshot: Snapshot) -> list[str]:
 async def _read(broker: Broker, queue: Queue) -> Gate | None:
     keys, client = broker.keys.of(queue), broker.client
     base = keys.job_prefix.removesuffix("job:")
-    packed, paused, held_until = await client.hmget(keys.settings, "!flow", "paused", "held_until")
+    packed, paused, held_until, part = await client.hmget(keys.settings, "!flow", "paused", "held_until", "!quota")
     if packed is None:
+        assert part is None, f"the queue has the part {part!r} of a quota, and no gate"
         return None
     entries = [fields for stream in keys.ready for _, fields in await client.xrange(stream)]
     pending = 0
@@ -181,6 +188,7 @@ async def _read(broker: Broker, queue: Queue) -> Gate | None:
         probes=len(probes),
         held_until=float(held_until or 0),
         keys_held=await _zset(broker, keys.held),
+        quota=None if part is None else int(part.partition(b" ")[0]),
         strays=probes - {fields[b"id"] for fields in entries},
     )
 

@@ -32,6 +32,7 @@ PARTS = (
     "past",
     "moves",
     "gate",
+    "dealing",
     "unique",
     "release",
     "steps",

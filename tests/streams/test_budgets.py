@@ -12,6 +12,7 @@ from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, QueueLimits
 from millstream_dispatcher.budget_keeper import BudgetKeeper
+from millstream_dispatcher.tenants.tenant_book import TenantBook
 from millstream_streams import Broker, BudgetDealer, Delivery
 from millstream_streams.store.budget_dealer import shares
 
@@ -39,7 +40,7 @@ async def take_all(broker: Broker, queues: Iterable[Queue] = QUEUES) -> list[Del
 
 async def keep(broker: Broker) -> None:
     """Have a dispatcher move what is not used."""
-    await BudgetKeeper(broker.registry, broker.settings, broker.budgets).run_once()
+    await BudgetKeeper(broker, TenantBook(broker.tenants)).run_once()
 
 
 async def test_the_parts_of_a_limit_add_up_to_it(broker: Broker) -> None:

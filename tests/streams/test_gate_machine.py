@@ -61,6 +61,19 @@ class LimitedTransitions(Transitions):
         """Deal split limits out, as a dispatcher does."""
         self.do(self.broker.budgets.deal([QUEUE]))
 
+    @rule(number=st.sampled_from([None, 0, 1, 3]))
+    def change_quota(self, number: int | None) -> None:
+        """Set, change or remove the quota of the tenant."""
+        quotas = self.broker.quotas
+        noted = self.do(quotas.read(QUEUE.tenant)).quota
+        assert self.do(quotas.put_quota(QUEUE.tenant, noted, number))
+        self.do(quotas.deal(QUEUE.tenant, [QUEUE], are_all=True))
+
+    @rule(is_served=st.booleans())
+    def deal_quota(self, is_served: bool) -> None:
+        """Deal the quota of the tenant out, as a dispatcher does."""
+        self.do(self.broker.quotas.deal(QUEUE.tenant, [QUEUE], unserved=[] if is_served else [QUEUE]))
+
     @precondition(lambda self: any(job.token for job in self.model.values()))
     @rule(gate=st.sampled_from(["type", "key"]))
     def hold(self, gate: SnoozeGate) -> None:

@@ -34,6 +34,7 @@ from streams import (
     test_renew,
     test_singles,
     test_steps,
+    test_tenant_quotas,
     test_tenants,
     test_unique,
 )
@@ -168,6 +169,22 @@ MUTATIONS = {
         Bug("deal", "starts-are-gained", "  local free = at_once"),
         lambda broker, _: test_budgets.test_no_more_start_than_the_rate_lets_whatever_is_dealt(broker),
     ),
+    "a queue takes more than its part of a quota": Mutation(
+        Bug("claim", "beyond-its-quota"),
+        lambda broker, _: test_tenant_quotas.test_no_more_jobs_of_a_tenant_run_than_its_quota_says(broker),
+    ),
+    "a queue keeps a place for what no worker takes": Mutation(
+        Bug("deal_quota", "keeps-what-lies-ready"),
+        lambda broker, _: test_tenant_quotas.test_a_queue_without_workers_holds_no_place(broker),
+    ),
+    "a late process leaves a queue with no part of a quota that is gone": Mutation(
+        Bug("deal_quota", "late-deals", "  local is_late = false"),
+        lambda broker, _: test_tenant_quotas.test_a_queue_that_was_late_is_not_left_with_nothing(broker),
+    ),
+    "a deal that was overtaken forgets who has parts": Mutation(
+        Bug("end_deal", "forgets-who-has-parts", "local is_last = true"),
+        lambda broker, _: test_tenant_quotas.test_a_dealer_does_not_forget_what_a_later_one_has_dealt(broker),
+    ),
     "redrive leaves the dead letter": Mutation(
         Bug("redrive", "letter-stays"),
         test_dead_letters.test_redrive_makes_a_dead_job_ready_counted_from_zero,
@@ -269,13 +286,17 @@ MUTATIONS = {
         Bug(
             "claim",
             "held-jobs-start",
-            "    if true then adopt(index, entry, id, key_of(index, entry)) end",
+            "  if true then adopt(index, entry, id, key) end",
         ),
         partial(test_holds.test_a_job_that_a_worker_has_read_waits_as_well, kind="plain"),
     ),
     "a job that was read starts in a suspended queue": Mutation(
-        Bug("claim", "suspended-jobs-start", "    local may_not_start = held_until > now"),
+        Bug("claim", "suspended-jobs-start", "  local may_not_start = held_until > now"),
         partial(test_tenants.test_no_job_of_a_suspended_queue_starts, kind="plain"),
+    ),
+    "a job whose read was lost starts in a suspended queue": Mutation(
+        Bug("claim", "lost-reads-start", "        adopt(index, item[1], fields[2], fields[4])"),
+        partial(test_tenants.test_no_job_starts_in_a_suspended_queue_whose_read_was_lost, kind="plain"),
     ),
     "a snooze holds no type back": Mutation(
         Bug("commit", "type-is-not-held"),

@@ -6,7 +6,7 @@ from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue
 from millstream_streams import StoreError, StoreUnavailableError, for_each_queue
-from millstream_streams.reading.rounds import AT_ONCE
+from millstream_streams.store.rounds import AT_ONCE
 
 QUEUES = [Queue(DEFAULT_TENANT, JobType(f"type-{number:03}")) for number in range(3 * AT_ONCE)]
 

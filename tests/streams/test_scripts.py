@@ -73,6 +73,7 @@ def test_every_script_has_a_method_of_its_name_and_the_other_way_round() -> None
     stores = (JobStore, DependencyStore, StepStore)
     methods = {name for store in stores for name in vars(store) if not name.startswith("_")}
     of_settings = {"tune", "pause", "steer_breaker", "hold", "end_hold", "begin_deal", "deal", "suspend"}
+    of_settings |= {"end_deal", "deal_quota", "put_quota"}
     assert methods | of_settings == set(script_names())
     assert {"tune", "pause"} < set(vars(SettingsStore))
     of_access = {*vars(ApiKeys), *vars(DataKeys), *vars(RateTokens), *vars(Tenants)}

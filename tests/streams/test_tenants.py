@@ -98,6 +98,24 @@ async def test_no_job_of_a_suspended_queue_starts(broker: Broker, queue: Queue, 
     assert sorted(found) == sorted(ids)
 
 
+@pytest.mark.parametrize("kind", ["plain", "gated"])
+async def test_no_job_starts_in_a_suspended_queue_whose_read_was_lost(broker: Broker, queue: Queue, kind: str):
+    """What a read brought whose answer the worker has never seen lies ready again; what it had claimed is its own."""
+    await take(broker, queue)
+    if kind == "gated":
+        await tune(broker, queue, c=100)
+    [claimed] = await seed(broker, queue)
+    call = {"consumer": "w1", "nonce": "n", "limit": 1}
+    await broker.store.claim(queue, **call)
+    [read] = await seed(broker, queue)
+    await read_one(broker, queue)
+    assert await broker.settings.suspend(queue)
+    again = await broker.store.claim(queue, **call, resume=True)
+    assert [one.id for one in again.deliveries] == [claimed]
+    assert await broker.settings.release(queue)
+    assert [one.id for one in await take(broker, queue, "w2")] == [read]
+
+
 async def test_running_job_of_a_suspended_queue_ends(broker: Broker, queue: Queue):
     """A job that runs when its tenant is suspended is committed as ever."""
     [job_id] = await seed(broker, queue, 1)

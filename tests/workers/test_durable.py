@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +18,13 @@ from workers.durable import ISOLATIONS, Work, app, charge
 from workers.floor import Floor, open_floor, queue_of_id, queue_of_type
 from workers.plant import python_path
 
-from millstream import App, DurableContext, HandlerError, Retry, SyncDurableContext
-from millstream_contracts import DEFAULT_TENANT, JobState
+from millstream import App, DurableContext, HandlerError, Retry, Signal, SyncDurableContext
+from millstream_contracts import DEFAULT_TENANT, JobId, JobState
 from millstream_streams import Edge, ResolveCode, SignalCode, Told, open_broker
 
 REFS = ("workers.durable:app",)
 CALLED = queue_of_type("called")
+SIGNALLED_JOBS, SIGNALS_OF_A_JOB = 100, 100
 
 everywhere = pytest.mark.parametrize("isolation", ISOLATIONS)
 
@@ -252,6 +254,32 @@ async def test_a_first_delivery_reads_nothing(floor: Floor, file: Path, monkeypa
     job = await floor.run("loop.order", Work(str(file)))
     assert job.attempts == 3
     assert len(read) == 2
+
+
+async def test_ten_thousand_signals_are_taken_once_each_and_in_order(floor: Floor) -> None:
+    """No signal is lost, doubled or out of turn, whether it comes before its wait or while that lasts."""
+    listening, ticks = App("listening"), Signal("tick", int)
+
+    @listening.job("listening", retry=Retry(base=0.0))
+    async def handle(count: int, ctx: DurableContext) -> list[int]:
+        return [await ctx.wait_for(ticks) for _ in range(count)]
+
+    await floor.hire(listening, concurrency=20)
+    ids = [await floor.submit("listening", SIGNALS_OF_A_JOB) for _ in range(SIGNALLED_JOBS)]
+    codes: Counter[SignalCode] = Counter()
+
+    async def send(job_id: JobId) -> None:
+        for number in range(SIGNALS_OF_A_JOB):
+            codes[await floor.broker.steps.signal(queue_of_id(job_id), job_id, "tick", encoded(number))] += 1
+
+    async with anyio.create_task_group() as tasks:
+        for job_id in ids:
+            tasks.start_soon(send, job_id)
+    for job_id in ids:
+        job = await floor.settled(job_id)
+        assert (job.state, job.result) == (JobState.SUCCEEDED, list(range(SIGNALS_OF_A_JOB))), job.error
+    assert codes.total() == SIGNALLED_JOBS * SIGNALS_OF_A_JOB
+    assert codes.keys() == {SignalCode.KEPT, SignalCode.DELIVERED}
 
 
 async def test_another_version_of_a_step_runs_again(floor: Floor, file: Path) -> None:

@@ -24,6 +24,8 @@ class ReasonCode(StrEnum):
     """Its tenant is suspended."""
     PAUSED = "paused"
     """Its queue is paused."""
+    QUOTA = "quota"
+    """As many jobs of its tenant run as may, or its queue has no part of these now."""
     LIMITED = "limited"
     """The limits of its queue hold jobs back."""
     BREAKER = "breaker"

@@ -43,6 +43,8 @@ class TenantQuotas(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     jobs_waiting: Quota | None = None
     """Jobs that are queued, scheduled or blocked; each ingest counts them now and then, so it is not exact."""
+    jobs_running: Quota | None = None
+    """Jobs that run; those above it wait. Each of its queues has a part of it, so it is never exceeded."""
     payload_bytes: Quota | None = None
     """Bytes of the payload of one job, as MessagePack."""
     schedules: Quota | None = None
@@ -97,6 +99,8 @@ class TenantInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deletion: str | None = None
     """Id of the operation that deletes it."""
     encryption: TenantEncryption = TenantEncryption.INHERIT
+    jobs_running: int | None = None
+    """How many of its jobs run, where that has a quota; only where one tenant is asked for."""
 
 
 class TenantPage(Struct, frozen=True, kw_only=True):

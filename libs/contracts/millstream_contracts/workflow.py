@@ -144,7 +144,7 @@ class WorkflowNode(Struct, kw_only=True, frozen=True, omit_defaults=True):
     finished_at: datetime | None = None
     """When its workflow learned of its end."""
     inputs: list[NodeInput] | None = None
-    """The results to which it refers. None unless they are asked for, and of a workflow that only the history has."""
+    """The results to which it refers. None unless they are asked for, and where an earlier release has stored it."""
 
 
 class WorkflowStatus(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -168,6 +168,8 @@ class WorkflowStatus(Struct, kw_only=True, frozen=True, omit_defaults=True):
     trace_id: str | None = None
     source: JobSource = "live"
     """`history` of one that can be read only there: its `retention_s` is over."""
+    submitted_by: str | None = None
+    """Who has submitted it, as of a job."""
 
 
 class WorkflowPage(Struct, kw_only=True, frozen=True):

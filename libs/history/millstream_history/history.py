@@ -25,7 +25,7 @@ from millstream_history.projection.columns import StoredJob, Transition
 from millstream_history.projection.loading import FORGOTTEN_LOADER, JOB_LOADER, TRANSITION_LOADER
 from millstream_history.projection.rows import Rows
 from millstream_history.projection.worker_spans import SPAN_LOADER, Span, StoredSpans
-from millstream_history.queries.jobs import find_job, find_transitions
+from millstream_history.queries.jobs import find_job, find_owner, find_transitions
 from millstream_history.queries.state import HistoryState, find_state
 from millstream_history.repair.gaps import Gaps
 from millstream_history.repair.repairer import Repairer
@@ -101,6 +101,10 @@ class History:
     async def job(self, tenant: Tenant, job_id: JobId) -> StoredJob | None:
         """Return the known state of a job; None for an unknown one. Raises: HistoryError."""
         return await self._reader.read(lambda connection: find_job(connection, tenant, job_id))
+
+    async def owner(self, tenant: Tenant, job_id: JobId) -> str | None:
+        """Return who has submitted a job; None where that is not known. Raises: HistoryError."""
+        return await self._reader.read(lambda connection: find_owner(connection, tenant, job_id))
 
     async def transitions(self, tenant: Tenant, job_id: JobId, *, with_logs: bool = False) -> list[Transition]:
         """Return the known transitions of a job, in order, `with_logs` with log lines. Raises: HistoryError."""

@@ -73,6 +73,7 @@ JOBS = Table(
     Column("after", JSONB, comment="the jobs that it waited for"),
     Column("after_failure", Text),
     Column("because_of", _key(), comment="the one of them by which it ended"),
+    Column("submitted_by", _key(), comment="the owner of the credential; NULL where that is not known"),
     Index("jobs_by_time", "tenant", "created_at"),
     Index("jobs_by_type", "tenant", "type", "created_at"),
     # None of the state itself: an index of what changes in each update would keep rows from being updated in place.
@@ -140,6 +141,7 @@ WORKFLOWS = Table(
     Column("result", JSONB),
     Column("reason", Text, comment="why it failed or was cancelled, or why there is no result"),
     Column("trace_id", Text),
+    Column("submitted_by", _key(), comment="as of a job"),
     Index("workflows_by_place", "tenant", "place"),
     Index("workflows_by_name", "tenant", "name", "place"),
     comment="the workflows that have ended",
@@ -164,6 +166,7 @@ WORKFLOW_NODES = Table(
     Column("items", JSONB, comment="how many of its jobs are in which state, of one with a job for each item"),
     Column("started_at", DateTime(timezone=True), comment="when it could start, in its last run"),
     Column("finished_at", DateTime(timezone=True), comment="when its workflow learned of its end"),
+    Column("inputs", JSONB, comment="whose results it took: names of nodes, with the bytes of each"),
     comment="the nodes of workflows that have ended",
     postgresql_partition_by=BY_DAY,
 )

@@ -48,7 +48,6 @@ from millstream_streams.reading.rate_tokens import RateTokens, TokenGrant, Token
 from millstream_streams.reading.ready_reader import MAX_BLOCK_S, ReadyReader
 from millstream_streams.reading.registrations import ALL_TENANTS, Registered, Registrations, Start, digest_of
 from millstream_streams.reading.registry import Registry
-from millstream_streams.reading.rounds import for_each_queue
 from millstream_streams.reading.schedules import DUE_LEASE_S, START_LEASE_S, Schedules, next_turn
 from millstream_streams.reading.snapshots import Snapshots
 from millstream_streams.reading.stored_jobs import Gap, StoredJobs
@@ -116,9 +115,11 @@ from millstream_streams.store.flow_values import CreateCode, FlowNews, read_news
 from millstream_streams.store.job_store import CONFIRM_WITHIN_S, FROM_THE_START, STORED_WITHIN_S, JobStore
 from millstream_streams.store.keys import BATCHES_TYPE, HISTORY_GROUP, SCHEDULES_TYPE, WEBHOOKS_GROUP, WORKFLOWS_TYPE
 from millstream_streams.store.queue_scripts import QueueScripts, in_calls
+from millstream_streams.store.rounds import for_each_queue
 from millstream_streams.store.settings_store import SettingsStore, SplitLimits, StoredSettings
 from millstream_streams.store.specs import coded_field, opened, read_value, with_payload
 from millstream_streams.store.step_store import StepStore
+from millstream_streams.store.tenant_quotas import NotedQuota, QuotaPart, TenantQuotas
 from millstream_streams.suitability.capabilities import Capabilities
 from millstream_streams.suitability.clock_check import ClockReading
 from millstream_streams.suitability.needs import ANY_SERVICE, NEEDS, Needs
@@ -230,11 +231,13 @@ __all__ = [
     "NodeRef",
     "NodeTask",
     "NotDurableError",
+    "NotedQuota",
     "Parents",
     "Place",
     "PromiseCode",
     "Promised",
     "QueueScripts",
+    "QuotaPart",
     "RateTokens",
     "ReadEntry",
     "ReadyReader",
@@ -286,6 +289,7 @@ __all__ = [
     "TakenTasks",
     "TaskKind",
     "Templates",
+    "TenantQuotas",
     "TenantRemains",
     "Tenants",
     "TlsFiles",

@@ -58,6 +58,7 @@ from millstream_streams.store.keys import DEFAULT_NAMESPACE, Keys
 from millstream_streams.store.queue_scripts import QueueScripts
 from millstream_streams.store.settings_store import SettingsStore
 from millstream_streams.store.step_store import StepStore
+from millstream_streams.store.tenant_quotas import TenantQuotas
 from millstream_streams.suitability.clock_check import ClockReading, read_clock
 from millstream_streams.suitability.needs import Needs
 from millstream_streams.suitability.probing import look_closer
@@ -99,6 +100,7 @@ class Broker(Struct, frozen=True):
     """Sessions, which are keys of another kind."""
     settings: SettingsStore
     budgets: BudgetDealer
+    quotas: TenantQuotas
     event_lag: EventLag
     stack_answers: StackAnswers
     callbacks: Callbacks
@@ -298,6 +300,8 @@ async def open_broker(
     if codec.keyring is not None:
         codec.keyring.store = data_keys
     store = JobStore(scripts, retention_s=retention_s, clock=clock, codec=codec)
+    budgets = BudgetDealer(scripts)
+    quotas = TenantQuotas(scripts, clients.reading, budgets, patience_s=patience_s)
     try:
         yield Broker(
             address=where,
@@ -313,7 +317,7 @@ async def open_broker(
                 JobViews(clients.paging, keys, patience_s=patience_s, codec=codec),
                 patience_s=patience_s,
             ),
-            registry=Registry(clients.reading, keys, patience_s=patience_s),
+            registry=Registry(clients.reading, keys, quotas, patience_s=patience_s),
             schedules=Schedules(clients.reading, keys, patience_s=patience_s),
             workflows=Workflows(clients.reading, keys, store, patience_s=patience_s),
             batches=Batches(clients.reading, keys, patience_s=patience_s),
@@ -326,7 +330,8 @@ async def open_broker(
             data_keys=data_keys,
             sessions=ApiKeys(clients.reading, keys, are_sessions=True, patience_s=patience_s),
             settings=SettingsStore(scripts, clients.reading, clock, patience_s=patience_s),
-            budgets=BudgetDealer(scripts),
+            budgets=budgets,
+            quotas=quotas,
             event_lag=EventLag(clients.reading, keys, patience_s=patience_s),
             stack_answers=StackAnswers(clients.reading, keys, patience_s=patience_s),
             callbacks=Callbacks(clients.reading, keys, patience_s=patience_s),

@@ -34,7 +34,7 @@ from millstream_submission.shown_workflow import shown_node, shown_workflow
 from millstream_submission.storing import CountConflict, conflict_of, link_stored, store_jobs, tell_unconfirmed
 from millstream_submission.system_submitter import SystemSubmitter
 from millstream_submission.templates import shown_template, stored_template
-from millstream_submission.tenant_states import follow_state, in_deletion, revoke_all
+from millstream_submission.tenant_states import follow_quota, follow_state, in_deletion, revoke_all
 from millstream_submission.type_catalogue import KnownType, KnownTypes, TypeCatalogue
 from millstream_submission.wording import A_TYPE_NAME
 
@@ -82,6 +82,7 @@ __all__ = [
     "conflict_of",
     "decode",
     "decode_submission",
+    "follow_quota",
     "follow_state",
     "held_by",
     "in_deletion",

@@ -38,6 +38,7 @@ def shown_workflow(stored: StoredWorkflow, results: Mapping[str, bytes] | None =
         result=result,
         reason=stored.reason or fault or None,
         trace_id=read_trace_context(stored.trace, "").trace_id or None if stored.trace else None,
+        submitted_by=stored.owner or None,
     )
 
 

@@ -476,6 +476,7 @@ AUTH_REFUSAL_REASONS = (
     "missing",
     "malformed",
     "unknown",
+    "ended",
     "untrusted",
     "expired",
     "limited",

@@ -99,7 +99,7 @@ async def open_duties(
     of_batches = batch_duties(service, broker, submitter)
     own = [*duties_of(settings, broker, metrics, due, outbox, board, closer=closer), scheduler, starter, surveyor]
     own.append(TenantKeeper(broker, tenants, TenantMetrics(metrics), interval_s=settings.gauges_every_s))
-    own += [ZoneReviser(broker), BudgetKeeper(broker.registry, broker.settings, broker.budgets)]
+    own += [ZoneReviser(broker), BudgetKeeper(broker, tenants)]
     own.append(AuditHistorian(broker, history, AuditMetrics(metrics), kept_days=settings.audit_days))
     wakes = {
         SCHEDULES_TYPE: (scheduler.wake, starter.wake),

@@ -67,6 +67,12 @@ def test_a_batch_is_made_of_a_file(api: ScriptedApi, jobs: str) -> None:
     assert api.received[-1].headers["idempotency-key"] == "k"
 
 
+def test_batch_shows_who_has_submitted_it(api: ScriptedApi) -> None:
+    """A batch of which that is known says who has submitted it."""
+    api.script += [status(submitted_by="7Kq2vXbA"), Reply(200, MEMBERS)]
+    assert "7Kq2vXbA" in run("batches", "show", ID, "--url", api.url).output
+
+
 def test_a_batch_without_jobs_is_open(api: ScriptedApi) -> None:
     """A name alone makes a batch that takes jobs."""
     api.script.append(status(202, state="open"))

@@ -14,7 +14,8 @@ TENANT = {
     "title": "Acme \x1b[31mLtd.",
     "state": "suspended",
     "reason": "unpaid",
-    "quotas": {"keys": 3},
+    "quotas": {"keys": 3, "jobs_running": 20},
+    "jobs_running": 7,
     "limits": {"submissions_per_s": 5.0, "burst": 9},
     "encryption": "all",
 }
@@ -60,6 +61,7 @@ def test_tenant_is_made_and_changed_as_options_say(api: ScriptedApi) -> None:
         assert "unpaid" in done.stdout
         assert "5 jobs/s, 9 at once" in done.stdout
         assert "all jobs" in done.stdout
+        assert "running now    7" in done.stdout
 
 
 def test_what_is_no_quota_is_a_mistake_in_the_command(api: ScriptedApi) -> None:

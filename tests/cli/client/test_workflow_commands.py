@@ -71,6 +71,12 @@ def test_a_wait_ends_with_the_workflow(api: ScriptedApi, file: str, state: str, 
         assert 'result  [1,"a"]' in result.output
 
 
+def test_workflow_shows_who_has_submitted_it(api: ScriptedApi) -> None:
+    """A workflow of which that is known says who has submitted it."""
+    api.script.append(page(submitted_by="7Kq2vXbA"))
+    assert "submitter  7Kq2vXbA" in run("workflows", "show", ID, "--url", api.url).output
+
+
 def test_a_file_that_is_no_workflow_is_refused(api: ScriptedApi, tmp_path: Path) -> None:
     """What is no JSON, and JSON that is no workflow, is told before anything is sent."""
     for text in ("{", "[]", '{"name": "a"}', '{"nodes": {}}'):

@@ -5,7 +5,7 @@ from console.access.conftest import Give, sign_in
 from console.serving import Browser
 from ingest.serving import Ingest
 
-from millstream import Client
+from millstream import Client, Workflow
 from millstream_contracts import MintedKey, RequestLimits, Role
 
 
@@ -33,13 +33,17 @@ async def test_page_of_a_key_tells_what_narrows_it(locked: Browser, admin: Minte
 async def test_page_of_a_job_tells_who_has_submitted_it(
     guarded: Ingest, locked: Browser, admin: MintedKey, give: Give
 ) -> None:
-    """The page of a job and that of a batch have the id of the key that has submitted it."""
-    submitter = await give(Role.SUBMITTER)
+    """The pages of a job, a batch and a workflow have the id of the key that has submitted it."""
+    submitter = await give("", scopes=["jobs:submit", "workflows:manage"])
     async with Client(str(guarded.http.base_url), api_key=submitter.text) as client:
         job = await client.submit("email.send", None, delay=3600)
         batch = await client.create_batch({"name": "import", "open": True})
         assert (await client.get(job.id)).submitted_by == submitter.id
         assert (await client.cancel(job.id)).state == "cancelled"
+        flow = Workflow("month-end")
+        flow.add("mail", "email.send", None)
+        workflow = await client.run(flow)
+        assert (await workflow.status()).submitted_by == submitter.id
     await sign_in(locked, admin)
-    for path in (f"/jobs/{job.id}", f"/batches/{batch.id}"):
+    for path in (f"/jobs/{job.id}", f"/batches/{batch.id}", f"/workflows/{workflow.id}"):
         assert submitter.id in (await locked.get(path)).text, path

@@ -68,6 +68,15 @@ async def test_a_unique_job_says_for_how_long_it_holds_its_key(console: Browser,
         assert told in page.main
 
 
+async def test_a_job_that_waits_for_the_quota_of_its_tenant_says_so(console: Browser, broker: Broker) -> None:
+    """The page of such a job has the quota and how many jobs run."""
+    await console.desk.client.change_tenant("default", quotas={"jobs_running": 0})
+    await broker.registry.add_queues([MAIL])
+    [waiting] = await seed(broker, MAIL)
+    page = await console.get(f"/jobs/{waiting}")
+    assert "The quota of its tenant holds it back: its tenant may run 0 jobs at once, and runs 0" in page.main
+
+
 async def test_a_waiting_job_says_what_it_waits_for(console: Browser, broker: Broker) -> None:
     """A job that no worker handles says so; one of a paused queue names the queue; one that is due later says when."""
     await broker.registry.add_queues([MAIL])

@@ -79,6 +79,14 @@ async def test_a_tenant_has_its_jobs_encrypted_as_the_form_says(console: Browser
     assert "Stored encrypted As types and the installation say" in page.main
 
 
+async def test_a_tenant_with_a_quota_of_running_jobs_shows_how_many_run(console: Browser) -> None:
+    """The page has the quota of the form and beside it how many jobs run now; another tenant's has neither."""
+    page = await console.post("/new-tenant", name="stark", jobs_running="20")
+    assert "Jobs that run at once 20 Jobs that run now 0" in page.main
+    assert (await console.desk.client.tenant("stark")).quotas.jobs_running == 20
+    assert "Jobs that run" not in (await console.get("/tenants/default")).main
+
+
 async def test_a_tenant_is_suspended_and_goes_on(console: Browser) -> None:
     """The page says why it is suspended, and offers what is possible then; the operator's own is not offered to be."""
     await console.desk.client.create_tenant("initech")

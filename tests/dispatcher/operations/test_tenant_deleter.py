@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from dispatcher.operations.scene import Scene
-from history_databases import execute, query
+from history_databases import execute, rows_of
+from leftovers import keys_of_tenant, mentions_of_tenant
 from streams.seeds import FAR_MS, commit, lease, nonce, seed, seed_dead, seed_running, take
 
 from millstream_codec import Keyring, LocalKeys, StoredDataKey
@@ -118,41 +119,14 @@ async def fill_history(url: str, tenant: Tenant) -> None:
         await execute(url, f"INSERT INTO {table.name} ({', '.join(values)}) VALUES ({', '.join(values.values())})")
 
 
-async def rows_of(url: str, tenant: Tenant) -> dict[str, int]:
-    """Return how many rows each table has of a tenant."""
-    found = {}
-    for table in TABLES_OF_TENANTS:
-        [(number,)] = await query(url, f"SELECT count(*) FROM {table.name} WHERE tenant = '{tenant}'")
-        found[table.name] = number
-    return found
-
-
 async def keys_of(broker: Broker, tenant: str) -> list[str]:
     """Return the keys with a tenant in their names."""
-    found = [key.decode() async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:*", count=1000)]
-    return sorted(key for key in found if f"{{{tenant}/" in key)
+    return await keys_of_tenant(broker.client, broker.keys.namespace, tenant)
 
 
 async def mentions(broker: Broker, tenant: str) -> list[str]:
-    """Return the keys of all tenants that have an entry of this one, but the audit trail and the id of its data key."""
-    found, word = [], tenant.encode()
-    async for key in broker.client.scan_iter(match=f"{broker.keys.namespace}:*", count=1000):
-        name = key.decode()
-        if "{audit}" in name or "/" in name:
-            continue
-        kind = (await broker.client.type(key)).decode()
-        if kind == "set":
-            entries = list(await broker.client.smembers(key))
-        elif kind == "zset":
-            entries = list(await broker.client.zrange(key, 0, -1))
-        elif kind == "hash":
-            fields = await broker.client.hgetall(key)
-            entries = [part for pair in fields.items() if pair != (word, KID.encode()) for part in pair]
-        else:
-            continue
-        if any(word in entry for entry in entries):
-            found.append(name)
-    return found
+    """Return the keys of all tenants that have an entry of this one."""
+    return await mentions_of_tenant(broker.client, broker.keys.namespace, tenant)
 
 
 async def ask(scene: Scene, name: str = "op_1") -> str:

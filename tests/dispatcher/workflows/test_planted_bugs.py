@@ -66,7 +66,7 @@ BUGS = {
         test_ends.test_an_end_that_was_overtaken_is_stored_once_more,
     ),
     "a job that was lost keeps the version of its first life": (
-        Bug("workflows/end_check", "versions-of-another-life", "  move(flow, node, letter, 'g', 4, run)"),
+        Bug("workflows/end_check", "versions-of-another-life", "  move(flow, node, letter, 'g', 4, run, now)"),
         test_workflows.test_a_lost_job_that_was_redriven_is_told_of_in_its_second_life,
     ),
     "a rerun does not compare the turn": (

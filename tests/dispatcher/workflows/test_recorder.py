@@ -104,6 +104,16 @@ async def test_all_of_an_ended_workflow_is_stored(recording: Recording) -> None:
     assert [one.reason or "" for one in found] == [one.reason for one in live_nodes]
 
 
+async def test_who_has_submitted_a_workflow_is_stored_with_it(recording: Recording) -> None:
+    """A workflow is stored with its owner, and one of which that is not known without."""
+    new, other = replace(recording.mill.new([node("a")]), owner="7Kq2vXbA"), recording.mill.new([node("b")])
+    for one in (new, other):
+        await recording.mill.broker.workflows.create(T, one)
+    await recording.mill.work()
+    assert (await recording.recorder().run_once()).stored == 2
+    assert [(await recording.past(one.id)).submitted_by for one in (new, other)] == ["7Kq2vXbA", None]
+
+
 async def test_items_and_results_are_stored(recording: Recording) -> None:
     """Of a node with `map` the history has how many of its jobs ended how; and the result of the whole."""
     workflow = await recording.with_result("made")
@@ -116,6 +126,22 @@ async def test_items_and_results_are_stored(recording: Recording) -> None:
     found, _ = await recording.history.workflows.nodes(T, past, start=1, limit=10)
     assert found[0].items is not None
     assert (found[0].items.total, found[0].items.counts) == (2, {NodeState.SUCCEEDED: 2})
+
+
+async def test_whose_results_each_node_took_is_stored(recording: Recording) -> None:
+    """The history has the inputs of each node with their sizes, as Redis has, and none of a node that took none."""
+    workflow = await recording.mill.create(
+        [node("a"), node("b"), node("c", [0, 1], inputs=[0, 1], payload={"name": "c", "of": {"$result": "a"}})]
+    )
+    result = msgspec.msgpack.encode("made")
+    await recording.mill.work({"a": Succeeded(result)})
+    await recording.recorder().run_once()
+    found, _ = await recording.history.workflows.nodes(T, await recording.past(workflow), start=0, limit=10)
+    live = await recording.mill.broker.workflows.inputs(T, workflow, [0, 1, 2])
+    assert [[(one.node, one.result_bytes) for one in node.inputs or []] for node in found] == list(live.values())
+    assert found[2].inputs is not None
+    assert (found[2].inputs[0].node, found[2].inputs[0].result_bytes) == ("a", len(result))
+    assert [node.inputs for node in found[:2]] == [[], []]
 
 
 async def test_a_dispatcher_that_dies_before_it_confirms_leaves_one_row(

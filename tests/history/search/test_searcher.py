@@ -176,7 +176,7 @@ async def test_a_tenant_sees_its_own_jobs(history):
 
 async def test_recent_jobs_are_looked_at(history):
     """What the newest jobs of a type have in them is known."""
-    recent = await history.search.recent(DEFAULT_TENANT, "sms.send")
+    recent = await history.search.recent(DEFAULT_TENANT, ["sms.send"])
     assert recent.count == 300
     assert recent.fields["payload.user.id"].kinds["number"] == 300
     assert recent.fields["tag.customer"].jobs > 100
@@ -190,5 +190,5 @@ async def test_rows_that_cannot_be_read_in_time_are_an_unavailable_database(crow
             await history.search.page(query("state:dead"))
         with pytest.raises(HistoryUnavailableError):
             await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
-        assert (await history.search.recent(DEFAULT_TENANT, "locked.away")).count == 0
+        assert (await history.search.recent(DEFAULT_TENANT, ["locked.away"])).count == 0
     assert (await history.search.page(query("state:dead"))).jobs

@@ -1,5 +1,7 @@
 """With `MILLSTREAM_AUTH=required` a request needs a valid key, whichever way it comes in."""
 
+import anyio
+import anyio.lowlevel
 import pytest
 from chaos.fault_proxy import FaultProxy
 from ingest.access.conftest import Give, bearer
@@ -9,8 +11,11 @@ from waiting import wait_until
 from millstream_cli.embedded import EmbeddedRedis
 from millstream_contracts import DEFAULT_TENANT, MintedKey, Role, mint_key
 from millstream_ingest.access import attempts, gate, key_cache
+from millstream_ingest.access.gate import KeyGate
+from millstream_ingest.access.key_cache import KeyCache
 from millstream_ingest.settings import IngestSettings
-from millstream_streams import Broker, KeyChange, StoredApiKey
+from millstream_streams import ApiKeys, Broker, KeyChange, StoredApiKey, StoreError, StoreUnavailableError
+from millstream_telemetry import IngestMetrics, MetricRegistry
 
 JOB = {"type": "email.send"}
 
@@ -82,6 +87,54 @@ async def test_key_with_the_id_of_another_needs_its_secret_too(ingest: Ingest, a
 async def test_key_that_was_just_made_works_at_once(ingest: Ingest, give: Give):
     """A key that another process has stored a moment ago works, before any hint and any look."""
     assert (await ingest.http.get("/v1/jobs", headers=bearer(await give(Role.ADMIN)))).status_code == 200
+
+
+async def test_key_that_was_just_made_works_for_requests_side_by_side(broker: Broker, give: Give):
+    """Requests with a key that an ingest does not hold yet wait for one look, and none of them is refused."""
+    cache = KeyCache(broker)
+    await cache.refresh()
+    key = await give(Role.ADMIN)
+    keys = KeyGate(cache, broker.clock, IngestMetrics(MetricRegistry()))
+    headers = {name.lower().encode(): text.encode() for name, text in bearer(key).items()}
+    found: list[str] = []
+
+    async def ask() -> None:
+        found.append((await keys.find(headers, {"client": ("127.0.0.1", 1)})).key_id)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
+    assert found == [key.id] * 5
+
+
+async def test_key_is_looked_for_again_where_redis_has_not_told(
+    broker: Broker, give: Give, monkeypatch: pytest.MonkeyPatch
+):
+    """A look that fails is a failure for all who wait for it, and tells the next request nothing."""
+    cache = KeyCache(broker)
+    await cache.refresh()
+    key = await give(Role.ADMIN)
+    keys = KeyGate(cache, broker.clock, IngestMetrics(MetricRegistry()))
+    headers = {name.lower().encode(): text.encode() for name, text in bearer(key).items()}
+    failures: list[StoreError] = []
+
+    async def fail(*_: object) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise StoreUnavailableError("away")
+
+    async def ask() -> None:
+        try:
+            await keys.find(headers, {"client": ("127.0.0.1", 1)})
+        except StoreError as error:
+            failures.append(error)
+
+    with monkeypatch.context() as away:
+        away.setattr(ApiKeys, "get", fail)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(ask)
+    assert len(failures) == 3
+    assert (await keys.find(headers, {"client": ("127.0.0.1", 1)})).key_id == key.id
 
 
 async def test_revoked_key_is_refused_by_another_ingest(ingest: Ingest, settings: IngestSettings, admin: MintedKey):
@@ -162,6 +215,46 @@ async def test_failed_attempts_of_an_address_are_limited_and_valid_keys_pass(
     metrics = (await ingest.http.get("/metrics")).text
     assert 'millstream_auth_refused_total{reason="limited"} 1' in metrics
     assert f'millstream_auth_refused_total{{reason="unknown"}} {attempts.MAX_FAILURES_PER_S}' in metrics
+
+
+async def test_credentials_that_have_ended_are_told_so_and_do_not_count_as_failed_attempts(
+    ingest: Ingest, give: Give, broker: Broker, monkeypatch: pytest.MonkeyPatch
+):
+    """A key that was revoked or has expired, and a session that was ended, get a 401 however often they are sent."""
+    monkeypatch.setattr(ingest.services.gate, "_attempts", attempts.FailedAttempts(clock=lambda: 7.0))
+    revoked, opener = await give(Role.ADMIN), await give(Role.ADMIN)
+    ended = await give(Role.ADMIN, session_of=opener.id)
+    expired = await give(Role.ADMIN, expires_at_ms=broker.clock.now_ms() - 1)
+    for one in (revoked, ended):
+        assert (await ingest.http.get("/v1/me", headers=bearer(one))).status_code == 200
+    assert await broker.api_keys.put_keys([KeyChange(revoked.id, None, None)])
+    assert await broker.sessions.put_keys([KeyChange(ended.id, None, None)])
+    await ingest.services.key_cache.refresh()
+    for _ in range(attempts.MAX_FAILURES_PER_S):
+        for one in (revoked, ended, expired):
+            problem(await ingest.http.get("/v1/me", headers=bearer(one)), 401, "unauthenticated")
+    problem(await ingest.http.get("/v1/me", headers=bearer(mint_key())), 401, "unauthenticated")
+    metrics = (await ingest.http.get("/metrics")).text
+    assert f'millstream_auth_refused_total{{reason="ended"}} {2 * attempts.MAX_FAILURES_PER_S}' in metrics
+    for _ in range(attempts.MAX_FAILURES_PER_S - 1):
+        await ingest.http.get("/v1/me", headers=bearer(mint_key()))
+    problem(await ingest.http.get("/v1/me", headers=bearer(mint_key())), 429, "too-many-attempts")
+
+
+async def test_key_that_is_back_works_again(ingest: Ingest, give: Give, broker: Broker):
+    """A key that Redis had lost and has again, after a failover or from a backup, is taken as before."""
+    key = await give(Role.ADMIN)
+    assert (await ingest.http.get("/v1/me", headers=bearer(key))).status_code == 200
+    stored = await broker.api_keys.get(key.id)
+    assert await broker.api_keys.put_keys([KeyChange(key.id, None, None)])
+    await ingest.services.key_cache.refresh()
+    problem(await ingest.http.get("/v1/me", headers=bearer(key)), 401, "unauthenticated")
+    assert await broker.api_keys.put_keys([KeyChange(key.id, None, stored)])
+
+    async def is_back() -> bool:
+        return (await ingest.http.get("/v1/me", headers=bearer(key))).status_code == 200
+
+    await wait_until(is_back, "the key is known again")
 
 
 async def test_unknown_key_is_looked_up_once_a_second(ingest: Ingest, monkeypatch: pytest.MonkeyPatch, broker: Broker):

@@ -137,6 +137,19 @@ async def test_mask_is_no_value_of_a_secret(ingest: Ingest, admin: MintedKey) ->
     assert (await ingest.http.post("/v1/jobs", json=fine, headers=bearer(admin))).status_code == 202
 
 
+@pytest.mark.usefixtures("known")
+async def test_names_that_users_have_chosen_are_not_masked(ingest: Ingest, admin: MintedKey) -> None:
+    """Tags, and nodes of a workflow, may have the names of fields with secrets, and are told as they are."""
+    names = ["patch", "payload", "result", "samples"]
+    headers = {**bearer(admin), **MASKED}
+    job = {"type": "login", "payload": PAYLOAD, "tags": dict.fromkeys(names, "seen")}
+    made = await ingest.http.put("/v1/templates/t", json=job, headers=headers)
+    assert (made.status_code, made.json()["tags"]) == (201, job["tags"])
+    workflow = {"name": "w", "nodes": {name: {"type": "login", "payload": PAYLOAD} for name in names}}
+    accepted = await ingest.http.post("/v1/workflows", json=workflow, headers=headers)
+    assert {one.partition("_")[0] for one in accepted.json()["nodes"].values()} == {"login"}
+
+
 async def test_other_value_of_the_header_is_refused(ingest: Ingest, admin: MintedKey) -> None:
     """A request that wants something unknown of secrets is refused, in place of being answered plainly."""
     headers = {**bearer(admin), "Millstream-Secrets": "hidden"}

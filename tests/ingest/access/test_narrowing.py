@@ -73,16 +73,20 @@ async def test_job_of_another_type_is_as_unknown_as_one_that_never_was(
     assert (await ingest.http.get(f"/v1/jobs/{other}", headers=bearer(admin))).json()["state"] == "queued"
 
 
-async def test_lists_and_events_are_of_a_type_that_is_named(ingest: Ingest, admin: MintedKey, mail: dict[str, str]):
-    """A list and a stream of events name one of the narrowed types; without one, and with another, they are refused."""
+async def test_lists_and_events_are_of_the_types_of_the_key(ingest: Ingest, admin: MintedKey, mail: dict[str, str]):
+    """A list that names another type is refused, and so is a stream of events that names none of the narrowed ones."""
     mine, other = await made(ingest, admin, MINE), await made(ingest, admin, OTHER)
     jobs = (await ingest.http.get("/v1/jobs", params={"type": "email.send"}, headers=mail)).json()["items"]
     assert [job["id"] for job in jobs] == [mine]
     async with ingest.http.stream("GET", "/v1/events", params={"type": "email.send"}, headers=mail) as stream:
         assert stream.status_code == 200
-    for path in ("/v1/jobs", "/v1/events"):
-        for params in ({}, {"type": "sms.send"}):
-            problem(await ingest.http.get(path, params=params, headers=mail), 403, "forbidden")
+    for path, params in (
+        ("/v1/jobs", {"type": "sms.send"}),
+        ("/v1/events", {"type": "sms.send"}),
+        ("/v1/events", {}),
+        ("/v1/dead/groups", {"type": "sms.send"}),
+    ):
+        problem(await ingest.http.get(path, params=params, headers=mail), 403, "forbidden")
     problem(await ingest.http.get("/v1/events", params={"job": other}, headers=mail), 403, "forbidden")
 
 
@@ -115,6 +119,9 @@ async def test_every_route_is_refused_for_what_is_of_another_type(
         names = {name: places.get(name, "none") for name in re.findall(r"{(\w+)}", route.path)}
         for method in route.methods:
             response = await ingest.http.request(method, route.path.format(**names), headers=mail)
+            if method in {"GET", "HEAD"} and response.status_code == 422:
+                # Without a history; tests of their own have one.
+                continue
             if response.status_code == 200:
                 lists.append(response.json() if method == "GET" else {"items": []})
             elif response.status_code not in {403, 404}:
@@ -224,7 +231,6 @@ async def test_dead_letters_are_kept_apart_by_type(
             problem(listed, 403, "forbidden")
         else:
             assert listed.status_code == 200
-    problem(await ingest.http.get("/v1/dead", headers=mail), 403, "forbidden")
     for verb in ("redrive", "discard"):
         path = f"/v1/dead/{verb}"
         problem(await ingest.http.post(path, json={"type": "sms.send"}, headers=mail), 403, "forbidden")
@@ -260,7 +266,8 @@ async def test_operations_are_kept_apart_by_type(remembering: Ingest, admin: Min
         path = f"/v1/operations/{own.json()['id']}"
         assert (await http.get(path, headers=mail)).status_code == 200
         assert (await http.post(f"{path}/cancel", headers=mail)).status_code == 200
-    problem(await http.get("/v1/operations", headers=mail), 403, "forbidden")
+    listed = (await http.get("/v1/operations", headers=mail)).json()["items"]
+    assert [one["jobs"] for one in listed] == [None, 1]
 
 
 async def test_key_tells_what_it_is_narrowed_to(ingest: Ingest, admin: MintedKey):

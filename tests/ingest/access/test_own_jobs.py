@@ -1,11 +1,35 @@
-"""Who may submit jobs may read and cancel those that it has submitted, and no others (ADR 127)."""
+"""Who may submit jobs may read and cancel those that it has submitted, and no others (ADR 127, ADR 128)."""
+
+from datetime import UTC, datetime
 
 import pytest
+from history_databases import execute
+from history_seeds import events_of, store_at
 from ingest.access.conftest import Give, bearer
 from ingest.serving import Ingest, problem, remembering_ingest
 from msgspec.structs import replace
 
-from millstream_contracts import JobId, MintedKey, Role, Scope, queue_of
+from millstream_contracts import (
+    DEFAULT_TENANT,
+    EventKind,
+    Job,
+    JobError,
+    JobId,
+    JobState,
+    JobType,
+    MintedKey,
+    NodeState,
+    Queue,
+    Role,
+    Scope,
+    WorkflowId,
+    WorkflowState,
+    WorkflowStatus,
+    ms_of,
+    new_job_id,
+    queue_of,
+)
+from millstream_history import EndedWorkflow, open_history
 from millstream_ingest.api.app import API_ROUTES
 from millstream_ingest.settings import IngestSettings
 from millstream_streams import Broker, KeyChange
@@ -13,6 +37,11 @@ from millstream_streams import Broker, KeyChange
 SECRET = "canary-4711"
 JOB = {"type": "email.send", "payload": {"token": SECRET}}
 UNKNOWN = "email.send_0001890000000000000000000000"
+QUEUE = Queue(DEFAULT_TENANT, JobType("email.send"))
+WORKFLOW = {"name": "a", "nodes": {"b": JOB}}
+SUBMITS_WORKFLOWS = ["jobs:submit", "workflows:manage"]
+LONG_AGO = datetime(2026, 11, 1, 12, tzinfo=UTC)
+FAILED = [(EventKind.SUBMITTED, "queued"), (EventKind.STARTED, "running"), (EventKind.DEAD, "dead")]
 
 
 @pytest.fixture
@@ -73,9 +102,10 @@ async def test_every_route_for_own_jobs_refuses_those_of_others(
     """Each route that is open for what is one's own answers for nothing else, so a new one cannot forget it."""
     own, other = await submitted(ingest, mine), await submitted(ingest, theirs)
     batch = await ingest.http.post("/v1/batches", json={"name": "a", "open": True}, headers=bearer(theirs))
+    workflow = await ingest.http.post("/v1/workflows", json=WORKFLOW, headers=bearer(admin))
     for route in (route for route in API_ROUTES if route.own):
-        assert route.scope in {Scope.JOBS_READ, Scope.JOBS_MANAGE}, route.path
-        path = route.path.format(job_id=other, batch_id=batch.json()["id"])
+        assert route.scope in {Scope.JOBS_READ, Scope.JOBS_MANAGE, Scope.WORKFLOWS_MANAGE}, route.path
+        path = route.path.format(job_id=other, batch_id=batch.json()["id"], workflow_id=workflow.json()["id"])
         for method in route.methods:
             response = await ingest.http.request(method, path, headers=bearer(mine), params={})
             assert response.status_code in {403, 404}, (method, route.path)
@@ -193,6 +223,114 @@ async def test_attempt_on_a_job_of_another_is_recorded(
     assert (timeline.status_code, timeline.json()["id"]) == (200, own)
     waiting = (await broker.audit_trail.waiting(100)).entries
     assert [(one.outcome, one.status) for one in waiting if one.target.endswith("/cancel")][-1:] == [("refused", 404)]
+
+
+async def forgotten(history_url: str, owner: str | None) -> JobId:
+    """Have there be a job that only the history has. Return its id."""
+    job = Job(
+        id=new_job_id(QUEUE, ms_of(LONG_AGO)),
+        type=QUEUE.type,
+        state=JobState.DEAD,
+        version=3,
+        deliveries=1,
+        created_at=LONG_AGO,
+        payload=JOB["payload"],
+        result=[SECRET],
+        error=JobError("E", SECRET, traceback=SECRET),
+        submitted_by=owner,
+    )
+    await store_at(history_url, QUEUE, job, events_of(job, FAILED, at_ms=ms_of(LONG_AGO)))
+    return job.id
+
+
+async def test_submitter_reads_its_own_job_of_the_past(
+    remembering: Ingest, mine: MintedKey, theirs: MintedKey, history_url: str
+):
+    """A job that Redis has forgotten is still its submitter's, with payload, result and timeline, and no one else's."""
+    own, nobodys = await forgotten(history_url, mine.id), await forgotten(history_url, None)
+    read = (await remembering.http.get(f"/v1/jobs/{own}", headers=bearer(mine))).json()
+    assert (read["source"], read["submitted_by"]) == ("history", mine.id)
+    assert (read["payload"], read["result"]) == (JOB["payload"], [SECRET])
+    timeline = (await remembering.http.get(f"/v1/jobs/{own}/timeline", headers=bearer(mine))).json()
+    assert timeline["attempts"][0]["error"]["traceback"] == SECRET
+    refused = await remembering.http.post(f"/v1/jobs/{own}/cancel", headers=bearer(mine))
+    assert "no longer in Redis" in problem(refused, 409, "wrong-state")["detail"]
+    for job_id, key in ((own, theirs), (nobodys, mine), (nobodys, theirs)):
+        for method, path in (("GET", ""), ("GET", "/timeline"), ("POST", "/cancel")):
+            answer = await remembering.http.request(method, f"/v1/jobs/{job_id}{path}", headers=bearer(key))
+            problem(answer, 404, "job-not-found")
+
+
+async def test_history_is_asked_about_the_owner_of_forgotten_jobs_alone(
+    remembering: Ingest, give: Give, admin: MintedKey, mine: MintedKey, history_url: str
+):
+    """While the history is away, live jobs are read and refused as ever, and one that Redis does not know is a 503."""
+    own, other = await submitted(remembering, mine), await submitted(remembering, admin)
+    reader = await give("", scopes=["jobs:submit", "jobs:read"])
+    await execute(history_url, "ALTER TABLE jobs RENAME TO elsewhere")
+    assert (await remembering.http.get(f"/v1/jobs/{own}", headers=bearer(mine))).status_code == 200
+    assert (await remembering.http.get(f"/v1/jobs/{other}", headers=bearer(reader))).status_code == 200
+    problem(await remembering.http.get(f"/v1/jobs/{other}", headers=bearer(mine)), 404, "job-not-found")
+    problem(await remembering.http.get(f"/v1/jobs/{UNKNOWN}", headers=bearer(mine)), 503, "history-unavailable")
+
+
+async def test_search_finds_jobs_by_who_has_submitted_them(
+    remembering: Ingest, admin: MintedKey, mine: MintedKey, theirs: MintedKey, history_url: str
+):
+    """`submitted_by:` finds the jobs of an owner, its negation those of all others, and each says whose it is."""
+    own, other = await forgotten(history_url, mine.id), await forgotten(history_url, theirs.id)
+    nobodys = await forgotten(history_url, None)
+    for q, ids in (
+        (f"submitted_by:{mine.id}", {own}),
+        (f"-submitted_by:{mine.id}", {other, nobodys}),
+        (f"submitted_by:{theirs.id[:4]}*,{mine.id}", {own, other}),
+    ):
+        found = (await remembering.http.get("/v1/jobs", params={"q": q}, headers=bearer(admin))).json()["items"]
+        assert {one["id"] for one in found} == ids
+    listed = (await remembering.http.get("/v1/jobs", params={"q": ""}, headers=bearer(admin))).json()["items"]
+    assert {one["id"]: one["submitted_by"] for one in listed} == {own: mine.id, other: theirs.id, nobodys: None}
+
+
+async def test_submitter_of_a_workflow_reads_and_cancels_it(ingest: Ingest, give: Give, mine: MintedKey):
+    """A key that may submit workflows, and not read all, reads and cancels its own; others find it unknown."""
+    key = await give("", scopes=SUBMITS_WORKFLOWS)
+    made = await ingest.http.post("/v1/workflows", json=WORKFLOW, headers=bearer(key))
+    path = f"/v1/workflows/{made.json()['id']}"
+    read = await ingest.http.get(path, params={"wait": "0.01"}, headers=bearer(key))
+    assert (read.status_code, read.json()["workflow"]["submitted_by"]) == (200, key.id)
+    other = await give("", scopes=["jobs:submit"])
+    unknown = await ingest.http.get("/v1/workflows/WF_0001J00000000000000000000000", headers=bearer(other))
+    for method, behind in (("GET", ""), ("POST", "/cancel")):
+        refused = await ingest.http.request(method, path + behind, headers=bearer(other))
+        assert problem(refused, 404, "workflow-not-found")["detail"] == unknown.json()["detail"]
+    cancelled = await ingest.http.post(f"{path}/cancel", headers=bearer(key))
+    assert (cancelled.status_code, cancelled.json()["submitted_by"]) == (200, key.id)
+    problem(await ingest.http.get("/v1/workflows", headers=bearer(key)), 403, "forbidden")
+
+
+async def test_workflow_of_the_past_is_its_submitters(
+    remembering: Ingest, broker: Broker, mine: MintedKey, theirs: MintedKey, history_url: str
+):
+    """A workflow that only the history has is read by who has submitted it, with its result, and by no other key."""
+    workflow_id = broker.workflows.new_id(DEFAULT_TENANT, ms_of(LONG_AGO))
+    status = WorkflowStatus(
+        id=WorkflowId(workflow_id),
+        name="a",
+        state=WorkflowState.SUCCEEDED,
+        counts={NodeState.SUCCEEDED: 0},
+        created_at=LONG_AGO,
+        finished_at=LONG_AGO,
+        result=SECRET,
+        submitted_by=mine.id,
+    )
+    at_ms = ms_of(LONG_AGO)
+    past = EndedWorkflow(tenant=DEFAULT_TENANT, status=status, place=float(at_ms), turn=at_ms * 1000, nodes=[])
+    async with open_history(history_url) as history:
+        await history.workflows.store([past])
+    path = f"/v1/workflows/{workflow_id}"
+    found = (await remembering.http.get(path, headers=bearer(mine))).json()["workflow"]
+    assert (found["submitted_by"], found["source"], found["result"]) == (mine.id, "history", SECRET)
+    problem(await remembering.http.get(path, headers=bearer(theirs)), 404, "workflow-not-found")
 
 
 async def test_without_credentials_no_job_has_an_owner(broker: Broker, settings: IngestSettings, history_url: str):

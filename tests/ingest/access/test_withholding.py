@@ -4,7 +4,8 @@ import pytest
 from ingest.access.conftest import Give, bearer
 from ingest.serving import MSGPACK, Ingest, problem, unpacked
 
-from millstream_contracts import MintedKey, Role
+from millstream_contracts import DEFAULT_TENANT, JobType, MintedKey, Role, TypePolicy, TypeRegistration
+from millstream_streams import Broker
 
 SECRET = "canary-4711"
 
@@ -59,6 +60,48 @@ async def test_no_answer_tells_a_viewer_a_payload(ingest: Ingest, admin: MintedK
             assert SECRET.encode() not in shown.content, path
     found = unpacked(await ingest.http.get(f"/v1/jobs/{job_id}", headers={"accept": MSGPACK, **bearer(viewer)}))
     assert (found["id"], found["state"]) == (job_id, "queued")
+
+
+async def test_names_that_users_have_chosen_are_told(
+    ingest: Ingest, admin: MintedKey, viewer: MintedKey, give: Give, broker: Broker
+):
+    """A tag, a key, a node or a property of a schema may be called `payload` or `result`, and is told to a viewer."""
+    names = ["logs", "patch", "payload", "result", "samples"]
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    registrations = [
+        TypeRegistration(type=JobType("email.send"), policy=TypePolicy(), payload_schema=schema, result_schema=schema),
+        TypeRegistration(type=JobType("sms.send"), policy=TypePolicy()),
+    ]
+    await broker.registry.add_types(DEFAULT_TENANT, registrations)
+    job = {"type": "sms.send", "payload": {"token": SECRET}, "tags": dict.fromkeys(names, "seen")}
+    for path, body in (
+        ("/v1/templates/t", job),
+        ("/v1/schedules/s", {"cron": "0 0 1 1 *", "job": job}),
+        ("/v1/queues/sms.send/limits", {"weights": dict.fromkeys(names, 2.0)}),
+    ):
+        put = await ingest.http.put(path, json=body, headers=bearer(admin))
+        assert put.is_success, put.text
+    for path, pointer in (
+        ("/v1/types/email.send", ("payload_schema", "properties")),
+        ("/v1/types/email.send", ("result_schema", "properties")),
+        ("/v1/templates/t", ("tags",)),
+        ("/v1/schedules/s", ("job", "tags")),
+        ("/v1/queues/sms.send/settings", ("limits", "weights")),
+    ):
+        for headers in (bearer(viewer), {**bearer(admin), "Millstream-Secrets": "masked"}):
+            shown = await ingest.http.get(path, headers=headers)
+            assert shown.status_code == 200, shown.text
+            found = shown.json()
+            for step in pointer:
+                found = found[step]
+            assert sorted(found) == names, (path, pointer)
+        assert SECRET not in (await ingest.http.get(path, headers=bearer(viewer))).text
+    planner = await give("", scopes=["workflows:manage", "jobs:read"])
+    workflow = {"name": "w", "nodes": {name: {"type": "sms.send", "payload": SECRET} for name in names}}
+    for headers in (bearer(planner), {**bearer(planner), "Millstream-Secrets": "masked"}):
+        accepted = await ingest.http.post("/v1/workflows", json=workflow, headers=headers)
+        assert sorted(accepted.json()["nodes"]) == names
+        assert all(one.startswith("sms.send_") for one in accepted.json()["nodes"].values())
 
 
 async def test_answers_keep_their_form_without_payloads(ingest: Ingest, admin: MintedKey, viewer: MintedKey):

@@ -18,6 +18,7 @@ from millstream_contracts import (
     DEFAULT_TENANT,
     PUBLISHED_NAME_PATTERN,
     RATE_PATTERN,
+    SECRETS_HEADER,
     RunningJob,
     Submission,
     WorkerInfo,
@@ -67,6 +68,25 @@ async def test_every_route_of_the_api_is_declared(ingest):
         for handler in getattr(route, "route_handlers", ()):
             if handler.http_methods != {"OPTIONS"} and route.path_format.startswith("/v1"):
                 assert OPERATION_KEY in handler.opt, route.path_format
+
+
+async def test_operations_that_mask_secrets_name_the_header(document):
+    """Each operation whose answer may have secrets has the header that masks them, and no other one has it."""
+    naming = {
+        place
+        for place, operation in operations(document).items()
+        if any(one["name"] == SECRETS_HEADER for one in operation.get("parameters", ()))
+    }
+    assert naming >= {
+        ("/v1/jobs", "GET"),
+        ("/v1/jobs", "POST"),
+        ("/v1/jobs/{job_id}", "GET"),
+        ("/v1/schedules/{schedule}", "PUT"),
+        ("/v1/templates", "GET"),
+        ("/v1/workflows/{workflow_id}", "GET"),
+        ("/v1/operations", "POST"),
+    }
+    assert naming.isdisjoint({("/v1/queues", "GET"), ("/v1/keys", "POST"), ("/v1/types", "GET"), ("/health", "GET")})
 
 
 async def test_document_has_what_openapi_requires(document):

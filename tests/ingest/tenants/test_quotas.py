@@ -3,6 +3,7 @@
 import pytest
 from ingest.serving import Ingest, problem
 from ingest.tenants.test_tenants import JOB, ask, key_of, make
+from streams.seeds import take
 from waiting import wait_until
 
 from millstream_contracts import JobType, MintedKey, Queue, Tenant
@@ -54,6 +55,32 @@ async def test_jobs_above_the_quota_wait_outside(ingest: Ingest, admin: MintedKe
         return (await ask(ingest, theirs, "POST /v1/jobs", JOB)).status_code == 202
 
     await wait_until(is_taken, "there is room for one more")
+
+
+async def test_jobs_above_the_quota_of_running_ones_wait(ingest: Ingest, admin: MintedKey, broker: Broker):
+    """As many jobs of a tenant start as its quota says, from the first one on; a job that waits says so, with numbers.
+
+    Once a change of the quota is answered it is in force.
+    """
+    queue = Queue(Tenant("acme"), JobType("email.send"))
+    await make(ingest, admin, quotas={"jobs_running": 2})
+    theirs = await key_of(ingest, admin)
+    ids = [(await ask(ingest, theirs, "POST /v1/jobs", JOB)).json()["id"] for _ in range(4)]
+    assert await take(broker, queue) == []
+    await broker.quotas.deal(queue.tenant, [queue])
+    taken = await take(broker, queue)
+    assert [one.id for one in taken] == ids[:2]
+    assert (await ask(ingest, admin, "GET /v1/tenants/acme")).json()["jobs_running"] == 2
+    assert "jobs_running" not in (await ask(ingest, admin, "GET /v1/tenants")).json()["items"][0]
+    (reason, _) = (await ask(ingest, theirs, f"GET /v1/jobs/{ids[3]}/explain")).json()["reasons"]
+    told = "its tenant may run 2 jobs at once, and runs 2: its queue may have 2 of them now, and has 2"
+    assert (reason["code"], reason["detail"]) == ("quota", told)
+    changed = (await ask(ingest, admin, "PATCH /v1/tenants/acme", {"quotas": {"jobs_running": 3}})).json()
+    assert changed["quotas"] == {"jobs_running": 3}
+    assert [one.id for one in await take(broker, queue)] == ids[2:3]
+    await ask(ingest, admin, "PATCH /v1/tenants/acme", {"quotas": {}})
+    assert [one.id for one in await take(broker, queue)] == ids[3:]
+    assert "jobs_running" not in (await ask(ingest, admin, "GET /v1/tenants/acme")).json()
 
 
 async def test_tenant_that_submits_seldom_is_held_to_its_quota(ingest: Ingest, admin: MintedKey, broker: Broker):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from millstream_contracts import (
     DEFAULT_TENANT,
     JobId,
+    NodeInput,
     NodeItems,
     NodeState,
     WorkflowId,
@@ -44,6 +45,7 @@ NODES = [
         started_at=BEGAN + MINUTE / 4,
         finished_at=BEGAN + MINUTE,
         items=NodeItems(total=3, counts={NodeState.DEAD: 3}),
+        inputs=[NodeInput(node="list", result_bytes=12)],
     ),
     WorkflowNode(name="index", type="album.index", state=NodeState.CANCELLED, after=["list", "thumb"], optional=True),
 ]
@@ -102,6 +104,9 @@ async def test_a_forgotten_workflow_is_read_with_its_nodes(ingest: Ingest, broke
     )
     assert (nodes[0]["started_at"], nodes[0]["finished_at"]) == ("2026-11-01T12:00:00Z", "2026-11-01T12:00:15Z")
     assert "started_at" not in nodes[2]
+    assert all("inputs" not in node for node in nodes)
+    with_inputs = (await ingest.get(f"{PATH}/{workflow}", results=1))["nodes"]
+    assert [node.get("inputs") for node in with_inputs] == [None, [{"node": "list", "result_bytes": 12}], None]
     failed = await ingest.get(f"{PATH}/{workflow}", nodes="failed")
     assert [node["name"] for node in failed["nodes"]] == ["thumb", "index"]
 

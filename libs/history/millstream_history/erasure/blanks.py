@@ -13,7 +13,7 @@ REASON = "erased"
 
 ERASED_COLUMNS = frozenset(
     {"payload", "payload_bytes", "result", "error", "error_text", "fingerprint", "tags", "trace_id", "workflow_id"}
-    | {"rerun_of", "after", "because_of"}
+    | {"rerun_of", "after", "because_of", "submitted_by"}
 )
 """Columns of `jobs` that may tell of a person, or lead to what does."""
 

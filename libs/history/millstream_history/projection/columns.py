@@ -213,6 +213,7 @@ JOB_COLUMNS = (
     Column("after", "job.after", write_json),
     Column("after_failure", "job.after_failure"),
     Column("because_of", "job.because_of"),
+    Column("submitted_by", "job.submitted_by", write_text),
 )
 """The table `jobs`."""
 
@@ -226,7 +227,7 @@ KEPT = frozenset({"waited_ms", "ran_ms", "error", "fingerprint", "error_text"})
 LIVE_FIELDS = frozenset(
     {"cancel_requested", "progress", "source", "fresh", "schedule", "scheduled_for", "waiting_for"}
     | {"key", "unique"}
-    | {"workflow", "batch", "batch_event", "encrypted", "submitted_by"}
+    | {"workflow", "batch", "batch_event", "encrypted"}
 )
 """Fields of a job that have no column of their own: they are known only while it lives in Redis, or follow from its
 tags, or from what it belongs to."""

@@ -26,6 +26,15 @@ async def find_job(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -
     return stored_job(row) if row else None
 
 
+async def find_owner(connection: AsyncConnection, tenant: Tenant, job_id: JobId) -> str | None:
+    """Return who has submitted a job; None where that is not known, and for an unknown job."""
+    columns = JOBS.c
+    query = select(columns.submitted_by).where(
+        columns.tenant == tenant, columns.id == job_id, columns.created_at == made_at(job_id)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 async def find_transitions(
     connection: AsyncConnection, tenant: Tenant, job_id: JobId, *, with_logs: bool = False
 ) -> list[Transition]:

@@ -11,6 +11,7 @@ from millstream_contracts import JobType, Queue, StatGap, Tenant
 from millstream_history.connection.database import transaction
 from millstream_history.connection.reading import Reader
 from millstream_history.tables import EVENT_GAPS
+from millstream_history.type_conditions import among
 
 TAKEN_FOR = timedelta(minutes=2)
 """How long a process that reads the jobs of a gap again is waited for. It tells so with each pass."""
@@ -58,11 +59,17 @@ class Gaps:
         async with transaction(self._engine) as connection:
             await connection.execute(statement)
 
-    async def between(self, tenant: Tenant, job_type: JobType | None, begin: datetime, end: datetime) -> list[StatGap]:
-        """Return the gaps that overlap a time, of one type or of all, without overlaps, oldest first."""
+    async def between(
+        self, tenant: Tenant, job_type: JobType | None, begin: datetime, end: datetime, *, types: Sequence[str] = ()
+    ) -> list[StatGap]:
+        """Return the gaps that overlap a time, of one type or of all, without overlaps, oldest first.
+
+        `types` are patterns of the types that count, where not all do.
+        """
         statement = (
             select(_COLUMNS.first_at, _COLUMNS.last_at)
             .where(_COLUMNS.tenant == tenant, _COLUMNS.last_at >= begin, _COLUMNS.first_at < end)
+            .where(*among(_COLUMNS.type, types))
             .order_by(_COLUMNS.first_at)
         )
         if job_type is not None:

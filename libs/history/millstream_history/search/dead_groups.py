@@ -1,5 +1,6 @@
 """Groups dead jobs by what they have died of: by type and fingerprint, from the counts of days; and when they died."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 
 import msgspec
@@ -7,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from millstream_contracts import DeadGroup, DeadSample, JobError, JobId, JobType, Tenant, place_of
+from millstream_history.search.language.filters import like
 from millstream_history.search.live_in_groups import count_live
 from millstream_history.search.paging.timed_session import OutOfTimeError, Record, TimedSession
 from millstream_history.search.releases_of_groups import find_releases
@@ -41,20 +43,23 @@ async def find_dead_groups(
     limit: int,
     with_live: bool,
     with_releases: bool = False,
+    types: Sequence[str] = (),
 ) -> FoundGroups:
     """Return the `limit` largest groups of jobs that were submitted since then and are dead, the largest first.
 
     `with_live` also counts what else failed as they did, `with_releases` also finds which releases they died with.
+    `types` are patterns of the types that count, where not all do.
 
     Raises: OutOfTimeError.
     """
+    only = _Types(job_type, types)
     try:
-        found = await _groups(session, tenant, job_type, since, session.left_s * 0.6, limit)
+        found = await _groups(session, tenant, only, since, session.left_s * 0.6, limit)
         is_complete = True
     except OutOfTimeError:
-        found = await _groups(session, tenant, job_type, max(since, now - SHORT_RANGE), session.left_s * 0.7, limit)
+        found = await _groups(session, tenant, only, max(since, now - SHORT_RANGE), session.left_s * 0.7, limit)
         is_complete = False
-    found = await _with_trends(session, tenant, job_type, found, now)
+    found = await _with_trends(session, tenant, only, found, now)
     if with_releases:
         found = await _with_releases(session, tenant, found)
     if with_live:
@@ -62,12 +67,29 @@ async def find_dead_groups(
     return FoundGroups(found, is_complete)
 
 
+class _Types(Struct, frozen=True):
+    """Which job types are meant."""
+
+    name: str | None
+    """The one; None for all."""
+    patterns: Sequence[str]
+    """What one of which a type has to fit; empty for all."""
+
+    def put(self, statement: Statement) -> str:
+        """Return the condition, to stand behind others; nothing where all types are meant."""
+        condition = "" if self.name is None else f" AND type = {statement.bind(self.name)}"
+        if self.patterns:
+            likes = [like(one, is_pattern=True) for one in self.patterns]
+            condition += f" AND type LIKE ANY({statement.bind(likes)}::text[])"
+        return condition
+
+
 async def _groups(
-    session: TimedSession, tenant: Tenant, job_type: str | None, since: datetime, within_s: float, limit: int
+    session: TimedSession, tenant: Tenant, only: _Types, since: datetime, within_s: float, limit: int
 ) -> list[DeadGroup]:
     statement = Statement()
     owner, begin = statement.bind(tenant), statement.bind(since)
-    of_type = f"tenant = {owner}" + (f" AND type = {statement.bind(job_type)}" if job_type else "")
+    of_type = f"tenant = {owner}{only.put(statement)}"
     # The newest and the oldest of each are looked up by an index, once it is known which groups are shown.
     sql = (
         "WITH found AS MATERIALIZED (SELECT type, fingerprint, sum(n) AS n, "  # noqa: S608
@@ -156,12 +178,12 @@ async def _with_releases(session: TimedSession, tenant: Tenant, groups: list[Dea
 
 
 async def _with_trends(
-    session: TimedSession, tenant: Tenant, job_type: str | None, groups: list[DeadGroup], now: datetime
+    session: TimedSession, tenant: Tenant, only: _Types, groups: list[DeadGroup], now: datetime
 ) -> list[DeadGroup]:
     """Return groups with what is known of when their jobs died; without time, as they are."""
     statement = Statement()
     owner, asked_at = statement.bind(tenant), statement.bind(now)
-    of_type = f" AND type = {statement.bind(job_type)}" if job_type else ""
+    of_type = only.put(statement)
     sql = (
         "SELECT type, fingerprint, floor(extract(epoch FROM "  # noqa: S608
         f"{asked_at}::timestamptz - finished_at) / 3600)::int AS hours_ago, count(*) AS n, max(finished_at) AS last "

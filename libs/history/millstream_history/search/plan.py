@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import JobId, JobState, Tenant, did_you_mean, made_at, queue_of
+from millstream_contracts import JobId, JobState, Tenant, did_you_mean, is_among, made_at, queue_of
 from millstream_history.errors import QueryError
 from millstream_history.search.language.conditions import condition_of
 from millstream_history.search.language.fields import FIELDS, FieldKind
@@ -27,6 +27,9 @@ OPEN = Fragment(
     (sorted(state.value for state in JobState if state.is_settled),),
 )
 """The condition on jobs that have not settled."""
+
+NOTHING = Filter(Fragment("FALSE"))
+"""The condition that no job keeps."""
 
 MAX_COMBINATIONS = 200
 """Most values of all keys, each with each: a page asks an index for every one of them."""
@@ -47,6 +50,8 @@ class JobQuery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first moment of the range."""
     created_before: datetime | None = None
     """The first moment after it."""
+    types: tuple[str, ...] = ()
+    """Patterns of the job types that who asks may see, whatever is asked for; empty for all."""
 
     @property
     def digest(self) -> bytes:
@@ -114,6 +119,8 @@ class _Planner:
             self._take(term)
         if self._query.is_open:
             self._add(Filter(OPEN))
+        if self._query.types:
+            self._keep_types(self._query.types)
         self._spread_keys()
         if self._end is not None and self._end <= self._begin:
             self._is_empty, self._hint = True, self._hint or "the range of time is empty"
@@ -185,6 +192,21 @@ class _Planner:
             self._hint = _no_such_type(term.values[0], known)
         if names:
             self._add(Key("type", tuple(dict.fromkeys(names))))
+
+    def _keep_types(self, patterns: Sequence[str]) -> None:
+        """Leave out jobs of types that none of some patterns names."""
+        asked = next((key for key in self._keys if key.column == "type"), None)
+        if asked is None and self._known_types is None:
+            self._add(_typed_like((), [Value(one) for one in patterns], is_negated=False))
+            return
+        among = self._known_types or () if asked is None else asked.values
+        kept = tuple(one for one in dict.fromkeys(among) if is_among(one, patterns))
+        self._keys = [key for key in self._keys if key is not asked]
+        if kept:
+            self._keys.append(Key("type", kept))
+        else:
+            self._is_empty = True
+            self._filters.append(NOTHING)
 
     def _take_states(self, term: Term) -> None:
         named = frozenset(value.text for value in term.values)

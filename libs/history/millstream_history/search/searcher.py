@@ -15,7 +15,7 @@ its time was over. The cursor is a place and no job: what was done with earlier 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -52,7 +52,7 @@ INDEXES_FOR_S = 60.0
 
 RECENT_FOR_S = 30.0
 MAX_RECENT = 200
-"""For how long, and of how many types, it is known what their newest jobs have in them."""
+"""For how long, and of how many sets of types, it is known what their newest jobs have in them."""
 
 HINTS_WITHIN_S = 0.3
 
@@ -93,7 +93,7 @@ class Search:
         self._reader = reader
         self._indexes: frozenset[IndexName] = frozenset()
         self._indexes_until = float("-inf")
-        self._recent: dict[tuple[Tenant, str | None], tuple[RecentJobs, float]] = {}
+        self._recent: dict[tuple[Tenant, frozenset[str] | None], tuple[RecentJobs, float]] = {}
 
     @staticmethod
     def freeze(query: JobQuery) -> JobQuery:
@@ -172,11 +172,13 @@ class Search:
         limit: int = limits.MAX_DEAD_GROUPS,
         with_live: bool = False,
         with_releases: bool = False,
+        types: Sequence[str] = (),
     ) -> FoundGroups:
         """Return dead jobs in the `limit` largest groups that died of the same; of all, or submitted since then.
 
         `with_live` also counts what else failed in the same way and has not ended, which takes longest of all;
-        `with_releases` also finds which releases their first and last jobs died with.
+        `with_releases` also finds which releases their first and last jobs died with. `types` are patterns of the types
+        that count, where not all do.
         """
 
         async def find(connection: AsyncConnection) -> FoundGroups:
@@ -190,6 +192,7 @@ class Search:
                     limit=limit,
                     with_live=with_live,
                     with_releases=with_releases,
+                    types=types,
                 )
 
         return await self._reader.read(find, budget_s=BUDGET_S)
@@ -206,16 +209,16 @@ class Search:
 
         return await self._reader.read(find, budget_s=max(budget_s, FACETS_WITHIN_S))
 
-    async def recent(self, tenant: Tenant, job_type: str | None) -> RecentJobs:
-        """Return what the newest jobs of a type have in them; what was seen is taken for true for a while."""
-        key = (tenant, job_type)
+    async def recent(self, tenant: Tenant, job_types: Collection[str] | None) -> RecentJobs:
+        """Return what the newest jobs of some types, or of all, have in them; it is taken for true for a while."""
+        key = (tenant, None if job_types is None else frozenset(job_types))
         known, until = self._recent.get(key, (NO_JOBS, float("-inf")))
         if time.monotonic() < until:
             return known
 
         async def look(connection: AsyncConnection) -> RecentJobs:
             async with TimedSession(connection, HINTS_WITHIN_S) as session:
-                return await look_at_recent(session, tenant, job_type)
+                return await look_at_recent(session, tenant, job_types)
 
         found = await self._reader.read(look, budget_s=HINTS_WITHIN_S)
         if len(self._recent) >= MAX_RECENT:

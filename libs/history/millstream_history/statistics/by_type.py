@@ -10,6 +10,7 @@ from sqlalchemy import func, select, tuple_
 from millstream_contracts import EventKind, JobType, Tenant, TypeStats
 from millstream_history.statistics.summary import Counts, summary_of
 from millstream_history.statistics.windows import number_of_step, table_for
+from millstream_history.type_conditions import among
 
 _ENDS = (EventKind.SUCCEEDED.value, EventKind.DEAD.value)
 _FAILURES = (EventKind.RETRYING.value, EventKind.DEAD.value)
@@ -26,7 +27,9 @@ class FoundTypes(Struct, frozen=True):
     """Whether there are no others."""
 
 
-def query_of_types(tenant: Tenant, begin: datetime, end: datetime, step: timedelta, limit: int) -> Any:
+def query_of_types(
+    tenant: Tenant, begin: datetime, end: datetime, step: timedelta, limit: int, types: Sequence[str] = ()
+) -> Any:
     """Return the statement: for each of the busiest types a row a kind and bucket, and one a step.
 
     Of a type beyond `limit` there are rows too, which tell that there are more.
@@ -46,7 +49,7 @@ def query_of_types(tenant: Tenant, begin: datetime, end: datetime, step: timedel
             n.filter(columns.kind.in_(_ENDS)).label("ended"),
             n.filter(columns.kind.in_(_FAILURES)).label("failed"),
         )
-        .where(columns.tenant == tenant, columns.at >= begin, columns.at < end)
+        .where(columns.tenant == tenant, columns.at >= begin, columns.at < end, *among(columns.type, types))
         .group_by(func.grouping_sets(tuple_(columns.type, columns.kind, columns.bucket), tuple_(columns.type, number)))
         .cte("summed")
     )

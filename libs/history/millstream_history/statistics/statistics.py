@@ -14,6 +14,7 @@ from millstream_history.statistics.by_type import FoundTypes, query_of_types, ty
 from millstream_history.statistics.summary import Counts, summary_of
 from millstream_history.statistics.windows import HOURS_KEPT, MINUTES_KEPT, number_of_step, table_for
 from millstream_history.tables import STATS_HOURS, STATS_MINUTES
+from millstream_history.type_conditions import among
 
 TYPES_WITHIN_S = 2.0
 """How long a read of all types may take. Of 200 busy types it takes about 0.4 s for an hour of minutes, 0.2 s for a day
@@ -33,15 +34,23 @@ class Statistics:
         self._reader = reader
 
     async def points(
-        self, tenant: Tenant, job_type: JobType | None, *, begin: datetime, end: datetime, step: timedelta
+        self,
+        tenant: Tenant,
+        job_type: JobType | None,
+        *,
+        begin: datetime,
+        end: datetime,
+        step: timedelta,
+        types: Sequence[str] = (),
     ) -> list[StatPoint]:
         """Return a point for each step from `begin` to before `end`, also where nothing happened.
 
+        `types` are patterns of the types that count, where not all do.
         All three are whole minutes. A step of whole hours is read from the hours, which are kept for longer.
         """
 
         async def read(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(_query(tenant, job_type, begin, end, step))).all()
+            return (await connection.execute(_query(tenant, job_type, begin, end, step, types))).all()
 
         counts: dict[int, Counts] = {}
         for number, kind, bucket, n in await self._reader.read(read):
@@ -53,13 +62,20 @@ class Statistics:
         ]
 
     async def by_type(
-        self, tenant: Tenant, *, begin: datetime, end: datetime, step: timedelta, limit: int
+        self,
+        tenant: Tenant,
+        *,
+        begin: datetime,
+        end: datetime,
+        step: timedelta,
+        limit: int,
+        types: Sequence[str] = (),
     ) -> FoundTypes:
         """Return what each type did from `begin` to before `end`, the busiest `limit` types first.
 
-        The times are as those of `points`. It is one statement, whose rows are sums already.
+        The times and `types` are as those of `points`. It is one statement, whose rows are sums already.
         """
-        query = query_of_types(tenant, begin, end, step, limit)
+        query = query_of_types(tenant, begin, end, step, limit, types)
 
         async def read(connection: AsyncConnection) -> Sequence[Any]:
             return (await connection.execute(query)).all()
@@ -86,12 +102,14 @@ class Statistics:
                 await connection.execute(delete(table).where(table.c.at < now - kept))
 
 
-def _query(tenant: Tenant, job_type: JobType | None, begin: datetime, end: datetime, step: timedelta) -> Any:
+def _query(
+    tenant: Tenant, job_type: JobType | None, begin: datetime, end: datetime, step: timedelta, types: Sequence[str]
+) -> Any:
     columns = table_for(begin, step).c
     number = number_of_step(columns.at, begin, step)
     query = (
         select(number, columns.kind, columns.bucket, func.sum(columns.n))
-        .where(columns.tenant == tenant, columns.at >= begin, columns.at < end)
+        .where(columns.tenant == tenant, columns.at >= begin, columns.at < end, *among(columns.type, types))
         .group_by(number, columns.kind, columns.bucket)
     )
     return query if job_type is None else query.where(columns.type == job_type)

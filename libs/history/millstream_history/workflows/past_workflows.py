@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import null, select, text, tuple_
+from sqlalchemy import exists, not_, null, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from millstream_contracts import NodeState, Tenant, WorkflowId, WorkflowNode, WorkflowState, WorkflowStatus, made_at
@@ -18,6 +18,7 @@ from millstream_history.connection.reading import Reader
 from millstream_history.erasure.blanks import REASON
 from millstream_history.erasure.erasures import STORE
 from millstream_history.tables import WORKFLOW_NODES, WORKFLOWS
+from millstream_history.type_conditions import foreign
 from millstream_history.workflows.workflow_rows import (
     NODE_LOADER,
     NODE_ROWS,
@@ -48,6 +49,8 @@ class WorkflowQuery(Struct, frozen=True, kw_only=True):
     created_after: datetime | None = None
     """Included, as `created_before` is not."""
     created_before: datetime | None = None
+    types: tuple[str, ...] = ()
+    """Patterns of job types, one of which the type of each node has to fit; empty for all."""
 
 
 class PastWorkflows:
@@ -76,6 +79,23 @@ class PastWorkflows:
         async def read(connection: AsyncConnection) -> WorkflowStatus | None:
             row = (await connection.execute(query)).one_or_none()
             return stored_workflow(row)[1] if row else None
+
+        return await self._reader.read(read)
+
+    async def types_of(self, tenant: Tenant, workflow: WorkflowStatus) -> list[str]:
+        """Return the job types of the nodes of a workflow."""
+        query = (
+            select(_NODE.type)
+            .distinct()
+            .where(
+                _NODE.tenant == tenant,
+                _NODE.workflow_id == workflow.id,
+                _NODE.created_at == workflow.created_at,
+            )
+        )
+
+        async def read(connection: AsyncConnection) -> list[str]:
+            return list((await connection.execute(query)).scalars())
 
         return await self._reader.read(read)
 
@@ -122,6 +142,14 @@ class PastWorkflows:
             conditions.append(_WORKFLOW.created_at >= asked.created_after)
         if asked.created_before is not None:
             conditions.append(_WORKFLOW.created_at < asked.created_before)
+        if asked.types:
+            nodes = (
+                _NODE.tenant == _WORKFLOW.tenant,
+                _NODE.workflow_id == _WORKFLOW.id,
+                _NODE.created_at == _WORKFLOW.created_at,
+            )
+            # One without nodes is of no known type.
+            conditions += (exists().where(*nodes), not_(exists().where(*nodes, foreign(_NODE.type, asked.types))))
         if before is not None:
             conditions += (_WORKFLOW.place <= before[0], tuple_(_WORKFLOW.place, _WORKFLOW.id) < tuple_(*before))
         query = (

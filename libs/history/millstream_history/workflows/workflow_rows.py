@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from millstream_contracts import (
+    NodeInput,
     NodeItems,
     NodeState,
     Tenant,
@@ -60,6 +61,10 @@ def _read_items(value: dict[str, Any]) -> NodeItems:
     return NodeItems(total=value.get("total"), counts=_read_counts(value.get("counts", {})))
 
 
+def _read_inputs(value: list[dict[str, Any]]) -> list[NodeInput]:
+    return [NodeInput(node=one["node"], result_bytes=one.get("result_bytes")) for one in value]
+
+
 def _read_state(word: str) -> WorkflowState:
     """Return a state; one of a newer release is none of ours, and no success."""
     return WorkflowState(word) if word in _STATES else WorkflowState.FAILED
@@ -88,6 +93,7 @@ WORKFLOW_COLUMNS = (
     Column("result", "status.result", write_json),
     Column("reason", "status.reason", write_text),
     Column("trace_id", "status.trace_id", write_text),
+    Column("submitted_by", "status.submitted_by", write_text),
 )
 """The table `workflows`."""
 
@@ -107,6 +113,7 @@ NODE_COLUMNS = (
     Column("items", "node.items", write_json, _read_items),
     Column("started_at", "node.started_at"),
     Column("finished_at", "node.finished_at"),
+    Column("inputs", "node.inputs", write_json, _read_inputs),
 )
 """The table `workflow_nodes`."""
 

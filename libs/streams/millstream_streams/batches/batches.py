@@ -154,12 +154,20 @@ class Batches:
         tenant: Tenant,
         *,
         states: frozenset[BatchState] | None = None,
+        owner: str | None = None,
         start: str | None = None,
         limit: int = limits.MAX_PAGE,
     ) -> tuple[list[StoredBatch], str | None]:
-        """Return batches, newest first, and where the next page starts; None for no more."""
+        """Return batches, newest first, and where the next page starts; None for no more.
+
+        With an `owner`, only those that it has submitted.
+        """
+
+        def is_wanted(one: StoredBatch) -> bool:
+            return (states is None or one.state in states) and (owner is None or one.owner == owner)
+
         return await self._shards.page(
-            tenant, lambda ids: self.read(tenant, ids), lambda one: states is None or one.state in states, start, limit
+            tenant, lambda ids: self.read(tenant, ids), is_wanted, start, limit, is_exact=owner is not None
         )
 
     async def members(

@@ -18,9 +18,9 @@ from millstream_streams.connection.faults import failed, translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.reading.consumers import make_group
-from millstream_streams.reading.rounds import for_each_queue
 from millstream_streams.reading.snapshots import Snapshots, read_snapshots
 from millstream_streams.store.keys import Keys
+from millstream_streams.store.rounds import for_each_queue
 from millstream_streams.store.specs import read_event
 
 LONGEST_WAIT_S = 1.0

@@ -8,8 +8,8 @@ from redis.exceptions import ResponseError
 from millstream_contracts import Queue
 from millstream_streams.connection.connections import Client
 from millstream_streams.connection.faults import with_retries
-from millstream_streams.reading.rounds import for_each_queue
 from millstream_streams.store.keys import Keys
+from millstream_streams.store.rounds import for_each_queue
 
 
 class Lag(Struct, frozen=True):

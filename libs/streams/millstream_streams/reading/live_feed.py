@@ -19,8 +19,8 @@ from millstream_streams.connection.faults import failed, translating
 from millstream_streams.connection.replies import fields_of, streams_of
 from millstream_streams.errors import StoreError, StoreUnavailableError
 from millstream_streams.reading.event_feed import CLUSTER_LOOK_EVERY_S, LONGEST_WAIT_S
-from millstream_streams.reading.rounds import for_each_queue
 from millstream_streams.store.keys import Keys
+from millstream_streams.store.rounds import for_each_queue
 from millstream_streams.store.specs import read_event
 
 T = TypeVar("T")

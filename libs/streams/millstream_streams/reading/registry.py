@@ -33,6 +33,7 @@ from millstream_streams.reading.registrations import (
 )
 from millstream_streams.store.keys import Keys
 from millstream_streams.store.scripting import FLEET, Argument, load_script, run_script
+from millstream_streams.store.tenant_quotas import TenantQuotas
 
 T = TypeVar("T")
 Process = TypeVar("Process", WorkerInfo, ServiceInfo)
@@ -45,21 +46,29 @@ _SEEN = re.compile(rb"(\d+) (.*)", re.DOTALL)
 class Registry:
     """Reads and writes the registry. Every method may raise StoreUnavailableError."""
 
-    def __init__(self, client: Client, keys: Keys, *, patience_s: float = 5.0) -> None:
+    def __init__(
+        self, client: Client, keys: Keys, quotas: TenantQuotas | None = None, *, patience_s: float = 5.0
+    ) -> None:
+        """Take the quotas of tenants, which the test kit does not have."""
         self._client = client
         self._keys = keys
+        self._quotas = quotas
         self._patience_s = patience_s
 
     async def add_queues(self, queues: Iterable[Queue]) -> None:
         """Register queues before a job is stored in them: services look at registered queues only.
 
-        A dormant queue is woken by it. Who puts jobs into a queue does so again and again (ADR 125).
+        A dormant queue is woken by it. Who puts jobs into a queue does so again and again (ADR 125). One of a tenant
+        with a quota of running jobs has a part of it from then on, which is nothing at first (ADR 130).
         """
         queues = list(queues)
         tags = [queue.tag for queue in queues]
         if tags and await self._call(lambda: self._client.sadd(self._keys.queues, *tags)):
             await self.end_rest(queues)
             await self._call(lambda: self._client.publish(self._keys.hint_queues, " ".join(tags)))
+        # Also of queues that were registered before: that process may have died before it got here.
+        if self._quotas is not None:
+            await self._quotas.begin(queues)
 
     async def queues(self, tenant: Tenant | None = None, *, with_dormant: bool = False) -> list[Queue]:
         """Return the queues that services look at, of all tenants or of one, sorted; with the dormant ones if asked."""

@@ -52,6 +52,11 @@ class StoredTenant(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return _KNOWN_STATES.get(self.state, TenantState.SUSPENDED)
 
     @property
+    def quota_of_running(self) -> int | None:
+        """Return how many of its jobs may run at once; None where that has no quota, as while it is being deleted."""
+        return None if self.state == TenantState.DELETING else self.quotas.jobs_running
+
+    @property
     def is_active(self) -> bool:
         """Return whether the tenant may submit, and its jobs start."""
         return self.state == TenantState.ACTIVE

@@ -86,14 +86,15 @@ class JobViews:
 
         return [read_text(word) for word in await with_retries(read, self._patience_s, lambda: None)]
 
-    async def owner(self, queue: Queue, job_id: JobId) -> str:
-        """Return who has submitted a job; empty where that is not known, and for no such job."""
+    async def owner(self, queue: Queue, job_id: JobId) -> str | None:
+        """Return who has submitted a job; empty where that is not known, and None for no such job."""
         key = self._keys.of(queue).job(job_id)
 
-        async def read(_: int) -> bytes | None:
-            return await unless_wrong_type(self._client.hget(key, "owner"), None)
+        async def read(_: int) -> list[Any]:
+            return await ask_many(self._client, [("HGET", key, "state"), ("HGET", key, "owner")])
 
-        return read_text(await with_retries(read, self._patience_s, lambda: None)) or ""
+        state, owner = await with_retries(read, self._patience_s, lambda: None)
+        return None if state is None else read_text(owner) or ""
 
     async def keyed(self, queue: Queue, known: Idempotency) -> JobId | None:
         """Return the id of the job that an earlier request with this key and fingerprint has made; None for none."""

@@ -106,7 +106,6 @@ end
 local function close_batch(batch, now)
   local counts = count_members(batch)
   local state = batch_state(batch, counts)
-  redis.call('HSET', batch.key, 'counts', text_of(counts), 'turn', turn_after(batch.turn, now))
   if counts.dead > 0 then fire(batch, 'on_death', counts, now) end
   if batch.closed and counts.pending == 0 then -- @bug:completes-while-open
     fire(batch, 'on_complete', counts, now)
@@ -114,7 +113,7 @@ local function close_batch(batch, now)
     if is_success then fire(batch, 'on_success', counts, now) end
   end
   if ENDED[state] and not ENDED[batch.state] then put_out(now, 'e ' .. batch.id) end
-  enter_state(batch, state, batch.retention, now)
+  enter_state(batch, state, batch.retention, now, 'counts', text_of(counts), 'turn', turn_after(batch.turn, now))
   -- Its callbacks are looked after, although it has ended.
   if ENDED[state] and awaits_callbacks(batch, 'gr') then
     redis.call('ZADD', flow_checks, int(now + CHECK_AFTER_MS), batch.id)
@@ -128,4 +127,5 @@ local function close_batches(now)
     if batch.is_changed then pcall(close_batch, batch, now) end
   end
   write_outbox(now)
+  write_totals()
 end

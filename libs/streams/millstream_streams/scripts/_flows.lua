@@ -49,19 +49,28 @@ end
 
 local function turn_after(turn, now) return int(math.max(turn + 1, now * 1000)) end
 
--- Note the state in which one is now. It is kept for its retention once it has ended, and for as long as it takes before.
-local function enter_state(flow, state, retention_ms, now)
-  if state == flow.state then return end
-  redis.call('HSET', flow.key, 'state', state)
-  redis.call('HINCRBY', flow_totals, flow.state, -1)
-  redis.call('HINCRBY', flow_totals, state, 1)
+-- How many are in a state now that were not before this call.
+local entered = {}
+local function write_totals()
+  for state, number in pairs(entered) do redis.call('HINCRBY', flow_totals, state, number) end
+  entered = {}
+end
+
+-- Note the state in which one is now, and further fields of its hash. It is kept for its retention once it has ended, and
+-- for as long as it takes before. `write_totals` belongs to it, at the end of the call.
+local function enter_state(flow, state, retention_ms, now, ...)
+  if state == flow.state then return redis.call('HSET', flow.key, ...) end
+  entered[flow.state], entered[state] = (entered[flow.state] or 0) - 1, (entered[state] or 0) + 1
   if ENDED[state] then
-    redis.call('HSET', flow.key, 'finished_at', int(now))
+    redis.call('HSET', flow.key, 'state', state, 'finished_at', int(now), ...)
     redis.call('ZADD', flow_checks, int(now + tonumber(retention_ms)), flow.id)
     flows_ended[#flows_ended + 1] = flow.id
-  elseif ENDED[flow.state] then
-    redis.call('HDEL', flow.key, 'finished_at')
-    redis.call('ZADD', flow_checks, int(now + CHECK_AFTER_MS), flow.id)
+  else
+    redis.call('HSET', flow.key, 'state', state, ...)
+    if ENDED[flow.state] then
+      redis.call('HDEL', flow.key, 'finished_at')
+      redis.call('ZADD', flow_checks, int(now + CHECK_AFTER_MS), flow.id)
+    end
   end
   flow.state = state
 end

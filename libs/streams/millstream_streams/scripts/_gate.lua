@@ -10,7 +10,9 @@
 --   settings     field `!flow`, MessagePack: `c` jobs at once; `kc` of one key; `r` ms from one start to the next, and `rb`
 --                starts at once; `kr` and `krb` the same of one key; `w` weights of keys that have another than 1; `tc`,
 --                `tr` and `tb` what `c`, `r` and `rb` of a partition are parts of (ADR 106). The `!` closes the queue to
---                workers of a release that does not know it; `cap` jobs that it takes, `kcap` of one key
+--                workers of a release that does not know it; `cap` jobs that it takes, `kcap` of one key.
+--                field `!quota`, `<jobs at once> <Unix ms since when that is 0, or is not>`: its part of the quota of its tenant, absent
+--                where that has none. With it there is a `!flow`, if only an empty one (ADR 130)
 --   backlog:<priority index>:<key>  list: the lane. A job there that is not queued, that has an `entry` or that has another
 --                priority has left it: a tombstone
 --   singles:<priority index>  list: `<id> <key>` of jobs that would be alone in their lanes; see _lanes.lua
@@ -47,7 +49,8 @@ local function open_gate(flow, is_paused)
   local turns = open_turns(limits, lanes, holds, slots, rates)
   local self = {park = lanes.park, recount = slots.recount, note_end = breaker.note_end,
     force_open = breaker.force_open, close = breaker.close, has_breaker = breaker.is_set, parked = lanes.parked,
-    state = limits.state}
+    state = limits.state, has_quota = limits.quota ~= nil}
+  local is_limited = next(flow) ~= nil or limits.quota ~= nil
 
   -- Whether a job of a key may start that was let in before: when it was, its breaker may have been closed.
   function self.admits(id, key) return holds.admits(key) and breaker.admits(id) end
@@ -55,7 +58,7 @@ local function open_gate(flow, is_paused)
   -- Take a job as it is that was ready before the queue had a gate. Returns whether it may start: where anything is limited
   -- it waits in its lane.
   function self.adopt(id)
-    if next(flow) ~= nil then return false end
+    if is_limited then return false end
     local key = redis.call('HGET', jobs .. id, 'lane') or ''
     if not holds.admits(key) then return false end
     slots.hold(key)
@@ -183,6 +186,48 @@ local function open_gate(flow, is_paused)
     return true
   end
 
+  -- How many jobs could start, of those that wait, if the quota of the tenant let them: what is paused or held back could not,
+  -- nor what the limits of the queue keep out. `held` is how many have slots.
+  function self.startable(waiting, held)
+    if is_paused or rates.room(breaker.room(holds.room(1))) < 1 then return 0 end
+    return math.max(0, math.min(waiting, (flow.c or math.huge) - held))
+  end
+
+  -- The first entries of a stream that no worker has read, `most` of them.
+  function self.unread(index, most)
+    local last = '-'
+    -- pcall: before the first claim there is no group.
+    local groups = redis.pcall('XINFO', 'GROUPS', ready[index])
+    for _, group in ipairs(groups.err and {} or groups) do
+      local fields = {}
+      for at = 1, #group, 2 do fields[group[at]] = group[at + 1] end
+      if fields['name'] == GROUP then last = '(' .. fields['last-delivered-id'] end
+    end
+    return redis.call('XRANGE', ready[index], last, '+', 'COUNT', most)
+  end
+
+  -- Take back what was let in beyond so many slots, and what no worker has read: it waits before all others again. A queue that no
+  -- worker looks at would keep a slot for ever.
+  function self.recall(most)
+    local held = redis.call('XLEN', ready[1]) + redis.call('XLEN', ready[2]) + redis.call('XLEN', ready[3])
+    for index = 3, 1, -1 do
+      for _, found in ipairs(held > most and self.unread(index, 100) or {}) do
+        local entry, id, key = found[1], found[2][2], found[2][4]
+        if held <= most or not key then break end
+        held = held - 1
+        local state, named = unpack(redis.call('HMGET', jobs .. id, 'state', 'entry'))
+        drop_entry(ready[index], entry)
+        slots.free(key)
+        if state == 'queued' and named == entry then
+          redis.call('HDEL', jobs .. id, 'entry')
+          breaker.withdraw(id)
+          rates.refund(key)
+          lanes.park(id, key, index, true)
+        end
+      end
+    end
+  end
+
   local function undelivered()
     local count = 0
     for index = 1, 3 do
@@ -197,7 +242,7 @@ local function open_gate(flow, is_paused)
   -- Without limits the gate is left as soon as nothing waits behind it. An entry that no worker has read would be taken
   -- for one with a slot when the queue has limits again.
   local function leave()
-    local is_used = next(flow) ~= nil or lanes.all_parked() > 0 or holds.need_gate() -- @bug:leaves-a-hold
+    local is_used = is_limited or lanes.all_parked() > 0 or holds.need_gate() -- @bug:leaves-a-hold
     if is_used or undelivered() > 0 then return end
     limits.begin()
     redis.call('HDEL', settings, '!flow', 'keys_held_until')

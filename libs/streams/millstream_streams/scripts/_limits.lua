@@ -9,7 +9,8 @@ local function open_limits(flow)
   local base = string.sub(jobs, 1, -5)
   local self = {flow = flow, now = now_ms(), base = base, state = base .. 'flow', slots = base .. 'slots',
     rates = base .. 'rates', waiting = base .. 'waiting', held = base .. 'held',
-    held_until = tonumber(setting('held_until')), keys_held_until = tonumber(setting('keys_held_until'))}
+    held_until = tonumber(setting('held_until')), keys_held_until = tonumber(setting('keys_held_until')),
+    quota = tonumber(string.match(setting('!quota') or '', '^(%d+) '))}
 
   -- The first write of what follows, which may be a ZADD. No hash has a field without a name.
   local has_begun = false

@@ -6,11 +6,12 @@ local function open_slots(limits, lanes)
   local key_limit = flow.kc or math.huge
   local self = {}
 
-  -- How many of `wanted` jobs the queue has slots for.
+  -- How many of `wanted` jobs the queue has slots for, by its own limit and by its part of the quota of its tenant.
   function self.room(wanted)
-    if flow.c then
+    if flow.c or limits.quota then
       local held = redis.call('XLEN', ready[1]) + redis.call('XLEN', ready[2]) + redis.call('XLEN', ready[3])
-      wanted = math.min(wanted, flow.c - held) -- @bug:unlimited
+      wanted = math.min(wanted, (flow.c or math.huge) - held) -- @bug:unlimited
+      wanted = math.min(wanted, (limits.quota or math.huge) - held) -- @bug:beyond-its-quota
     end
     return wanted
   end

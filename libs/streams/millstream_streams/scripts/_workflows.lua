@@ -31,11 +31,11 @@ local opened = {}
 -- The workflow as it is in this call; nil when it is not there or is a draft, or another program wrote it.
 local function open_flow(id)
   if opened[id] then return opened[id] end
-  local held = redis.pcall('HMGET', flows .. id, 'state', 'counts', 'turn', 'cancel', 'options')
+  local held = redis.pcall('HMGET', flows .. id, 'state', 'counts', 'turn', 'cancel', 'options', 'owner')
   if held.err or not held[1] or held[1] == 'draft' or not held[2] then return nil end
   local flow = {id = id, key = flows .. id, live = flows .. id .. ':live', state = held[1], counts = {},
     turn = tonumber(held[3]) or 0, cancel = held[4] or nil, options = held[5] or '', graph = {},
-    began = {}, over = {}}
+    fields = {}, writes = {}, owner = held[6] or ''}
   local counts = flow.counts
   counts.w, counts.g, counts.r, counts.S, counts.D, counts.X, counts.E, flow.bad, flow.kept =
     string.match(held[2], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
@@ -51,6 +51,26 @@ local function node_of(text)
   return letter or 'w', tonumber(version) or 0, run or '1'
 end
 
+-- A field of `live`, which is read once a call; false for none. What has changed of them is written at its end.
+local function live_of(flow, name)
+  local text = flow.fields[name]
+  if text == nil then
+    text = redis.call('HGET', flow.live, name)
+    flow.fields[name] = text
+  end
+  return text
+end
+
+local function set_live(flow, name, text)
+  local last = #flow.writes
+  flow.fields[name], flow.writes[last + 1], flow.writes[last + 2] = text, name, text
+end
+
+local function write_live(flow)
+  local writes = flow.writes
+  for at = 1, #writes, 1000 do redis.call('HSET', flow.live, unpack(writes, at, math.min(#writes, at + 999))) end
+end
+
 -- {number of its first edge, letters, the nodes behind it}
 local function graph_of(flow, node)
   local found = flow.graph[node]
@@ -63,8 +83,8 @@ end
 
 local function has_letter(flow, node, letter) return string.find(graph_of(flow, node)[2], letter, 1, true) ~= nil end
 
-local function move(flow, node, old, letter, version, run, ...)
-  redis.call('HSET', flow.live, node, letter .. ' ' .. int(version) .. ' ' .. run, ...)
+local function move(flow, node, old, letter, version, run, now)
+  set_live(flow, node, letter .. ' ' .. int(version) .. ' ' .. run)
   -- One after the other: both may be the same, of a job that was redriven before it was told of.
   flow.counts[old] = flow.counts[old] - 1
   flow.counts[letter] = flow.counts[letter] + 1
@@ -73,29 +93,32 @@ local function move(flow, node, old, letter, version, run, ...)
     flow.bad = flow.bad + (FAILED[letter] and 1 or -1)
   end
   if old == 'w' then
-    if letter == 'g' then flow.began[#flow.began + 1] = node end
+    if letter == 'g' then set_live(flow, 't' .. node, int(now)) end
   elseif letter == 'S' or FAILED[letter] then
-    flow.over[#flow.over + 1] = node
+    -- An older release has begun it, where it has no time.
+    local began = string.match(live_of(flow, 't' .. node) or '', '^%d+') or int(now)
+    set_live(flow, 't' .. node, began .. ' ' .. int(now))
   end
 end
 
 local dropped = {}
 
 -- A node that will not run, in this run.
-local function drop(flow, node, old, version, run, reason)
-  move(flow, node, old, 'X', version, run, 'x' .. node, reason)
+local function drop(flow, node, old, version, run, reason, now)
+  move(flow, node, old, 'X', version, run, now)
+  set_live(flow, 'x' .. node, reason)
   dropped[#dropped + 1] = node
 end
 
 -- An edge to this node is done.
 local function pass(flow, node, now)
-  local held = redis.call('HMGET', flow.live, node, 'n' .. node)
-  local open = (tonumber(held[2]) or 1) - 1
-  if open > 0 then return redis.call('HSET', flow.live, 'n' .. node, int(open)) end -- @bug:first-edge-suffices
-  local letter, version, run = node_of(held[1])
+  local edges = 'n' .. node
+  local open = (tonumber(live_of(flow, edges)) or 1) - 1
+  if open > 0 then return set_live(flow, edges, int(open)) end -- @bug:first-edge-suffices
+  local letter, version, run = node_of(live_of(flow, node))
   if letter ~= 'w' then return end
-  if flow.cancel then return drop(flow, node, letter, version, run, 'workflow_cancelled') end
-  move(flow, node, letter, 'g', version, run)
+  if flow.cancel then return drop(flow, node, letter, version, run, 'workflow_cancelled', now) end
+  move(flow, node, letter, 'g', version, run, now)
   put_out(now, 's ' .. flow.id .. ' ' .. node .. ' ' .. run) -- @bug:ready-and-forgotten
 end
 
@@ -105,8 +128,8 @@ local function tell_node(flow, letter, edge, node, now)
   if policy == 'r' then
     if redis.call('SETBIT', flow.key .. ':edges', edge, 1) == 0 then pass(flow, node, now) end -- @bug:edge-counts-twice
   elseif letter ~= 'D' or policy == 'c' then
-    local child, version, run = node_of(redis.call('HGET', flow.live, node))
-    if child == 'w' then drop(flow, node, child, version, run, PARENT[letter]) end
+    local child, version, run = node_of(live_of(flow, node))
+    if child == 'w' then drop(flow, node, child, version, run, PARENT[letter], now) end
   end
 end
 
@@ -117,7 +140,7 @@ local function walk_one(flow, node, letter, from, now)
   for at = from, last do tell_node(flow, letter, graph[1] + at - 3, int(graph[at]), now) end
   budget = budget - math.max(0, last - from + 1)
   if last < #graph then
-    redis.call('HSET', flow.live, 'c' .. node, int(last + 1))
+    set_live(flow, 'c' .. node, int(last + 1))
     put_out(now, 'w ' .. flow.id .. ' ' .. node)
     flow.is_walking = true
   elseif from > 3 then
@@ -132,7 +155,7 @@ local function walk(flow, node, now, from)
   local at = 1
   while dropped[at] do
     local one = dropped[at]
-    local letter = one == ROOT and 'S' or node_of(redis.call('HGET', flow.live, one))
+    local letter = one == ROOT and 'S' or node_of(live_of(flow, one))
     if letter == 'S' or FAILED[letter] then walk_one(flow, one, letter, at == 1 and from or 3, now) end
     at = at + 1
   end
@@ -175,7 +198,7 @@ end
 local function settle_items(flow, node, now)
   local items = redis.call('HMGET', items_key(flow, node), 'total', 'next', 'S', 'D', 'X', 'E', 'most')
   local total, upto = tonumber(items[1]), tonumber(items[2]) or 0
-  local old, version, run = node_of(redis.call('HGET', flow.live, node))
+  local old, version, run = node_of(live_of(flow, node))
   -- One that has succeeded stays so: what is behind it has its result.
   if not total or old == 'S' or old == 'w' then return end
   local failed = (tonumber(items[4]) or 0) + (tonumber(items[5]) or 0) + (tonumber(items[6]) or 0)
@@ -184,7 +207,7 @@ local function settle_items(flow, node, now)
     letter = failed <= (tonumber(items[7]) or 0) and 'S' or flow.cancel and 'X' or 'D'
   end
   if letter == old then return end
-  move(flow, node, old, letter, version + 1, run)
+  move(flow, node, old, letter, version + 1, run, now)
   if letter == 'g' or letter == 'r' then return end
   redis.call('ZREM', flow_outbox, 's ' .. flow.id .. ' ' .. node .. ' ' .. run)
   -- None is to be started any more, whatever call would have gone on; the auditor looks for one that is redriven.
@@ -192,7 +215,7 @@ local function settle_items(flow, node, now)
   if letter == 'S' and has_letter(flow, node, 'k') then
     redis.call('HSET', flow.key .. ':results', node, join_parts(flow, node, total))
   elseif letter == 'D' then
-    redis.call('HSET', flow.live, 'x' .. node, 'items_failed')
+    set_live(flow, 'x' .. node, 'items_failed')
   end
   walk(flow, node, now, 3)
   judge(flow, node, letter, now)
@@ -217,29 +240,13 @@ local function state_of(flow)
   return 'running'
 end
 
--- Write when the nodes that have moved in this call began and ended.
-local function write_times(flow, now)
-  local times, names = {}, {}
-  for _, node in ipairs(flow.began) do
-    times[#times + 1], times[#times + 2] = 't' .. node, int(now)
-  end
-  for at, node in ipairs(flow.over) do names[at] = 't' .. node end
-  for at, held in ipairs(#names > 0 and redis.call('HMGET', flow.live, unpack(names)) or {}) do
-    -- An older release has begun it.
-    times[#times + 1], times[#times + 2] = names[at], (string.match(held or '', '^%d+') or int(now)) .. ' ' .. int(now)
-  end
-  for at = 1, #times, 1000 do redis.call('HSET', flow.live, unpack(times, at, math.min(#times, at + 999))) end
-end
-
 -- Write what has changed of the workflows of this call; note those that have ended by it.
 local function close_flows(now)
   write_outbox(now)
   for _, flow in pairs(opened) do
+    write_live(flow)
     if flow.is_changed then
       local state, counts = state_of(flow), flow.counts
-      write_times(flow, now)
-      redis.call('HSET', flow.key, 'counts', string.format('%d %d %d %d %d %d %d %d %d', counts.w, counts.g, counts.r,
-        counts.S, counts.D, counts.X, counts.E, flow.bad, flow.kept), 'turn', turn_after(flow.turn, now))
       if state ~= flow.state then
         -- A client may wait for it. It is seldom enough to be told always.
         if ENDED[state] or state == 'stalled' then hint_of_shard('settled', flow.id) end
@@ -247,7 +254,10 @@ local function close_flows(now)
           redis.call('ZADD', flow_ended, int(now), flow.id) -- @bug:end-is-not-recorded
         end
       end
-      enter_state(flow, state, (options_of(flow)), now)
+      enter_state(flow, state, (options_of(flow)), now, 'turn', turn_after(flow.turn, now), 'counts',
+        string.format('%d %d %d %d %d %d %d %d %d', counts.w, counts.g, counts.r, counts.S, counts.D, counts.X, counts.E,
+          flow.bad, flow.kept))
     end
   end
+  write_totals()
 end

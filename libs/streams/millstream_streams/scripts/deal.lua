@@ -2,7 +2,7 @@
 --
 -- Caller      dispatchers, ingest and workers
 -- Idempotent  by turn: from then on what an earlier deal asks for changes nothing
--- Needs       numbers queue moves gate
+-- Needs       numbers queue moves gate dealing
 -- KEYS        1-4, 7 as in _queue.lua, written
 -- ARGV[2]     the turn of the deal
 -- ARGV[3]     what its part is one of, as it is returned; '' to look only
@@ -11,7 +11,7 @@
 -- Returns     {1 when the part is as was asked, 0 when it is one of something else, -1 when a later deal has been there;
 --             `<jobs at once> <ms from one start to the next> <starts at once>` of the type, with 0 for what is not
 --             limited, or '' where nothing is split; its jobs at once; its starts at once; its jobs that run, or that a
---             worker is about to be given; its jobs that wait for a limit}
+--             worker is about to be given; its jobs that wait for a slot}
 
 local turn, asked, slots_wanted, starts_wanted = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
@@ -32,19 +32,11 @@ local function spread_starts(flow, at_once)
 end
 
 local function reply(code)
-  local flow, jobs_now, parked = read_flow(), 0, 0
-  for index = 1, 3 do
-    jobs_now = jobs_now + redis.call('XLEN', ready[index])
-    parked = parked + (gate and gate.parked(index) or 0)
-  end
-  return {code, whole_of(flow), flow and flow.c or 0, flow and flow.rb or 0, jobs_now, parked}
+  local flow, held, waiting = read_flow(), count_jobs()
+  return {code, whole_of(flow), flow and flow.c or 0, flow and flow.rb or 0, held, waiting}
 end
 
-local is_late = turn < tonumber(setting('dealt_at') or 0) -- @bug:late-deals
-if is_late then return reply(-1) end
--- The first write: limits are dealt out also when Redis is full.
-redis.call('HDEL', settings, '')
-redis.call('HSET', settings, 'dealt_at', int(turn))
+if not note_turn('dealt_at', turn) then return reply(-1) end
 if asked == '' then return reply(1) end
 local flow = read_flow()
 if whole_of(flow) ~= asked then return reply(0) end

@@ -13,7 +13,7 @@
 
 local now = now_ms()
 local lease = int(now + tonumber(ARGV[3]))
-local found = {}
+local found, leases = {}, {}
 -- Results are large, and an answer of many would be held up by a slow reader.
 local MAX_BYTES, bytes = 2 * 1024 * 1024, 0
 
@@ -41,7 +41,7 @@ local function take(id)
     if not reply.err then children = reply end
   end
   if #children == 0 and flow == '' then return settle_news(id, job[5]) end
-  redis.call('ZADD', outbox_key(), 'XX', lease, id)
+  leases[#leases + 1], leases[#leases + 2] = lease, id
   found[#found + 1] = {id, state, int(version), flow, result_of(id, state, waited), unpack(children)}
 end
 
@@ -50,4 +50,5 @@ redis.call('ZREM', outbox_key(), '')
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', outbox_key(), '-inf', int(now), 'LIMIT', 0, ARGV[2])) do
   if bytes <= MAX_BYTES then take(id) end
 end
+if #leases > 0 then redis.call('ZADD', outbox_key(), 'XX', unpack(leases)) end
 return {until_first(outbox_key(), now), found}

@@ -31,6 +31,10 @@ CHECK_AGAIN_AT_MOST_S = 3600.0
 """How long a workflow or a batch may be still until its jobs are looked at; later half as long as it has been still."""
 
 
+_FILTERED_AT_ONCE = 200
+"""How many are read at once where few of them may be wanted."""
+
+
 class FlowKind(Struct, frozen=True):
     """Workflows, or batches."""
 
@@ -136,19 +140,28 @@ class FlowShards:
         is_wanted: Callable[[T], bool],
         start: str | None,
         limit: int,
+        *,
+        is_exact: bool = False,
     ) -> tuple[list[T], str | None]:
-        """Return those that are wanted, newest first, and where the next page starts; None for no more."""
+        """Return those that are wanted, newest first, and where the next page starts; None for no more.
+
+        With `is_exact` there is a next page only where one more is wanted, so that it tells of no others.
+        """
         found: list[T] = []
+        following = start
+        at_once = max(limit, _FILTERED_AT_ONCE) if is_exact else limit
         while True:
-            rows = await self.newest(tenant, start, limit)
+            rows = await self.newest(tenant, start, at_once)
             known = await read([one for _, one in rows])
             for place, one in rows:
-                if len(found) == limit:
-                    return found, start
+                is_found = one in known and is_wanted(known[one])
+                if len(found) == limit and (is_found or not is_exact):
+                    return found, following
                 start = f"{place!r} {one}"
-                if one in known and is_wanted(known[one]):
+                if is_found:
                     found.append(known[one])
-            if len(rows) < limit:
+                    following = start
+            if len(rows) < at_once:
                 return found, None
 
     async def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:

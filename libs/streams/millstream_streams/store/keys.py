@@ -36,6 +36,9 @@ WORKFLOWS_TYPE = JobType("_flow")
 BATCHES_TYPE = JobType("_batch")
 """As :data:`SCHEDULES_TYPE`, of batches."""
 
+QUOTA_TYPE = JobType("_quota")
+"""As :data:`SCHEDULES_TYPE`, of what stands for a tenant where scripts about its quota have a queue."""
+
 
 class FlowKeys(Struct, frozen=True):
     """The keys of one shard of workflows or of batches."""

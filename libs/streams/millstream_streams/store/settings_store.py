@@ -49,6 +49,8 @@ class StoredSettings(Struct, frozen=True):
     """The job whose handler asked for that."""
     is_suspended: bool = False
     """Whether its tenant is suspended."""
+    quota_part: int | None = None
+    """How many of the jobs that its tenant may have at once the queue may have now; None without such a quota."""
     keys_held_until_ms: int | None = None
     """Up to when handlers hold keys of the queue back, the last of them; None when none does."""
 
@@ -93,6 +95,7 @@ class SettingsStore:
             held_until_ms=held_until_ms,
             keys_held_until_ms=keys_held_until_ms,
             held_by=JobId(held_by) if held_by else None,
+            quota_part=read_int(found[b"!quota"].partition(b" ")[0]) if b"!quota" in found else None,
         )
 
     async def splits(self, queues: Sequence[Queue]) -> list[SplitLimits]:

@@ -39,7 +39,7 @@ _MOVING = _commands("hmget hset pexpire time xack xadd xdel xrange")
 
 _LIMITING = _commands(
     "exists hdel hget hincrby hincrbyfloat hkeys llen lpop lpush lrem rpush sadd scard sismember smembers srem xlen"
-    " xpending zadd zcard zincrby zmscore zrange zrangebyscore zrem zscore"
+    " xinfo|groups xpending zadd zcard zincrby zmscore zrange zrangebyscore zrem zscore"
 )
 """The commands by which any service moves jobs of queues with limits."""
 

@@ -8,7 +8,17 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream_contracts import UNDECODABLE, JobId, NodeState, Queue, Tenant, WorkflowId, WorkflowState, queue_of
+from millstream_contracts import (
+    UNDECODABLE,
+    JobId,
+    NodeState,
+    Queue,
+    Tenant,
+    WorkflowId,
+    WorkflowState,
+    is_among,
+    queue_of,
+)
 from millstream_contracts.ids import derived_job_id, made_at_ms
 from millstream_streams.store.flow_values import CreateCode
 
@@ -68,8 +78,14 @@ class StoredWorkflow(Struct, frozen=True, kw_only=True):
     """In lists, where it was read for one: Unix ms of its creation, later by some us than those before it."""
     types: tuple[str, ...] = ()
     """The job types of its nodes; empty where they were not noted."""
+    owner: str = ""
+    """Who has submitted it; empty where that is not known."""
     turn: int = 0
     """Grows with each change; not before 1,000 times its Unix ms."""
+
+    def is_of(self, patterns: Sequence[str]) -> bool:
+        """Return whether the types of all nodes are known, and each is one of those that patterns name."""
+        return bool(self.types) and all(is_among(one, patterns) for one in self.types)
 
     @property
     def moved_at_ms(self) -> int:
@@ -263,6 +279,7 @@ def read_workflow(workflow_id: WorkflowId, fields: Mapping[bytes, bytes]) -> Sto
             result_inputs=_decode_inputs(fields[b"inputs"]) if b"inputs" in fields else (),
             trace="".join(trace),
             types=tuple(filter(None, fields.get(b"types", b"").decode().split(","))),
+            owner=fields.get(b"owner", b"").decode(),
             turn=int(fields.get(b"turn", b"0")),
         )
     except (KeyError, ValueError, *UNDECODABLE):

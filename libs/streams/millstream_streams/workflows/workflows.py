@@ -50,6 +50,9 @@ END_LEASE_S = 60.0
 AWAITED_S = 604_800.0
 """For how long after its retention a workflow is kept while the history has not taken it."""
 
+_FILTERED_AT_ONCE = 200
+"""How many are read at once where few of them may be wanted."""
+
 _DRAFT, _GONE = 0, -2
 _AHEAD_MS = 1_000
 """How far the place of a workflow may be behind its creation, where very many were made in one millisecond."""
@@ -139,19 +142,22 @@ class Workflows:
         name: str | None = None,
         created_after_ms: int | None = None,
         created_before_ms: int | None = None,
+        types: Sequence[str] = (),
         start: str | None = None,
         limit: int = limits.MAX_PAGE,
     ) -> tuple[list[StoredWorkflow], str | None]:
         """Return workflows with their places, newest first, and where the next page starts; None for no more.
 
-        A name and times leave others out; `created_after_ms` is included, `created_before_ms` is not.
+        A name and times leave others out; `created_after_ms` is included, `created_before_ms` is not. `types` are
+        patterns of job types, one of which the type of each node has to fit; where its types were not noted, none does.
         """
+        at_once = max(limit, _FILTERED_AT_ONCE) if types else limit
         found: list[StoredWorkflow] = []
         least, most = created_after_ms or 0, math.inf if created_before_ms is None else created_before_ms
         if start is None and created_before_ms is not None:
             start = f"{created_before_ms + _AHEAD_MS} "
         while True:
-            rows = [(made_at, WorkflowId(one)) for made_at, one in await self._shards.newest(tenant, start, limit)]
+            rows = [(made_at, WorkflowId(one)) for made_at, one in await self._shards.newest(tenant, start, at_once)]
             read = await self.read(tenant, [one for _, one in rows])
             for made_at, one in rows:
                 if len(found) == limit:
@@ -166,9 +172,10 @@ class Workflows:
                     and (states is None or seen.state in states)
                     and (name is None or seen.name == name)
                     and least <= seen.created_at_ms < most
+                    and (not types or seen.is_of(types))
                 ):
                     found.append(replace(seen, place=made_at))
-            if len(rows) < limit:
+            if len(rows) < at_once:
                 return found, None
 
     async def cancel(self, tenant: Tenant, workflow_id: WorkflowId, reason: str = "cancelled") -> ActionCode:

@@ -201,6 +201,7 @@ def memory_broker(ledger: Ledger, clock: VirtualClock, loses: Callable[[Delivery
         sessions=cast("Any", _NOTHING),
         settings=cast("Any", _NOTHING),
         budgets=cast("Any", _NOTHING),
+        quotas=cast("Any", _NOTHING),
         stack_answers=cast("Any", _NOTHING),
         stored_jobs=cast("Any", _NOTHING),
         callbacks=cast("Any", _NOTHING),

@@ -55,6 +55,8 @@ def _facts(one: BatchStatus) -> Iterator[tuple[str, str]]:
     yield "members", ", ".join(f"{count:,} {state}" for state, count in one.counts.items()) or "none"
     for event, callback in one.callbacks.items():
         yield str(event).replace("_", " "), f"{callback.job}{_said_of(callback)}"
+    if one.submitted_by:
+        yield "submitter", one.submitted_by
     yield "started", stamp(one.created_at)
     if one.expires_at is not None:
         yield "closes", stamp(one.expires_at)

@@ -198,6 +198,7 @@ def _show(one: TenantInfo, *, as_json: bool) -> None:
         "since": f"{one.changed_at:%Y-%m-%d %H:%M} UTC" if one.changed_at else "",
         "created by": one.created_by,
         "quotas": _quotas_of(one),
+        "running now": "" if one.jobs_running is None else f"{one.jobs_running}",
         "limits": limits_text(one.limits),
         "encryption": "all jobs" if one.encryption is TenantEncryption.ALL else "",
     }

@@ -60,6 +60,8 @@ def _facts(one: WorkflowStatus) -> Iterator[tuple[str, str]]:
     yield "nodes", ", ".join(f"{count:,} {state}" for state, count in one.counts.items())
     if one.run > 1:
         yield "run", str(one.run)
+    if one.submitted_by:
+        yield "submitter", one.submitted_by
     yield "started", stamp(one.created_at)
     if one.finished_at is not None:
         took = lasting((one.finished_at - one.created_at).total_seconds())

@@ -1,16 +1,17 @@
-"""Makes the queues of tenants follow their states, and counts the tenants. Run by every dispatcher.
+"""Makes the queues of tenants follow their states and quotas, and counts the tenants. Run by every dispatcher.
 
-Ingest does so when it changes a state. This duty finishes what an ingest that died has left, and suspends queues that
+Ingest does so when it changes one. This duty finishes what an ingest that died has left, and suspends queues that
 are used for the first time while their tenant is suspended: a workflow may start a job in one.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from millstream_contracts import Queue, Tenant
 from millstream_dispatcher.tenants.tenant_book import TenantBook
 from millstream_runtime import DutyResult, Wake
 from millstream_streams import Broker, StoredTenant
-from millstream_submission import follow_state
+from millstream_submission import follow_quota, follow_state
 from millstream_telemetry import TenantMetrics
 
 
@@ -27,6 +28,8 @@ class TenantKeeper:
         self._metrics = metrics
         self._followed: dict[Tenant, StoredTenant] = {}
         """Active tenants whose queues go on, with what was stored of them then."""
+        self._checked: dict[Tenant, StoredTenant] = {}
+        """Tenants whose quota of running jobs is in force, with what was stored of them then."""
 
     async def run_once(self) -> DutyResult:
         """Have the queues of each tenant follow that may not do so yet."""
@@ -39,7 +42,17 @@ class TenantKeeper:
         for name, stored in wanted.items():
             await follow_state(self._broker, queues[name], stored)
         self._followed = {name: stored for name, stored in tenants.items() if stored.is_active}
+        await self._follow_quotas({name: one for name, one in tenants.items() if self._checked.get(name) != one})
+        self._checked = tenants
         return DutyResult()
+
+    async def _follow_quotas(self, changed: Mapping[Tenant, StoredTenant]) -> None:
+        """Have the quotas of tenants be in force that were changed."""
+        names = list(changed)
+        noted = await self._broker.quotas.read_many(names) if names else ()
+        for name, one in zip(names, noted, strict=True):
+            if one.is_ending or one.quota != changed[name].quota_of_running:
+                await follow_quota(self._broker, name)
 
     def _may_lag(self, name: Tenant, stored: StoredTenant) -> bool:
         # A tenant whose state has never changed has no suspended queue.

@@ -120,7 +120,8 @@ class WorkflowRecorder:
         types: dict[str, str] = {}
         while start is not None:
             some, start = await self._workflows.nodes(shard.tenant, stored.id, start=start)
-            nodes += map(shown_node, some)
+            inputs = await self._workflows.inputs(shard.tenant, stored.id, [one.place for one in some])
+            nodes += [shown_node(one, inputs.get(one.place)) for one in some]
             types |= {one.name: one.queue.type for one in some}
         status = await self._status(shard, stored, types)
         return EndedWorkflow(tenant=shard.tenant, status=status, place=place, turn=stored.turn, nodes=nodes)

@@ -38,6 +38,10 @@ class FailedAttempts:
         self._looked_up.add((address, key_id))
         return True
 
+    def forget_look_up(self, address: str, key_id: str) -> None:
+        """Let a key be looked up again, where the look has told nothing."""
+        self._looked_up.discard((address, key_id))
+
     def _turn(self) -> None:
         second = int(self._clock())
         if second != self._second:

@@ -135,22 +135,26 @@ class KeyGate:
         credential = headers.get(_AUTHORIZATION)
         if credential is None:
             raise self._refused("missing", "no `Authorization: Bearer` header was sent", _NO_CREDENTIAL)
-        if self._attempts.are_too_many(address):
-            self._metrics.count_auth_refused("limited")
-            raise IngestError(TOO_MANY_ATTEMPTS, retry_after_s=1)
         scheme, _, sent = credential.partition(b" ")
         text = sent.strip().decode("latin-1")
         is_bearer = scheme.lower() == b"bearer"
+        key_id = id_of_key(text) if is_bearer else None
+        # Not counted: a key that counted a moment ago guesses at nothing. A console, whose one address all people
+        # share, must learn that the session of one has ended, and not that the address has to wait.
+        if key_id is not None and self._keys.was_held(key_id, digest_of_key(text.encode())):
+            raise self._refused("ended", f"the key or session `{key_id}` has ended", _BAD_CREDENTIAL)
+        if self._attempts.are_too_many(address):
+            self._metrics.count_auth_refused("limited")
+            raise IngestError(TOO_MANY_ATTEMPTS, retry_after_s=1)
         if is_bearer and self._tokens is not None and looks_like_token(text):
             return await self._of_token(self._tokens, text, address)
-        key_id = id_of_key(text) if is_bearer else None
         if key_id is None:
             detail = "the credential is no key of Millstream: `Authorization: Bearer ms_…`, whole and as it was given"
             raise self._failed(address, "malformed", detail)
         if (held := await self._held(address, key_id)) is None or not _fits(text, held):
             raise self._failed(address, "unknown", "there is no such key; it may have been revoked")
         if self._is_over(held):
-            raise self._failed(address, "expired", f"the key `{key_id}` has expired")
+            raise self._refused("expired", f"the key `{key_id}` has expired", _BAD_CREDENTIAL)
         if not may_come_from(address, held.networks):
             self._metrics.count_auth_refused("network")
             raise IngestError(
@@ -210,9 +214,18 @@ class KeyGate:
         if monotonic() >= self._keys.good_until:
             await self._keys.refresh()
         held = self._keys.held.get(key_id.encode())
-        if held is None and self._attempts.may_look_up(address, key_id):
-            held = await self._keys.find(key_id)
-        return held
+        if held is not None:
+            return held
+        if self._keys.is_looked_for(key_id):
+            return await self._keys.find(key_id)
+        if not self._attempts.may_look_up(address, key_id):
+            return None
+        try:
+            return await self._keys.find(key_id)
+        except BaseException:
+            # It was not told that there is no such key.
+            self._attempts.forget_look_up(address, key_id)
+            raise
 
     def _failed(self, address: str, reason: str, detail: str) -> IngestError:
         self._attempts.note(address)

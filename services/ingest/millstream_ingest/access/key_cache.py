@@ -9,22 +9,25 @@ does that it was opened with.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hmac import compare_digest
 
 import anyio
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from millstream_contracts import ROLE_SCOPES, Role, Scope, Tenant, is_key_id, limits
 from millstream_ingest.access.principal import Principal, bounded, within_tenant
-from millstream_streams import ApiKeys, Broker, KeyChange, StoredApiKey, StoredTenant, StoreError
+from millstream_streams import ApiKeys, Broker, KeyChange, StoredApiKey, StoredTenant, StoreError, StoreUnavailableError
 from millstream_webhooks import Network, parse_networks
 
 LOOK_EVERY_S = 1.5
 STALE_AFTER_S = 5.0
 """The longest time for which a revoked key may work. A request waits less than that for Redis."""
 NOTE_USES_EVERY_S = 60.0
+MOST_GONE = 1_000
+"""Keys and sessions that are remembered when they have ended."""
 REMOVED_AT_ONCE = 500
 """Redis hands a command no more arguments from a script than a few thousand."""
 
@@ -47,6 +50,16 @@ class HeldKey(Struct, eq=False):
     """Whether it was used since the last note of that."""
 
 
+class _Look(Struct, eq=False):
+    """A look for a key that is not held, by which several requests may wait."""
+
+    is_done: asyncio.Event
+    failure: StoreError | None = field(
+        default_factory=lambda: StoreUnavailableError("the look for the key was given up")
+    )
+    """Why it told nothing; None once it has told whether there is such a key."""
+
+
 class KeyCache:
     """The keys of one ingest process."""
 
@@ -60,6 +73,7 @@ class KeyCache:
         self._stored: dict[str, StoredApiKey] = {}
         self._stored_sessions: dict[str, StoredApiKey] = {}
         self._looking = asyncio.Lock()
+        self._looks: dict[str, _Look] = {}
         self._changed = asyncio.Event()
         self.held: dict[bytes, HeldKey] = {}
         """The keys and sessions by their ids, in bytes as requests have them."""
@@ -67,6 +81,7 @@ class KeyCache:
         """What is stored of the tenants, which one version covers with the keys."""
         self.good_until = 0.0
         """Until when the keys count, by the monotonic clock."""
+        self._gone: dict[str, bytes] = {}  # digests by id; what ended the longest ago stands first
 
     async def run(self) -> None:
         """Keep the keys fresh until cancelled, and note which are used."""
@@ -89,12 +104,33 @@ class KeyCache:
     async def find(self, key_id: str) -> HeldKey | None:
         """Return a key or session that is not held yet, asking Redis: it may have been made a moment ago.
 
-        Raises: StoreError.
+        Requests for one that is looked for already wait for what is found. Raises: StoreError.
         """
-        if await self._api_keys.get(key_id) is None and await self._sessions.get(key_id) is None:
-            return None
-        await self.refresh()
+        look = self._looks.get(key_id)
+        if look is None:
+            look = self._looks[key_id] = _Look(asyncio.Event())
+            try:
+                if await self._api_keys.get(key_id) is not None or await self._sessions.get(key_id) is not None:
+                    await self.refresh()
+                look.failure = None
+            except StoreError as error:
+                look.failure = error
+            finally:
+                del self._looks[key_id]
+                look.is_done.set()
+        else:
+            await look.is_done.wait()
+        if look.failure is not None:
+            raise look.failure
         return self.held.get(key_id.encode())
+
+    def is_looked_for(self, key_id: str) -> bool:
+        """Return whether a look for a key is under way."""
+        return key_id in self._looks
+
+    def was_held(self, key_id: str, digest: bytes) -> bool:
+        """Return whether a key or session counted not long ago, which has ended since."""
+        return compare_digest(self._gone.get(key_id, b""), digest)
 
     def stored(self) -> dict[str, StoredApiKey]:
         """Return what is stored of the keys, by id."""
@@ -130,8 +166,16 @@ class KeyCache:
         if read != (self._sessions_version, self._version):
             sessions = {one: self._under_its_key(session) for one, session in self._stored_sessions.items()}
             counting = {one: session for one, session in sessions.items() if session}
-            self.held = {one.encode(): self._hold(one, key) for one, key in {**counting, **self._stored}.items()}
+            held = {one.encode(): self._hold(one, key) for one, key in {**counting, **self._stored}.items()}
+            self._remember_gone(held)
+            self.held = held
         self.good_until = begun + STALE_AFTER_S
+
+    def _remember_gone(self, held: Mapping[bytes, HeldKey]) -> None:
+        gone = {**self._gone, **{one.decode(): key.digest for one, key in self.held.items()}}
+        self._gone = {one: digest for one, digest in gone.items() if one.encode() not in held}
+        while len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _under_its_key(self, session: StoredApiKey) -> StoredApiKey | None:
         """Return a session, which ends with its key at the latest; None for one whose key is gone."""

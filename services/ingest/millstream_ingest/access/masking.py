@@ -14,13 +14,17 @@ from msgspec.structs import replace
 
 from millstream_contracts import MASK, MASKED, SECRETS_HEADER, FieldError, Job, SecretPlaces
 from millstream_history import RecentJobs
+from millstream_ingest.access.withholding import NAMED_BY_USERS
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import BAD_REQUEST
 from millstream_submission import KnownTypes, Masker
 
 HEADER = SECRETS_HEADER.lower().encode()
 
-_OPAQUE = frozenset({"payload_schema", "result_schema", "logs"})
+FIELDS = frozenset({"payload", "result", "patch", "samples"})
+"""The fields in which secrets are masked."""
+
+_OPAQUE = NAMED_BY_USERS | {"logs"}
 """What has no payloads in it, and may have any names. Workers mask secrets in log lines before they store them."""
 _MAX_QUOTED_CHARS = 40
 
@@ -92,6 +96,8 @@ class _Answers:
                 shown[name] = self._masker.any_payload(one)
             elif name == "samples":
                 shown[name] = [self._sample(sample) for sample in one]
+            elif name == "nodes" and isinstance(one, dict):
+                shown[name] = {node: self.answer(job) for node, job in one.items()}
             elif name not in _OPAQUE:
                 shown[name] = self.answer(one)
         return shown

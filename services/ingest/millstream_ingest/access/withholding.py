@@ -1,7 +1,7 @@
 """Keeps payloads and results from principals that may not read them, whichever route answers.
 
 It goes by the names of fields, at any depth, and not by routes: so a new route cannot forget it. Of a payload nothing
-is left, so names inside of one do not matter.
+is left, so names inside of one do not matter. Where users have chosen the names, as of tags, they say nothing.
 """
 
 import re
@@ -19,6 +19,12 @@ from millstream_ingest.http.query import Query
 
 FIELDS = frozenset({"payload", "result", "patch", "samples", "logs"})
 """The fields that hold a payload, a result, or a part of one, and the log lines of handlers, which may quote them."""
+
+NAMED_BY_USERS = frozenset({"payload_schema", "result_schema", "tags", "weights"})
+"""The fields that hold no payload, and any names: a tag may be called `result`, and a property of a schema too."""
+
+_NAMES_OF_NODES = "nodes"
+"""The field that has what becomes of each node, by names that users have chosen."""
 
 _ENCRYPTED = frozenset({"message", "traceback", "note"})
 """The fields of an error and of progress that are texts of the handler: encrypted ones are kept like payloads."""
@@ -49,11 +55,15 @@ def _blank(value: Struct) -> Struct:
     texts = _ENCRYPTED if getattr(value, "encrypted", False) is True else ()
     for field in structs.fields(value):
         one = getattr(value, field.name)
+        if field.name in NAMED_BY_USERS:
+            continue
         if field.name in FIELDS:
             is_list = field.default_factory is not NODEFAULT
             changes[field.name] = [] if is_list else None if field.default is NODEFAULT else field.default
         elif field.name in texts:
             changes[field.name] = ""
+        elif field.name == _NAMES_OF_NODES and isinstance(one, dict):
+            changes[field.name] = {name: without_payloads(node) for name, node in one.items()}
         elif isinstance(one, Struct | list | tuple | dict):
             changes[field.name] = without_payloads(one)
     return replace(value, **changes) if changes else value

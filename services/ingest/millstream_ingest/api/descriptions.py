@@ -283,6 +283,7 @@ MODELS: Mapping[str, Model] = {
         "The most that a tenant may have at once; what is absent has no limit of its own.",
         {
             "jobs_waiting": "Jobs that are queued, scheduled or blocked; counted now and then, so it is not exact",
+            "jobs_running": "Jobs that run at once; others wait, and it is never exceeded",
             "payload_bytes": "Bytes of the payload of one job, as MessagePack",
             "schedules": "Schedules",
             "webhooks": "Endpoints of webhooks",
@@ -323,6 +324,7 @@ MODELS: Mapping[str, Model] = {
             "limits": "How often all of its keys together may ask",
             "deletion": "Id of the operation that deletes it",
             "encryption": _TENANT_ENCRYPTION,
+            "jobs_running": "How many of its jobs run now, where that has a quota; absent in lists",
         },
     ),
     "TenantEncryption": Model("Which jobs of a tenant are stored encrypted."),
@@ -623,6 +625,7 @@ MODELS: Mapping[str, Model] = {
             "reason": "Why it failed or was cancelled, or has no result",
             "trace_id": "Finds the workflow in traces; null when it is not traced",
             "source": "`history` of one that Redis has forgotten; else `live`",
+            "submitted_by": "Who has submitted it, as of a job",
         },
     ),
     "WorkflowState": Model(
@@ -650,7 +653,8 @@ MODELS: Mapping[str, Model] = {
             "items": "Of a node with `map`: what became of its jobs",
             "started_at": "When it could start, in its last run: those before it had ended. Null while it waits",
             "finished_at": "When its workflow learned of its end",
-            "inputs": "The results to which it refers; null without `results=1`, and of a workflow from the history",
+            "inputs": "The results to which it refers; null without `results=1`, and for workflows that "
+            "an earlier release has put into the history",
         },
     ),
     "NodeInput": Model(
@@ -929,9 +933,9 @@ MODELS: Mapping[str, Model] = {
     ),
     "ReasonCode": Model(
         "What keeps a job from running: another job (`parent`), one that is dead (`parent-dead`), a time, a signal, a "
-        "suspended tenant, a paused queue, a limit, a circuit breaker, a handler that holds the type or the key back "
-        "(`held`), that no worker handles its type, or that others are before it. `running`, `dead` and `ended` "
-        "say that it does not wait."
+        "suspended tenant, a paused queue, the quota of its tenant, a limit, a circuit breaker, a handler that holds "
+        "the type or the key back (`held`), that no worker handles its type, or that others are before it. "
+        "`running`, `dead` and `ended` say that it does not wait."
     ),
     "JobSteps": Model(
         "What a durable handler has behind it.",

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from millstream_contracts import MASK, MASKED, SECRETS_HEADER, Problem, Scope
+from millstream_ingest.access.masking import FIELDS
 from millstream_ingest.api.operation import JOB_TYPE, SCHEDULE_NAME, Content, Example, Operation, Parameter
 from millstream_ingest.api.portable_schemas import Schema
 from millstream_ingest.api.route import Route
@@ -27,6 +28,11 @@ from millstream_ingest.http.problems import (
 
 Document = dict[str, Any]
 
+_MASKING = Parameter(
+    SECRETS_HEADER,
+    f"Puts `{MASK}` in the place of each value that a handler declares as secret",
+    {"type": "string", "enum": [MASKED]},
+)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _PATH_PARAMETERS = {
     "job_id": Parameter("job_id", "Id of the job"),
@@ -95,6 +101,9 @@ def api_document(routes: Iterable[Route]) -> Document:
         # HEAD is GET without the body, and is not worth an entry of its own.
         method = route.methods[0].lower()
         described = _operation(route, operation, schemas)
+        models = [content.model for content in operation.answers.values() if content.model]
+        if route.scope is not Scope.PUBLIC and any(_has_fields(schemas[one], components, FIELDS) for one in models):
+            described.setdefault("parameters", []).append(_parameter("header", _MASKING))
         paths.setdefault(route.path, {})[method] = described | {"security": _security(route)}
     return {
         "openapi": "3.1.0",
@@ -112,6 +121,26 @@ def api_document(routes: Iterable[Route]) -> Document:
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": _SECURITY_SCHEMES},
     }
+
+
+def _has_fields(schema: Schema, components: dict[str, Schema], names: frozenset[str]) -> bool:
+    """Return whether a schema has one of some properties, itself or by what it refers to."""
+    seen: set[str] = set()
+    waiting: list[Any] = [schema]
+    while waiting:
+        match waiting.pop():
+            case {"$ref": str(reference)}:
+                name = reference.rpartition("/")[2]
+                if name not in seen:
+                    seen.add(name)
+                    waiting.append(components[name])
+            case dict() as one:
+                if not names.isdisjoint(one.get("properties", ())):
+                    return True
+                waiting += one.values()
+            case list() as some:
+                waiting += some
+    return False
 
 
 def _declared(routes: Iterable[Route]) -> Iterator[tuple[Route, Operation]]:

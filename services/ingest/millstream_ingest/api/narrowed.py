@@ -15,6 +15,7 @@ from millstream_contracts import (
     is_among,
     queue_of,
 )
+from millstream_history import StoredOperation
 from millstream_ingest.access.principal import Principal
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import Route
@@ -84,10 +85,9 @@ async def _is_template(request: ApiRequest, parameters: Parameters) -> bool:
 
 
 async def _is_workflow(request: ApiRequest, parameters: Parameters) -> bool:
+    """Return whether all types of a workflow are known: an earlier release has not noted them in Redis."""
     workflow_id = WorkflowId(parameters["workflow_id"])
-    found = (await request.services.broker.workflows.read(request.tenant, [workflow_id])).get(workflow_id)
-    # Of one that Redis has forgotten, or that an earlier release has stored, the types are not known.
-    return found is not None and bool(found.types) and _are_among(request, found.types)
+    return await request.services.workflow_desk.is_of(request.tenant, workflow_id, request.principal.types)
 
 
 async def _is_batch(request: ApiRequest, parameters: Parameters) -> bool:
@@ -99,8 +99,14 @@ async def _is_batch(request: ApiRequest, parameters: Parameters) -> bool:
 
 async def _is_operation(request: ApiRequest, parameters: Parameters) -> bool:
     found = await request.history.operations.find(request.tenant, parameters["operation_id"])
-    # The deletion of a tenant is about jobs of every type.
-    return found is None or (found.shown.tenant is None and not list(foreign_jobs(request, found.asked)))
+    return found is None or is_of_types(request, found)
+
+
+def is_of_types(request: ApiRequest, operation: StoredOperation) -> bool:
+    """Return whether an operation is about jobs of the types of a principal alone."""
+    asked = operation.asked
+    # The deletion of a tenant names no jobs, nor does an erasure that has ended: its search is forgotten.
+    return (asked.ids is not None or asked.group is not None) and not list(foreign_jobs(request, asked))
 
 
 def foreign_jobs(request: ApiRequest, asked: OperationOptions) -> Iterable[tuple[str, str]]:

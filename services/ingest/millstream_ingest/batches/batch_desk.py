@@ -106,11 +106,13 @@ class BatchDesk:
             await self._batches.close(tenant, created.id)
         return AcceptedBatch(await self.find(tenant, created.id), len(read.jobs), replayed)
 
-    async def page(self, tenant: Tenant, state: BatchState | None, *, cursor: str | None, limit: int) -> BatchPage:
-        """Return a page of batches, newest first. Raises: CursorError."""
+    async def page(
+        self, tenant: Tenant, state: BatchState | None, *, cursor: str | None, limit: int, owner: str | None = None
+    ) -> BatchPage:
+        """Return a page of batches, newest first; with an `owner`, of those that it has made. Raises: CursorError."""
         states = None if state is None else frozenset({state})
         found, following = await self._batches.page(
-            tenant, states=states, start=read_place(cursor, _BATCH), limit=limit
+            tenant, states=states, owner=owner, start=read_place(cursor, _BATCH), limit=limit
         )
         return BatchPage(items=[shown(one) for one in found], next_cursor=cursor_at(following))
 

@@ -279,7 +279,8 @@ TOO_MANY_ATTEMPTS = ProblemKind(
     "This address has failed to authenticate too often",
     429,
     "More than ten requests of this address within a second had no valid key. Those with a valid one are answered all "
-    "the same. Repeat the request after the seconds in `Retry-After`.",
+    "the same, and a key or session that has ended is told so with a 401. Repeat the request "
+    "after the seconds in `Retry-After`.",
 )
 QUOTA_EXCEEDED = ProblemKind(
     "quota-exceeded",

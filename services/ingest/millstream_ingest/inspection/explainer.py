@@ -18,6 +18,7 @@ from millstream_contracts import (
 from millstream_ingest.inspection.dependency_reader import DependencyReader
 from millstream_ingest.inspection.holding import holding_words
 from millstream_ingest.inspection.queues import QueueStats
+from millstream_ingest.inspection.running import count_running
 from millstream_streams import Broker, Place, StoredSettings, available
 
 MAX_PARENTS = 20
@@ -28,6 +29,7 @@ class Explainer:
     """Explains jobs. May raise StoreUnavailableError."""
 
     def __init__(self, broker: Broker, dependencies: DependencyReader, queues: QueueStats) -> None:
+        self._broker = broker
         self._registry = broker.registry
         self._settings = broker.settings
         self._lanes = broker.lanes
@@ -73,7 +75,13 @@ class Explainer:
         status = await self._queues.one(queue.tenant, queue.type)
         if status is not None and (status.paused or status.parked or status.breaker or status.held_until):
             place = await self._lanes.place(queue, job.id, job.priority, job.key or "") if status.parked else None
-            reasons += _of_settings(status, await self._settings.read(queue), place)
+            stored = await self._settings.read(queue)
+            part = stored.quota_part
+            if part is None or place is None or place.length < part:
+                reasons += _of_settings(status, stored, place)
+            else:
+                # Whether a limit holds it back as well shows once its queue has a larger part.
+                reasons += [*_of_settings(status, stored, None), await self._of_quota(queue, place.length, part)]
         workers = [
             one
             for one in available(await self._registry.workers(), self._clock.now_ms())
@@ -88,6 +96,14 @@ class Explainer:
         slots, busy = sum(one.concurrency for one in workers), sum(one.busy for one in workers)
         told = f"it is ready, one of {ready:,} jobs of its type; {busy:,} of {slots:,} slots of their workers are taken"
         return [Reason(code=ReasonCode.OTHERS, detail=told)]
+
+    async def _of_quota(self, queue: Queue, held: int, part: int) -> Reason:
+        noted = await self._broker.quotas.read(queue.tenant)
+        running = await count_running(self._broker, queue.tenant)
+        # A quota that is about to be removed is still in force here.
+        most = "as many jobs at once as its quota said" if noted.quota is None else f"{noted.quota:,} jobs at once"
+        of_queue = f"its queue may have {part:,} of them now, and has {held:,}"
+        return Reason(code=ReasonCode.QUOTA, detail=f"its tenant may run {most}, and runs {running:,}: {of_queue}")
 
 
 def _of_settings(status: QueueStatus, stored: StoredSettings, place: Place | None) -> list[Reason]:

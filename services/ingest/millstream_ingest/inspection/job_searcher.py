@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from millstream_contracts import Facets, Job, JobType, Page, Queue, Tenant
+from millstream_contracts import Facets, Job, JobType, Page, Queue, Tenant, is_among
 from millstream_history import History, HistoryError, JobQuery, SearchedJobs, StoredJob
 from millstream_ingest.http.errors import IngestError
 from millstream_ingest.inspection.history_lag import HistoryLag
@@ -53,7 +53,7 @@ class JobSearcher:
         """
         with self._observed(query.tenant), self._tracer.search(request) as span:
             begun = time.monotonic()
-            known_types = await self.known_types(query.tenant) if _names_types(query) else ()
+            known_types = await self.known_types(query.tenant, query.types) if _names_types(query) else ()
             found, lag_s = await self._lag.beside(
                 history.search.page(query, cursor=cursor, limit=limit, known_types=known_types, counted=is_counted)
             )
@@ -67,7 +67,7 @@ class JobSearcher:
 
         Raises: QueryError, HistoryError, and IngestError (429) while facets of too many searches are counted.
         """
-        known_types = await self.known_types(query.tenant) if _names_types(query) else ()
+        known_types = await self.known_types(query.tenant, query.types) if _names_types(query) else ()
         with self._facet_slots.taken(query.tenant):
             found, lag_s = await self._lag.beside(history.search.facets(query, known_types=known_types))
         return Facets(items=found.facets, count=found.count, complete=found.is_complete, history_lag_s=lag_s)
@@ -84,14 +84,17 @@ class JobSearcher:
             self._metrics.observe_search(NO_WAY, outcome, time.monotonic() - begun)
             raise
 
-    async def known_types(self, tenant: Tenant) -> Sequence[JobType] | None:
-        """Return the types of which there ever were jobs, by name; None when Redis does not say."""
+    async def known_types(self, tenant: Tenant, patterns: Sequence[str] = ()) -> Sequence[JobType] | None:
+        """Return the types of which there ever were jobs, by name; None when Redis does not say.
+
+        `patterns` leave out all others, where there are any.
+        """
         try:
             async with Deadline(asyncio.get_running_loop(), REDIS_WITHIN_S):
                 queues = await self._broker.registry.queues(tenant, with_dormant=True)
         except (StoreError, TimeoutError):
             return None
-        return sorted({queue.type for queue in queues})
+        return sorted({queue.type for queue in queues if not patterns or is_among(queue.type, patterns)})
 
     async def _page(self, found: SearchedJobs, lag_s: float | None) -> Page:
         jobs = await self._fresh(found.jobs)
@@ -126,7 +129,7 @@ class JobSearcher:
 
 def _names_types(query: JobQuery) -> bool:
     """Whether a query may name job types: it is not worth a round trip otherwise."""
-    return query.type is not None or any(name in query.q for name in ("type", "queue", "task"))
+    return query.type is not None or bool(query.types) or any(name in query.q for name in ("type", "queue", "task"))
 
 
 def _of_history(job: Job) -> Job:

@@ -5,7 +5,7 @@ A cursor names its state, so that a list of all states can go on in the middle, 
 
 from collections.abc import Sequence
 
-from millstream_contracts import DeadLetterPage, Job, JobState, JobType, Page, Queue, Tenant
+from millstream_contracts import DeadLetterPage, Job, JobState, JobType, Page, Queue, Tenant, is_among
 from millstream_streams import Broker, CursorError
 
 STATES = (JobState.RUNNING, JobState.QUEUED, JobState.SCHEDULED, JobState.BLOCKED, JobState.DEAD)
@@ -20,10 +20,20 @@ class JobLister:
         self._registry = broker.registry
 
     async def jobs(
-        self, tenant: Tenant, job_type: JobType | None, state: JobState | None, *, cursor: str | None, limit: int
+        self,
+        tenant: Tenant,
+        job_type: JobType | None,
+        state: JobState | None,
+        *,
+        cursor: str | None,
+        limit: int,
+        types: Sequence[str] = (),
     ) -> Page:
-        """Return jobs without payload and result: of one type or all, in one state or all listed states."""
-        queues = await self._queues(tenant, job_type)
+        """Return jobs without payload and result: of one type or all, in one state or all listed states.
+
+        `types` are patterns of the types that may be seen; empty for all.
+        """
+        queues = await self._queues(tenant, job_type, types)
         states = STATES if state is None else (state,)
         at, inner = _read_cursor(cursor, states)
         items: list[Job] = []
@@ -37,16 +47,26 @@ class JobLister:
             inner = None
         return Page(items)
 
-    async def dead(self, tenant: Tenant, job_type: JobType | None, *, cursor: str | None, limit: int) -> DeadLetterPage:
-        """Return dead letters, of one type or all."""
+    async def dead(
+        self,
+        tenant: Tenant,
+        job_type: JobType | None,
+        *,
+        cursor: str | None,
+        limit: int,
+        types: Sequence[str] = (),
+    ) -> DeadLetterPage:
+        """Return dead letters, of one type or all. `types` are as those of `jobs`."""
         _, inner = _read_cursor(cursor, (JobState.DEAD,))
-        queues = await self._queues(tenant, job_type)
+        queues = await self._queues(tenant, job_type, types)
         page = await self._listing.dead(queues, cursor=inner, limit=limit)
         return DeadLetterPage(page.items, _cursor(JobState.DEAD, page.next_cursor) if page.next_cursor else None)
 
-    async def _queues(self, tenant: Tenant, job_type: JobType | None) -> list[Queue]:
+    async def _queues(self, tenant: Tenant, job_type: JobType | None, types: Sequence[str]) -> list[Queue]:
         queues = await self._registry.queues(tenant, with_dormant=True)
-        return [queue for queue in queues if job_type in {None, queue.type}]
+        return [
+            queue for queue in queues if job_type in {None, queue.type} and (not types or is_among(queue.type, types))
+        ]
 
 
 def _cursor(state: JobState, inner: str | None) -> str:

@@ -31,6 +31,10 @@ class PastJobs:
             return None
         return replace(await self._codec.read_job(queue.tenant, found.job), source="history")
 
+    async def owner(self, queue: Queue, job_id: JobId) -> str | None:
+        """Return who has submitted a job; None where the history does not know, and where there is no history."""
+        return None if self._history is None else await self._history.owner(queue.tenant, job_id)
+
     async def ended_as(self, tenant: Tenant, job_id: JobId) -> str | None:
         """Return the state in which a job has ended that Redis has forgotten; None where that is not known."""
         if self._history is None:

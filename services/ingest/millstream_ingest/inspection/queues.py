@@ -1,11 +1,11 @@
 """Counts the jobs of the queues by type, each summed over its partitions, and the workers that these jobs want."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from millstream_contracts import Demand, JobType, Queue, QueueStatus, Tenant
+from millstream_contracts import Demand, JobType, Queue, QueueStatus, Tenant, is_among
 from millstream_ingest.inspection.name_pages import page_of
 from millstream_streams import (
     Broker,
@@ -31,11 +31,17 @@ class QueueStats:
         self._due_soon_s = due_soon_s
         self._log = structlog.get_logger()
 
-    async def page(self, tenant: Tenant, *, cursor: str | None, limit: int) -> tuple[list[QueueStatus], str | None]:
-        """Return a page of all types, by name, and the cursor of the next. Raises: CursorError."""
+    async def page(
+        self, tenant: Tenant, *, cursor: str | None, limit: int, types: Sequence[str] = ()
+    ) -> tuple[list[QueueStatus], str | None]:
+        """Return a page of types, by name, and the cursor of the next. Raises: CursorError.
+
+        `types` are patterns that leave out all others, where there are any.
+        """
         by_type = await self._queues(tenant)
-        types, next_cursor = page_of(sorted(by_type), str, cursor, limit)
-        return await self._measure({job_type: by_type[job_type] for job_type in types}), next_cursor
+        names = sorted(one for one in by_type if not types or is_among(one, types))
+        shown, next_cursor = page_of(names, str, cursor, limit)
+        return await self._measure({job_type: by_type[job_type] for job_type in shown}), next_cursor
 
     async def one(self, tenant: Tenant, job_type: JobType) -> QueueStatus | None:
         """Return the counts of one type, or None when there is no such type."""

@@ -24,9 +24,10 @@ from millstream_ingest.http.errors import IngestError
 from millstream_ingest.http.problems import INVALID_REQUEST, TENANT_NOT_FOUND, WRONG_STATE
 from millstream_ingest.inspection.bulk_operations import new_operation_id
 from millstream_ingest.inspection.name_pages import page_of
+from millstream_ingest.inspection.running import count_running
 from millstream_ingest.tenants.request_limits import checked_limits
 from millstream_streams import Broker, StoredTenant, TooManyTenantsError
-from millstream_submission import follow_state, in_deletion, revoke_all
+from millstream_submission import follow_quota, follow_state, in_deletion, revoke_all
 
 
 class TenantDesk:
@@ -59,6 +60,8 @@ class TenantDesk:
             encryption=asked.encryption,
         )
         await self._put(name, None, made)
+        if made.quota_of_running is not None:
+            await follow_quota(self._broker, name)
         return shown_tenant(name, made)
 
     async def page(self, *, prefix: str, cursor: str | None, limit: int) -> TenantPage:
@@ -70,10 +73,17 @@ class TenantDesk:
 
     async def find(self, name: str) -> TenantInfo:
         """Return a tenant. Raises: IngestError (404)."""
-        return shown_tenant(name, await self._stored(name))
+        stored = await self._stored(name)
+        shown = shown_tenant(name, stored)
+        if stored.quota_of_running is None:
+            return shown
+        return replace(shown, jobs_running=await count_running(self._broker, Tenant(name)))
 
     async def change(self, name: str, asked: TenantChange) -> TenantInfo:
-        """Change what is given of a tenant. Raises: IngestError (404, 409, 422)."""
+        """Change what is given of a tenant. Once this returns, a quota of jobs that run is in force.
+
+        Raises: IngestError (404, 409, 422).
+        """
         limits = checked_limits(asked.limits)
 
         def changed(stored: StoredTenant) -> StoredTenant:
@@ -87,7 +97,11 @@ class TenantDesk:
                 encryption=stored.encryption if asked.encryption is None else asked.encryption,
             )
 
-        return shown_tenant(name, await self._change(name, changed))
+        stored = await self._change(name, changed)
+        # Each time: an earlier request may not have reached all queues.
+        if asked.quotas is not None:
+            await follow_quota(self._broker, Tenant(name))
+        return shown_tenant(name, stored)
 
     async def suspend(self, name: str, reason: str) -> TenantInfo:
         """Let a tenant submit nothing, and no job of it start. One that is suspended keeps its time and its reason.

@@ -127,6 +127,17 @@ class WorkflowDesk:
         next_cursor = None if next_start is None else cursor_of(str(next_start))
         return WorkflowNodePage(workflow=found.status, nodes=nodes, next_cursor=next_cursor)
 
+    async def owner(self, tenant: Tenant, workflow_id: WorkflowId) -> str | None:
+        """Return who has submitted a workflow; None where that is not known. Raises: HistoryError."""
+        return await self._finder.owner(tenant, workflow_id)
+
+    async def is_of(self, tenant: Tenant, workflow_id: WorkflowId, types: Sequence[str]) -> bool:
+        """Return whether there is such a workflow, and each node of it is known to be of these types.
+
+        `types` are patterns. Raises: HistoryError.
+        """
+        return await self._finder.is_of(tenant, workflow_id, types)
+
     async def cancel(self, tenant: Tenant, workflow_id: WorkflowId) -> WorkflowStatus:
         """Cancel what has not ended of a workflow. Raises: IngestError (404, 409), HistoryError."""
         await self._finder.find(tenant, workflow_id)

@@ -5,6 +5,7 @@ that is forgotten between two pages is on the same side of the cursor as before.
 """
 
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from millstream_contracts import (
     WorkflowPage,
     WorkflowState,
     WorkflowStatus,
+    is_among,
     ms_of,
 )
 from millstream_history import History, HistoryError, WorkflowQuery
@@ -55,11 +57,30 @@ class WorkflowFinder:
         stored = (await self._workflows.read(tenant, [workflow_id])).get(workflow_id)
         if stored is not None:
             return FoundWorkflow(await self.shown(tenant, stored), stored)
-        is_id = WORKFLOW_KIND.shard_of(tenant, workflow_id) is not None
-        past = await self._history.workflows.find(tenant, workflow_id) if self._history and is_id else None
+        past = await self._past_one(tenant, workflow_id)
         if past is None:
             raise unknown_workflow(workflow_id)
         return FoundWorkflow(past, None)
+
+    async def owner(self, tenant: Tenant, workflow_id: WorkflowId) -> str | None:
+        """Return who has submitted a workflow; None where that is not known, and for no such one."""
+        stored = (await self._workflows.read(tenant, [workflow_id])).get(workflow_id)
+        if stored is not None:
+            return stored.owner
+        past = await self._past_one(tenant, workflow_id)
+        return None if past is None else past.submitted_by
+
+    async def is_of(self, tenant: Tenant, workflow_id: WorkflowId, types: Sequence[str]) -> bool:
+        """Return whether there is such a workflow, and each node of it is known to be of types that fit patterns."""
+        stored = (await self._workflows.read(tenant, [workflow_id])).get(workflow_id)
+        if stored is not None:
+            return stored.is_of(types)
+        past = await self._past_one(tenant, workflow_id)
+        if past is None:
+            return False
+        assert self._history is not None
+        found = await self._history.workflows.types_of(tenant, past)
+        return bool(found) and all(is_among(one, types) for one in found)
 
     async def nodes(
         self,
@@ -73,13 +94,15 @@ class WorkflowFinder:
     ) -> tuple[list[WorkflowNode], int | None]:
         """Return nodes of a workflow from a place on, and the place of the next; None for no more.
 
-        `with_inputs` adds to which results they refer, which the history does not know.
+        `with_inputs` adds to which results they refer.
         """
         states = which.states if which else None
         if found.stored is None:
             assert self._history is not None
-            past = self._history.workflows
-            return await past.nodes(tenant, found.status, start=start, limit=limit, states=states)
+            past, next_start = await self._history.workflows.nodes(
+                tenant, found.status, start=start, limit=limit, states=states
+            )
+            return past if with_inputs else [replace(node, inputs=None) for node in past], next_start
         nodes, next_start = await self._workflows.nodes(
             tenant, found.stored.id, start=start, limit=limit, states=states
         )
@@ -93,19 +116,21 @@ class WorkflowFinder:
         Raises: CursorError.
         """
         start = _read_start(cursor)
+        # A cursor is to say that there are others only where one more may be seen.
+        most = limit + 1 if asked.types else limit
         # Redis first: what it forgets between the two reads is in the second.
-        live, next_start = await self._live(tenant, asked, start, limit)
+        live, next_start = await self._live(tenant, asked, start, most)
         past: list[_Row] = []
         has_more, is_complete = next_start is not None, True
         if self._history and (asked.states is None or any(state.is_terminal for state in asked.states)):
             try:
                 until = live[-1][:2] if next_start else None
-                past, has_more_past = await self._past(self._history, tenant, asked, start, limit, until)
+                past, has_more_past = await self._past(self._history, tenant, asked, start, most, until)
                 has_more = has_more or has_more_past
             except HistoryError:
                 is_complete = False
         rows = sorted([*live, *past], reverse=True, key=lambda row: row[:2])
-        has_more = has_more or len(rows) > limit
+        has_more = (has_more and not asked.types) or len(rows) > limit
         shown = rows[:limit]
         return WorkflowPage(
             items=[status for _, _, status in shown],
@@ -135,10 +160,17 @@ class WorkflowFinder:
             name=asked.name,
             created_after_ms=ms_of(asked.created_after) if asked.created_after else None,
             created_before_ms=ms_of(asked.created_before) if asked.created_before else None,
+            types=asked.types,
             start=f"{start[0]!r} {start[1]}" if start else None,
             limit=limit,
         )
         return [(one.place, one.id, shown_workflow(one)) for one in found], next_start
+
+    async def _past_one(self, tenant: Tenant, workflow_id: WorkflowId) -> WorkflowStatus | None:
+        """Return a workflow as the history has it; None where it knows no such one, and where there is no history."""
+        if self._history is None or WORKFLOW_KIND.shard_of(tenant, workflow_id) is None:
+            return None
+        return await self._history.workflows.find(tenant, workflow_id)
 
     async def _past(
         self,

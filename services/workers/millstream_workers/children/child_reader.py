@@ -51,7 +51,7 @@ class ChildReader:
     async def owner_of(self, job_id: JobId) -> str:
         """Return who has submitted a job; empty where that is not known. Raises: UnavailableError."""
         with as_unavailable():
-            return await self._views.owner(self._queue(job_id), job_id)
+            return await self._views.owner(self._queue(job_id), job_id) or ""
 
     async def batch_of(self, job_id: JobId) -> BatchId | None:
         """Return the batch of which a job is a member; None for a job that is none. Raises: as :meth:`get`."""

@@ -4,7 +4,7 @@ Values of keys that are named like a secret are left out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -46,10 +46,10 @@ class RecentJobs(Struct, frozen=True):
 NO_JOBS = RecentJobs(0, {}, {})
 
 
-async def look_at_recent(session: TimedSession, tenant: Tenant, job_type: str | None) -> RecentJobs:
-    """Look at the newest jobs of a type, or of all; without time, at none."""
+async def look_at_recent(session: TimedSession, tenant: Tenant, job_types: Collection[str] | None) -> RecentJobs:
+    """Look at the newest jobs of some types, or of all; without time, at none."""
     statement = Statement()
-    of_type = f" AND type = {statement.bind(job_type)}" if job_type else ""
+    of_type = "" if job_types is None else f" AND type = ANY({statement.bind(sorted(job_types))}::text[])"
     sql = (
         f"SELECT CASE WHEN payload_bytes <= {MAX_PAYLOAD_BYTES} THEN payload END AS payload, tags, worker, "  # noqa: S608
         f"fingerprint, left(error_text, {MAX_VALUE_CHARS}) AS error_text, error->>'type' AS error_type "

@@ -71,6 +71,7 @@ _ALL = (
         "batch that it belongs to",
         "batch:BA_0001J00000000000000000000000",
     ),
+    Field("submitted_by", FieldKind.NAME, "submitted_by", "key or subject that submitted it", "submitted_by:7Kq2vXbA"),
     Field("attempts", FieldKind.NUMBER, "attempts", "attempts that counted", "attempts:>2"),
     Field("crashes", FieldKind.NUMBER, "crashes", "deliveries whose worker vanished", "crashes:>=1"),
     Field("run", FieldKind.DURATION, "ran_ms", "length of the last attempt", "run:>5s"),

@@ -19,13 +19,13 @@ redis.call('ZREM', flow_checks, '')
 
 -- Items are started again from the first that is lost; those of which the workflow knows are passed over.
 local function restart_item(flow, node, item, run)
-  local letter, version, held_run = node_of(redis.call('HGET', flow.live, node))
+  local letter, version, held_run = node_of(live_of(flow, node))
   if letter ~= 'r' and letter ~= 'g' or held_run ~= run then return end
   local key = items_key(flow, node)
   local upto = tonumber(redis.call('HGET', key, 'next')) or 0
   redis.call('HDEL', key, item)
   redis.call('HSET', key, 'next', int(math.min(upto, tonumber(item))))
-  if letter == 'r' then move(flow, node, letter, 'g', version, run) end
+  if letter == 'r' then move(flow, node, letter, 'g', version, run, now) end
   put_out(now, 's ' .. id .. ' ' .. node .. ' ' .. run)
   restarted = restarted + 1
 end
@@ -33,10 +33,10 @@ end
 local function restart(flow, node, run)
   local of_map, item = string.match(node, '^(%d+)%.(%d+)$')
   if item then return restart_item(flow, of_map, item, run) end
-  local letter, _, held_run = node_of(redis.call('HGET', flow.live, node))
+  local letter, _, held_run = node_of(live_of(flow, node))
   if letter ~= 'r' or held_run ~= run then return end
   -- The versions of its job begin anew.
-  move(flow, node, letter, 'g', 0, run) -- @bug:versions-of-another-life
+  move(flow, node, letter, 'g', 0, run, now) -- @bug:versions-of-another-life
   put_out(now, 's ' .. id .. ' ' .. node .. ' ' .. run)
   restarted = restarted + 1
 end

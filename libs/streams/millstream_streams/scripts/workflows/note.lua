@@ -18,7 +18,7 @@ redis.call('ZREM', flow_outbox, '')
 local function keep(flow, node, result)
   if not has_letter(flow, node, 'k') then return 'S' end
   if flow.kept + #result > MAX_RESULTS_BYTES then
-    redis.call('HSET', flow.live, 'x' .. node, 'results_too_large')
+    set_live(flow, 'x' .. node, 'results_too_large')
     return 'D'
   end
   flow.kept = flow.kept + #result
@@ -28,7 +28,7 @@ end
 
 -- A job of a node with `map`.
 local function note_part(flow, node, item, run, state, version, result)
-  local _, _, held_run = node_of(redis.call('HGET', flow.live, node))
+  local _, _, held_run = node_of(live_of(flow, node))
   if held_run ~= run then return end
   local letter = LETTERS[state] or 'r'
   local is_kept = letter == 'S' and has_letter(flow, node, 'k')
@@ -46,13 +46,13 @@ local function note(id, node, run, state, version, result)
   if not flow then return end
   local of_map, item = string.match(node, '^(%d+)%.(%d+)$')
   if item then return note_part(flow, of_map, item, run, state, version, result) end
-  local old, held_version, held_run = node_of(redis.call('HGET', flow.live, node))
+  local old, held_version, held_run = node_of(live_of(flow, node))
   local is_news = held_run == run and tonumber(version) > held_version -- @bug:any-news
   if not is_news then return end
   if old == 'g' then redis.call('ZREM', flow_outbox, 's ' .. id .. ' ' .. node .. ' ' .. run) end
   local letter = LETTERS[state] or 'r'
   if letter == 'S' then letter = keep(flow, node, result) end
-  move(flow, node, old, letter, version, run)
+  move(flow, node, old, letter, version, run, now)
   walk(flow, node, now, 3)
   judge(flow, node, letter, now)
 end

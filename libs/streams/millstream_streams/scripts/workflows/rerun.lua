@@ -42,7 +42,7 @@ counts.w, counts.g, counts.r, counts.S, counts.D, counts.X, counts.E =
   string.match(ARGV[5], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
 flow.bad, flow.cancel, flow.is_changed = tonumber(ARGV[6]), nil, true
 for at = 11, #ARGV, 2 do
-  flow.began[#flow.began + 1] = ARGV[at]
+  set_live(flow, 't' .. ARGV[at], int(now))
   put_out(now, 's ' .. id .. ' ' .. ARGV[at] .. ' ' .. ARGV[at + 1])
 end
 close_flows(now)

@@ -49,7 +49,7 @@ end
 
 local function confirm_started(flow, entry, old, version, node, run)
   if old ~= 'g' then return end
-  move(flow, node, old, 'r', version, run)
+  move(flow, node, old, 'r', version, run, now)
   -- It was cancelled while its job was being stored.
   if flow.cancel and string.sub(entry, 1, 1) == 's' then put_out(now, 'x' .. string.sub(entry, 2)) end
 end
@@ -62,7 +62,7 @@ local function confirm_placed(flow, entry, node, run, item, partitions)
       redis.call('HSETNX', items_key(flow, node), 'p' .. int(at), partition)
       at = at + 1
     else
-      redis.call('HSET', flow.live, 'p' .. node, run .. ' ' .. partition)
+      set_live(flow, 'p' .. node, run .. ' ' .. partition)
     end
   end
   -- At once: it is taken by this call.
@@ -73,11 +73,11 @@ local function confirm(entry, outcome)
   local id, node, run = string.match(entry, '^%a (%S+) (%S+) (%S+)$')
   local flow = open_flow(id)
   if not flow then return end
-  local old, version, held_run = node_of(redis.call('HGET', flow.live, node))
+  local old, version, held_run = node_of(live_of(flow, node))
   if held_run ~= run or old ~= 'g' and old ~= 'r' then return end
   if outcome == '' then return confirm_started(flow, entry, old, version, node, run) end
   if outcome == 'gone' then
-    drop(flow, node, old, version, run, 'workflow_cancelled')
+    drop(flow, node, old, version, run, 'workflow_cancelled', now)
     return walk(flow, node, now, 3)
   end
   local item, partitions = string.match(outcome, '^placed (%d*) ?([%d,]+)$')
@@ -88,7 +88,8 @@ local function confirm(entry, outcome)
   if all then return confirm_undone(flow, node, all, allowed, absent) end
   local reason = string.match(outcome, '^refused (.*)$')
   if reason then
-    move(flow, node, old, 'D', version, run, 'x' .. node, reason)
+    move(flow, node, old, 'D', version, run, now)
+    set_live(flow, 'x' .. node, reason)
     walk(flow, node, now, 3)
     return judge(flow, node, 'D', now)
   end
@@ -96,6 +97,7 @@ end
 
 -- Whether this was confirmed before, by another dispatcher: the entry may be under the lease of a third.
 local function is_late(entry, outcome)
+  if outcome == '' then return false end
   local id, node, run = string.match(entry, '^%a (%S+) (%S+) (%S+)$')
   local items = items_key({key = flows .. id}, node)
   local from = string.match(outcome, '^items (%d+) ')
@@ -114,8 +116,8 @@ local function sweep(flow)
   local last = math.min(size, from + SWEPT_A_CALL) - 1
   for place = from, last do nodes[#nodes + 1] = int(place) end
   for at, text in ipairs(#nodes > 0 and redis.call('HMGET', flow.live, unpack(nodes)) or {}) do
-    local node, letter, version, run = nodes[at], node_of(text)
-    if letter == 'w' then move(flow, node, letter, 'X', version, run) end
+    local node, letter, version, run = nodes[at], node_of(flow.fields[nodes[at]] or text)
+    if letter == 'w' then move(flow, node, letter, 'X', version, run, now) end
     if letter == 'r' then put_out(now, 'x ' .. flow.id .. ' ' .. node .. ' ' .. run) end
   end
   if last + 1 < size then return redis.call('HSET', flow.key, 'swept', int(last + 1)) end
@@ -147,19 +149,13 @@ end
 -- Where the job of a node that is placed late lies, or those of these items.
 local function placed_of(flow, node, run, items)
   if #items == 0 then
-    local held_run, partition = string.match(redis.call('HGET', flow.live, 'p' .. node) or '', '^(%d+) (%d+)$')
+    local held_run, partition = string.match(live_of(flow, 'p' .. node) or '', '^(%d+) (%d+)$')
     return held_run == run and partition or '-'
   end
   local names, found = {}, {}
   for at, item in ipairs(items) do names[at] = 'p' .. item end
   for at, partition in ipairs(redis.call('HMGET', items_key(flow, node), unpack(names))) do found[at] = partition or '-' end
   return table.concat(found, ' ')
-end
-
--- Read once a call: the nodes of a workflow are started together.
-local function owner_of(flow)
-  if not flow.owner then flow.owner = redis.call('HGET', flow.key, 'owner') or '' end
-  return flow.owner
 end
 
 local function give(entry, flow, node, run)
@@ -174,7 +170,7 @@ local function give(entry, flow, node, run)
   replies[last + 1], replies[last + 2], replies[last + 3] = entry, what, spec
   replies[last + 4], replies[last + 5], replies[last + 6] = select(3, options_of(flow)) or '', results, items
   replies[last + 7] = late == 'p' and placed_of(flow, node, run, names) or ''
-  replies[last + 8] = owner_of(flow)
+  replies[last + 8] = flow.owner
 end
 
 local function take(entry)
@@ -185,9 +181,9 @@ local function take(entry)
   if kind == 'w' then
     redis.call('ZREM', flow_outbox, entry)
     flow.is_changed, flow.is_walking = true, false
-    return walk(flow, node, now, tonumber(redis.call('HGET', flow.live, 'c' .. node)) or 3)
+    return walk(flow, node, now, tonumber(live_of(flow, 'c' .. node)) or 3)
   end
-  local letter, _, held_run = node_of(redis.call('HGET', flow.live, node))
+  local letter, _, held_run = node_of(live_of(flow, node))
   if held_run ~= run or letter ~= 'g' and letter ~= 'r' then return redis.call('ZREM', flow_outbox, entry) end
   if kind == 's' and flow.cancel then
     -- Its lease is over, or there was none.

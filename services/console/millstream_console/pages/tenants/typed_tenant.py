@@ -11,6 +11,7 @@ from millstream_contracts import NewTenant, RequestLimits, TenantEncryption, Ten
 
 QUOTA_WORDS: Mapping[str, str] = {
     "jobs_waiting": "Jobs that wait",
+    "jobs_running": "Jobs that run at once",
     "payload_bytes": "Bytes of one payload",
     "schedules": "Schedules",
     "webhooks": "Endpoints of webhooks",

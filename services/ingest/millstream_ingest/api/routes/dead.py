@@ -75,8 +75,12 @@ DISCARD = Operation(
 async def list_dead(request: ApiRequest) -> Response:
     """List dead letters."""
     query = request.read_query(("type", "cursor", "limit"))
-    check_type(request.principal.types, query.type, "?type")
-    page = await request.services.lister.dead(request.tenant, query.type, cursor=query.cursor, limit=query.limit)
+    types = request.principal.types
+    if query.type is not None:
+        check_type(types, query.type, "?type")
+    page = await request.services.lister.dead(
+        request.tenant, query.type, cursor=query.cursor, limit=query.limit, types=types
+    )
     return listing_response(request, query, page, page.next_cursor)
 
 
@@ -84,7 +88,9 @@ async def list_dead(request: ApiRequest) -> Response:
 async def list_dead_groups(request: ApiRequest) -> Response:
     """Group dead jobs by what they died of."""
     query = request.read_query(("type", "since", "limit", "live", "releases"))
-    check_type(request.principal.types, query.type, "?type")
+    types = request.principal.types
+    if query.type is not None:
+        check_type(types, query.type, "?type")
     now = datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC)
     history = request.history
     since = query.ago("since", now)
@@ -97,6 +103,7 @@ async def list_dead_groups(request: ApiRequest) -> Response:
             limit=query.number("limit", limits.MAX_DEAD_GROUPS, limits.MAX_DEAD_GROUPS),
             with_live=query.switch("live"),
             with_releases=query.switch("releases"),
+            types=types,
         )
         found, lag_s = await request.services.history_lag.beside(groups)
     return Response(DeadGroups(items=found.groups, complete=found.is_complete, history_lag_s=lag_s))

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from millstream_contracts import Facets, JobState, Page, Scope, SearchHints
+from millstream_contracts import Facets, JobState, Page, Scope, SearchHints, is_among
 from millstream_history import MAX_QUERY_CHARS, JobQuery, Search, hints_at, type_in
 from millstream_ingest.access.masking import without_secret_values
 from millstream_ingest.access.withholding import readable_fields
@@ -93,20 +93,24 @@ FACETS = Operation(
 async def list_jobs(request: ApiRequest) -> Response:
     """List jobs."""
     query = request.read_query(_LIST_PARAMETERS)
-    check_type(request.principal.types, query.type, "?type")
+    _check_type(request, query)
     page = await (_search(request, query) if query.is_search else _list(request, query))
     return listing_response(request, query, page, page.next_cursor)
 
 
-@read("/v1/jobs/search/hints", HINTS, Scope.JOBS_READ)
+@read("/v1/jobs/search/hints", HINTS, Scope.JOBS_READ, narrows=True)
 async def hint_search(request: ApiRequest) -> Response:
     """Hint at how a search can go on."""
     query = request.read_query(("q", "at"))
     text, searcher = query.q[:MAX_QUERY_CHARS], request.services.searcher
     at = query.place("at", len(text))
-    recent = await request.history.search.recent(request.tenant, type_in(text))
+    types, named = request.principal.types, type_in(text)
+    known = await searcher.known_types(request.tenant, types) or ()
+    looked_at = (known if types else None) if named is None else [named]
+    if named is not None and types and not is_among(named, types):
+        looked_at = []
+    recent = await request.history.search.recent(request.tenant, looked_at)
     recent = without_secret_values(recent, await _known_types(request))
-    known = await searcher.known_types(request.tenant) or ()
     return Response(hints_at(text, at, known, readable_fields(request.principal, recent)))
 
 
@@ -118,17 +122,30 @@ async def _known_types(request: ApiRequest) -> KnownTypes | None:
         return None
 
 
-@read("/v1/jobs/search/facets", FACETS, Scope.JOBS_READ)
+@read("/v1/jobs/search/facets", FACETS, Scope.JOBS_READ, narrows=True)
 async def facet_search(request: ApiRequest) -> Response:
     """Read what the jobs of a search have in common."""
-    wanted = _wanted(request, request.read_query(_FILTERS))
+    query = request.read_query(_FILTERS)
+    _check_type(request, query)
+    wanted = _wanted(request, query)
     return Response(await request.services.searcher.facets(request.history, wanted))
+
+
+def _check_type(request: ApiRequest, query: Query) -> None:
+    """Refuse a type that the principal is not for. Without one, it gets those that it is for. Raises: IngestError."""
+    if query.type is not None:
+        check_type(request.principal.types, query.type, "?type")
 
 
 async def _list(request: ApiRequest, query: Query) -> Page:
     """Return a page of the jobs that have not ended."""
     return await request.services.lister.jobs(
-        request.tenant, query.type, query.listed_state, cursor=query.cursor, limit=query.limit
+        request.tenant,
+        query.type,
+        query.listed_state,
+        cursor=query.cursor,
+        limit=query.limit,
+        types=request.principal.types,
     )
 
 
@@ -156,6 +173,7 @@ def _wanted(request: ApiRequest, query: Query) -> JobQuery:
         tags=query.tags,
         created_after=query.time("created_after"),
         created_before=query.time("created_before"),
+        types=request.principal.types,
     )
     return Search.freeze(wanted) if as_of else wanted
 

@@ -1,8 +1,9 @@
 """Operations: one decision about many jobs, carried out page by page."""
 
 from millstream_contracts import BulkOperation, FieldError, NewOperation, Scope
+from millstream_history import StoredOperation
 from millstream_ingest.api.listing import Listing, listing_response
-from millstream_ingest.api.narrowed import foreign_jobs
+from millstream_ingest.api.narrowed import foreign_jobs, is_of_types
 from millstream_ingest.api.operation import Content, Operation, listing
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import act, read
@@ -20,6 +21,9 @@ from millstream_ingest.http.problems import (
 from millstream_ingest.http.response import Response
 
 _TAG = "Operations"
+_FILTERED_AT_ONCE = 200
+"""How many are read at once where few of them may be seen."""
+
 _ALWAYS = (NO_HISTORY, HISTORY_UNAVAILABLE)
 _OF_ONE = (NOT_FOUND, *_ALWAYS)
 _OPERATION = Content(model=BulkOperation, description="The operation", examples=examples.OPERATION)
@@ -80,12 +84,11 @@ async def create_operation(request: ApiRequest) -> Response:
     return Response(made, 202, {"Location": f"/v1/operations/{made.id}"})
 
 
-@read("/v1/operations", LIST, Scope.JOBS_READ)
+@read("/v1/operations", LIST, Scope.JOBS_READ, narrows=True)
 async def list_operations(request: ApiRequest) -> Response:
     """List operations."""
     query = request.read_query(("cursor", "limit"))
-    found = await request.history.operations.of(request.tenant, before=query.cursor, limit=query.limit)
-    next_cursor = found[-1].shown.id if len(found) == query.limit else None
+    found, next_cursor = await _page(request, query.cursor, query.limit)
     page = Listing([one.shown for one in found], next_cursor)
     return listing_response(request, query, page, next_cursor)
 
@@ -113,6 +116,24 @@ async def resume_operation(request: ApiRequest, operation_id: str) -> Response:
 async def cancel_operation(request: ApiRequest, operation_id: str) -> Response:
     """End an operation."""
     return await _steer(request, operation_id, "cancel")
+
+
+async def _page(request: ApiRequest, before: str | None, limit: int) -> tuple[list[StoredOperation], str | None]:
+    """Return a page of the operations that the principal may see, and the cursor of the next."""
+    operations = request.history.operations
+    if not request.principal.types:
+        found = await operations.of(request.tenant, before=before, limit=limit)
+        return found, found[-1].shown.id if len(found) == limit else None
+    seen: list[StoredOperation] = []
+    while True:
+        some = await operations.of(request.tenant, before=before, limit=_FILTERED_AT_ONCE)
+        seen += [one for one in some if is_of_types(request, one)]
+        if len(seen) > limit:
+            # One more than the page has: a cursor tells of no others than those that may be seen.
+            return seen[:limit], seen[limit - 1].shown.id
+        if len(some) < _FILTERED_AT_ONCE:
+            return seen, None
+        before = some[-1].shown.id
 
 
 def _check_types(request: ApiRequest, asked: NewOperation) -> None:

@@ -32,11 +32,13 @@ GET = Operation(
 )
 
 
-@read("/v1/queues", LIST, Scope.JOBS_READ)
+@read("/v1/queues", LIST, Scope.JOBS_READ, narrows=True)
 async def list_queues(request: ApiRequest) -> Response:
     """Count what the queues hold."""
     query = request.read_query(("cursor", "limit"))
-    items, next_cursor = await request.services.queue_stats.page(request.tenant, cursor=query.cursor, limit=query.limit)
+    items, next_cursor = await request.services.queue_stats.page(
+        request.tenant, cursor=query.cursor, limit=query.limit, types=request.principal.types
+    )
     return listing_response(request, query, Listing(items, next_cursor), next_cursor)
 
 

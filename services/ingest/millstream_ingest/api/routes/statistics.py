@@ -7,6 +7,7 @@ from millstream_ingest.api.operation import JOB_TYPE, Content, Operation, Parame
 from millstream_ingest.api.request import ApiRequest
 from millstream_ingest.api.route import read
 from millstream_ingest.api.routes import examples
+from millstream_ingest.http.allowed_types import check_type
 from millstream_ingest.http.problems import HISTORY_UNAVAILABLE, NO_HISTORY
 from millstream_ingest.http.response import Response
 from millstream_ingest.inspection.stats_window import CHART, SPARKLINES, Size, window_of
@@ -52,35 +53,38 @@ BY_TYPE = Operation(
 )
 
 
-@read("/v1/stats", GET, Scope.JOBS_READ)
+@read("/v1/stats", GET, Scope.JOBS_READ, narrows=True)
 async def get_stats(request: ApiRequest) -> Response:
     """Read statistics."""
     query = request.read_query(("type", "from", "to", "step"))
-    job_type, history = query.type, request.history
+    job_type, history, types = query.type, request.history, request.principal.types
+    if job_type is not None:
+        check_type(types, job_type, "?type")
     now = datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC)
     window = window_of(query.values, now)
     points = await history.statistics.points(
-        request.tenant, job_type, begin=window.begin, end=window.end, step=window.step
+        request.tenant, job_type, begin=window.begin, end=window.end, step=window.step, types=types
     )
     step_s = round(window.step.total_seconds())
-    gaps = await history.gaps.between(request.tenant, job_type, window.begin, window.end)
-    releases = await history.statistics.releases(request.tenant, window.begin, window.end)
+    gaps = await history.gaps.between(request.tenant, job_type, window.begin, window.end, types=types)
+    # Those of workers are of no type.
+    releases = [] if types else await history.statistics.releases(request.tenant, window.begin, window.end)
     return Response(
         Stats(begin=window.begin, end=window.end, step_s=step_s, points=points, gaps=gaps, releases=releases)
     )
 
 
-@read("/v1/stats/types", BY_TYPE, Scope.JOBS_READ)
+@read("/v1/stats/types", BY_TYPE, Scope.JOBS_READ, narrows=True)
 async def get_stats_by_type(request: ApiRequest) -> Response:
     """Read statistics by type."""
     query = request.read_query(("from", "to", "step", "limit"))
-    limit, history = query.limit_or(DEFAULT_TYPES), request.history
+    limit, history, types = query.limit_or(DEFAULT_TYPES), request.history, request.principal.types
     now = datetime.fromtimestamp(request.services.broker.clock.now_s(), UTC)
     window = window_of(query.values, now, SPARKLINES)
     found = await history.statistics.by_type(
-        request.tenant, begin=window.begin, end=window.end, step=window.step, limit=limit
+        request.tenant, begin=window.begin, end=window.end, step=window.step, limit=limit, types=types
     )
-    gaps = await history.gaps.between(request.tenant, None, window.begin, window.end)
+    gaps = await history.gaps.between(request.tenant, None, window.begin, window.end, types=types)
     return Response(
         StatsByType(
             begin=window.begin,

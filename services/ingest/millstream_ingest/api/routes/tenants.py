@@ -32,7 +32,7 @@ _TAG = "Tenants"
 _ONE = "/v1/tenants/{tenant}"
 _AT = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 
-_QUOTAS = TenantQuotas(jobs_waiting=100_000, payload_bytes=65_536, schedules=50, webhooks=5, keys=20)
+_QUOTAS = TenantQuotas(jobs_waiting=100_000, jobs_running=50, payload_bytes=65_536, schedules=50, webhooks=5, keys=20)
 _EXAMPLE = TenantInfo(
     name="acme",
     title="Acme Ltd.",
@@ -89,8 +89,9 @@ CHANGE = Operation(
     id="changeTenant",
     tag=_TAG,
     summary="Change a tenant",
-    description="What is left out stays; `quotas` are replaced as a whole. What is above a new quota stays too. With "
-    "`encryption` another one, ingest, workers and dispatchers know within five seconds; it needs encryption keys.",
+    description="What is left out stays; `quotas` are replaced as a whole. What is above a new quota stays too. Once "
+    "this is answered no job starts that would be above a new quota of jobs that run. With `encryption` another one, "
+    "ingest, workers and dispatchers know within five seconds; it needs encryption keys.",
     body=Content(
         model=TenantChange,
         examples={

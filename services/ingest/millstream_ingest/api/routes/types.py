@@ -1,6 +1,6 @@
 """Job types, as the workers that handle them describe them."""
 
-from millstream_contracts import JobType, Scope, TypeRegistration, did_you_mean
+from millstream_contracts import JobType, Scope, TypeRegistration, did_you_mean, is_among
 from millstream_ingest.api.listing import Listing, listing_response
 from millstream_ingest.api.operation import Content, Operation, listing
 from millstream_ingest.api.request import ApiRequest
@@ -34,11 +34,11 @@ GET = Operation(
 )
 
 
-@read("/v1/types", LIST, Scope.JOBS_READ)
+@read("/v1/types", LIST, Scope.JOBS_READ, narrows=True)
 async def list_types(request: ApiRequest) -> Response:
     """List the registered types."""
     query = request.read_query(("cursor", "limit"))
-    types = await request.services.broker.registry.types(request.tenant)
+    types = await _types(request)
     items, next_cursor = page_of(list(types.values()), lambda one: one.type, query.cursor, query.limit)
     return listing_response(request, query, Listing(items, next_cursor), next_cursor)
 
@@ -47,12 +47,18 @@ async def list_types(request: ApiRequest) -> Response:
 async def get_type(request: ApiRequest, job_type: str) -> Response:
     """Read one registered type."""
     request.read_query()
-    types = await request.services.broker.registry.types(request.tenant)
+    types = await _types(request)
     found = types.get(JobType(job_type))
     if found is None:
         near = did_you_mean(job_type[:MAX_QUOTED_CHARS], types)
         raise IngestError(NOT_FOUND, f"no worker has registered this job type{near}")
     return Response(found)
+
+
+async def _types(request: ApiRequest) -> dict[JobType, TypeRegistration]:
+    """Return the registered types that the principal is for, by name."""
+    types, patterns = await request.services.broker.registry.types(request.tenant), request.principal.types
+    return {name: one for name, one in types.items() if not patterns or is_among(name, patterns)}
 
 
 ROUTES = (list_types, get_type)

@@ -161,7 +161,7 @@ async def submit_workflow(request: ApiRequest) -> Response:
     return Response(made.accepted, 202, {**headers, "Idempotency-Replayed": "true"} if made.replayed else headers)
 
 
-@read(PATH, LIST, Scope.JOBS_READ)
+@read(PATH, LIST, Scope.JOBS_READ, narrows=True)
 async def list_workflows(request: ApiRequest) -> Response:
     """List workflows."""
     query = request.read_query(("state", "name", "created_after", "created_before", "cursor", "limit"))
@@ -171,12 +171,13 @@ async def list_workflows(request: ApiRequest) -> Response:
         name=query.name,
         created_after=query.time("created_after"),
         created_before=query.time("created_before"),
+        types=request.principal.types,
     )
     page = await request.services.workflow_desk.page(request.tenant, asked, cursor=query.cursor, limit=query.limit)
     return listing_response(request, query, page, page.next_cursor)
 
 
-@read(_ONE, GET, Scope.JOBS_READ)
+@read(_ONE, GET, Scope.JOBS_READ, own=True)
 async def get_workflow(request: ApiRequest, workflow_id: str) -> Response:
     """Read a workflow with a page of its nodes."""
     query = request.read_query(("nodes", "results", "wait", "cursor", "limit"))
@@ -196,7 +197,7 @@ async def get_workflow(request: ApiRequest, workflow_id: str) -> Response:
     return listing_response(request, query, page, page.next_cursor)
 
 
-@act(f"{_ONE}/cancel", CANCEL, Scope.WORKFLOWS_MANAGE)
+@act(f"{_ONE}/cancel", CANCEL, Scope.WORKFLOWS_MANAGE, own=True)
 async def cancel_workflow(request: ApiRequest, workflow_id: str) -> Response:
     """Cancel a workflow."""
     request.read_query()
