@@ -143,6 +143,8 @@ class JobStore:
         rows: list[Argument] = ["1" if is_capped else ""]
         hashes = any(job.unique is not None for job in jobs)
         await self._prepare(queue, (job.coding for job in jobs), hashes=hashes)
+        # Before the call: the tenant may be another by its end.
+        encrypted = [self._codec.encrypts(job.coding, queue.tenant) for job in jobs]
         for job in jobs:
             blob = self._coded(queue, job.id, job.spec, job.coding)
             unique = job.unique and self._hidden(queue, job.unique, job.coding)
@@ -156,8 +158,8 @@ class JobStore:
             )
         now_ms = int(replies.pop(0))
         enqueued = [
-            _enqueued(job, reply, now_ms, is_encrypted=self._codec.encrypts(job.coding, queue.tenant))
-            for job, reply in zip(jobs, replies, strict=True)
+            _enqueued(job, reply, now_ms, is_encrypted=is_encrypted)
+            for job, reply, is_encrypted in zip(jobs, replies, encrypted, strict=True)
         ]
         if not _is_confirmed(confirmed):
             others = (job.id for job, one in zip(jobs, enqueued, strict=True) if one.code in _OTHERS)

@@ -98,8 +98,8 @@ NEEDS: Mapping[str, Needs] = {
         | _LIMITING
         | _BEATING
         | _commands(
-            "exists get hexists hget hgetall hincrby hlen hsetnx lindex sadd scan scard set setbit sismember smembers"
-            " srem unlink xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen xrevrange"
+            "exists get hexists hget hgetall hincrby hlen hsetnx hstrlen lindex sadd scan scard set setbit sismember"
+            " smembers srem unlink xautoclaim xgroup|create xgroup|destroy xinfo|groups xlen xrevrange"
         )
         | _commands("xreadgroup")
         | _commands("zadd zcard zcount zmscore zrange zrangebyscore zrem zscore"),
