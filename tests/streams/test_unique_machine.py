@@ -63,6 +63,10 @@ asked = st.builds(
 class UniqueTransitions(LimitedTransitions):
     """The same queue, with limits or without, whose jobs have unique keys."""
 
+    # A quota keeps jobs from their start as limits do, and with fewer starts a short search finds less.
+    change_quota = None
+    deal_quota = None
+
     def __init__(self) -> None:
         super().__init__()
         self.unique = UniqueModel(self.model)

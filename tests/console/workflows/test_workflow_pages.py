@@ -157,7 +157,7 @@ async def test_the_critical_path_is_drawn_and_said(archive: Browser, broker: Bro
     titles = [title.get_text() for title in page.all(".dag a.crit title")]
     assert titles == [
         "list, album.list: succeeded, on the critical path for 15 s",
-        "thumb, image.resize: dead, items_failed, on the critical path for 45 s",
+        "thumb, image.resize: dead, items_failed, on the critical path for 45 s, takes the result of list (12 bytes)",
     ]
     rows = page.rows("#live_nodes tbody")
     assert [("critical" in row.split()) for row in rows] == [True, False, True]

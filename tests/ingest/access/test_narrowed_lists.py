@@ -87,8 +87,9 @@ async def past_workflow(broker: Broker, history_url: str, minutes: int, *types: 
 async def past_job(history_url: str, job_type: str, **fields: Any) -> JobId:
     """Have there be a job that only the history has. Return its id."""
     queue = Queue(DEFAULT_TENANT, JobType(job_type))
-    at_ms = ms_of(NOW) - 600_000
-    basic = {"state": JobState.SUCCEEDED, "version": 3, "deliveries": 1, "created_at": NOW, "worker": WORKER}
+    now = datetime.now(UTC)
+    at_ms = ms_of(now) - 600_000
+    basic = {"state": JobState.SUCCEEDED, "version": 3, "deliveries": 1, "created_at": now, "worker": WORKER}
     job = Job(id=new_job_id(queue, at_ms), type=queue.type, **{**basic, **fields})
     await store_at(history_url, queue, job, events_of(job, ENDED, at_ms=at_ms))
     return job.id
