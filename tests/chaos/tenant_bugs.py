@@ -17,8 +17,8 @@ from millstream_ingest.access.audit_recorder import AuditRecorder
 from millstream_ingest.access.key_desk import KeyDesk
 from millstream_streams import SettingsStore
 
-UNRECORDED = "rotateKey"
-"""The action whose end is not recorded."""
+UNRECORDED = "revokeKey"
+"""The action whose end is not recorded: each run begins with one."""
 
 
 def _shows_alone(_: Method) -> Method:
