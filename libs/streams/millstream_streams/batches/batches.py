@@ -4,6 +4,7 @@ They lie in shards, each in a slot of its own. See scripts/_batches.lua for thei
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from millstream_contracts import BatchId, BatchState, JobId, MemberState, Queue, Tenant, limits
@@ -166,9 +167,10 @@ class Batches:
         def is_wanted(one: StoredBatch) -> bool:
             return (states is None or one.state in states) and (owner is None or one.owner == owner)
 
-        return await self._shards.page(
-            tenant, lambda ids: self.read(tenant, ids), is_wanted, start, limit, is_exact=owner is not None
+        found, next_start = await self._shards.page(
+            tenant, partial(self.read, tenant), is_wanted, start, limit, is_exact=owner is not None
         )
+        return [one for _, one in found], next_start
 
     async def members(
         self,

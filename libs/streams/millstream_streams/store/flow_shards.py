@@ -141,13 +141,15 @@ class FlowShards:
         start: str | None,
         limit: int,
         *,
+        least: float = 0.0,
         is_exact: bool = False,
-    ) -> tuple[list[T], str | None]:
-        """Return those that are wanted, newest first, and where the next page starts; None for no more.
+    ) -> tuple[list[tuple[float, T]], str | None]:
+        """Return those that are wanted with their places, newest first, and where the next page starts.
 
-        With `is_exact` there is a next page only where one more is wanted, so that it tells of no others.
+        It starts at None where there are no more. `least` is the first place that is looked at. With `is_exact` there
+        is a next page only where one more is wanted, so that it tells of no others.
         """
-        found: list[T] = []
+        found: list[tuple[float, T]] = []
         following = start
         at_once = max(limit, _FILTERED_AT_ONCE) if is_exact else limit
         while True:
@@ -157,9 +159,11 @@ class FlowShards:
                 is_found = one in known and is_wanted(known[one])
                 if len(found) == limit and (is_found or not is_exact):
                     return found, following
+                if place < least:
+                    return found, None
                 start = f"{place!r} {one}"
                 if is_found:
-                    found.append(known[one])
+                    found.append((place, known[one]))
                     following = start
             if len(rows) < at_once:
                 return found, None

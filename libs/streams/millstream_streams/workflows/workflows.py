@@ -50,9 +50,6 @@ END_LEASE_S = 60.0
 AWAITED_S = 604_800.0
 """For how long after its retention a workflow is kept while the history has not taken it."""
 
-_FILTERED_AT_ONCE = 200
-"""How many are read at once where few of them may be wanted."""
-
 _DRAFT, _GONE = 0, -2
 _AHEAD_MS = 1_000
 """How far the place of a workflow may be behind its creation, where very many were made in one millisecond."""
@@ -151,32 +148,23 @@ class Workflows:
         A name and times leave others out; `created_after_ms` is included, `created_before_ms` is not. `types` are
         patterns of job types, one of which the type of each node has to fit; where its types were not noted, none does.
         """
-        at_once = max(limit, _FILTERED_AT_ONCE) if types else limit
-        found: list[StoredWorkflow] = []
         least, most = created_after_ms or 0, math.inf if created_before_ms is None else created_before_ms
         if start is None and created_before_ms is not None:
             start = f"{created_before_ms + _AHEAD_MS} "
-        while True:
-            rows = [(made_at, WorkflowId(one)) for made_at, one in await self._shards.newest(tenant, start, at_once)]
-            read = await self.read(tenant, [one for _, one in rows])
-            for made_at, one in rows:
-                if len(found) == limit:
-                    return found, start
-                # No place is before the time of its creation.
-                if made_at < least:
-                    return found, None
-                start = f"{made_at!r} {one}"
-                seen = read.get(one)
-                if (
-                    seen is not None
-                    and (states is None or seen.state in states)
-                    and (name is None or seen.name == name)
-                    and least <= seen.created_at_ms < most
-                    and (not types or seen.is_of(types))
-                ):
-                    found.append(replace(seen, place=made_at))
-            if len(rows) < at_once:
-                return found, None
+
+        def is_wanted(seen: StoredWorkflow) -> bool:
+            return (
+                (states is None or seen.state in states)
+                and (name is None or seen.name == name)
+                and least <= seen.created_at_ms < most
+                and (not types or seen.is_of(types))
+            )
+
+        # No place is before the time of its creation.
+        found, next_start = await self._shards.page(
+            tenant, partial(self.read, tenant), is_wanted, start, limit, least=least, is_exact=bool(types)
+        )
+        return [replace(seen, place=place) for place, seen in found], next_start
 
     async def cancel(self, tenant: Tenant, workflow_id: WorkflowId, reason: str = "cancelled") -> ActionCode:
         """Cancel a workflow. REQUESTED: nodes that wait are cancelled, and the jobs of others are asked to stop."""
