@@ -38,7 +38,7 @@ from millstream_streams.reading.audit_trail import AuditTrail, WaitingRecords
 from millstream_streams.reading.callbacks import Callbacks
 from millstream_streams.reading.consumers import consumer_name
 from millstream_streams.reading.data_keys import DataKeys, KeptDataKey, WrappedKeys
-from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, wanted_workers
+from millstream_streams.reading.demand import ALIVE_FOR, available, demand_of, takers_of, wanted_workers
 from millstream_streams.reading.event_feed import EventFeed
 from millstream_streams.reading.event_lag import EventLag, Lag
 from millstream_streams.reading.lanes import LaneKey, LaneReader, Place
@@ -327,6 +327,7 @@ __all__ = [
     "read_value",
     "schedule_of",
     "sum_depths",
+    "takers_of",
     "tls_context",
     "wanted_workers",
     "with_payload",

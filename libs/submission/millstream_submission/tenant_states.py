@@ -9,13 +9,10 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from millstream_contracts import Queue, Tenant, TenantState
-from millstream_streams import ApiKeys, Broker, KeyChange, StoredTenant, for_each_queue
+from millstream_streams import ApiKeys, Broker, StoredTenant, for_each_queue
 
 OVERTAKEN_AT_MOST = 10
 """How often a deal of a quota begins again that another one has overtaken: each dispatcher begins one a second."""
-
-REVOKED_AT_ONCE = 500
-"""Redis hands a command no more arguments from a script than a few thousand."""
 
 
 async def follow_state(broker: Broker, queues: Sequence[Queue], stored: StoredTenant) -> int:
@@ -60,6 +57,5 @@ async def revoke_all(keys: ApiKeys, tenant: Tenant) -> int:
     """Remove all keys, or sessions, of a tenant that this release can read. Returns: how many. Raises: StoreError."""
     _, stored = await keys.all()
     theirs = [one for one, key in stored.items() if key.tenant == tenant]
-    for at in range(0, len(theirs), REVOKED_AT_ONCE):
-        await keys.put_keys(KeyChange(one, None, None) for one in theirs[at : at + REVOKED_AT_ONCE])
+    await keys.remove(theirs)
     return len(theirs)

@@ -11,7 +11,7 @@ from functools import partial
 from millstream_contracts import JobType, Queue, Tenant, WorkerInfo, ms_of
 from millstream_dispatcher.tenants.tenant_book import TenantBook
 from millstream_runtime import DutyResult, Wake
-from millstream_streams import Broker, SplitLimits, StoreError, available
+from millstream_streams import Broker, SplitLimits, StoreError, available, takers_of
 
 MOVED_EVERY_S = 1.0
 """How long jobs wait at most for what another queue does not use."""
@@ -77,12 +77,8 @@ class BudgetKeeper:
         if self._serving is None:
             self._serving = available(await self._registry.workers(), now_ms)
         serving = self._serving
-        unserved = [queue for queue in queues if not _is_served(queue, serving)]
+        unserved = [queue for queue in queues if not takers_of(queue, serving)]
         await self._quotas.deal(tenant, queues, unserved=unserved)
-
-
-def _is_served(queue: Queue, workers: Sequence[WorkerInfo]) -> bool:
-    return any(queue.type in worker.types and worker.serves(queue.tenant) for worker in workers)
 
 
 def _is_to_be_dealt(splits: Sequence[SplitLimits]) -> bool:

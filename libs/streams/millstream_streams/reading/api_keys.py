@@ -4,7 +4,7 @@ Of a key its SHA-256 is stored. A session, with which a person is signed in to t
 sessions are in a hash of their own, so that they take no key's place and a sign-in has no key read again.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 VERSION = b"!version"
 """The field of the hash that changes with each change; no id has a `!`."""
+
+_REMOVED_AT_ONCE = 500
+"""Redis hands a command no more arguments from a script than a few thousand."""
 
 
 class StoredApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -117,6 +120,11 @@ class ApiKeys:
             what = "sessions" if self._are_sessions else "keys"
             raise TooManyKeysError(f"there are {most:,} {what} already, which is the most")
         return code == 1
+
+    async def remove(self, ids: Sequence[str]) -> None:
+        """Remove keys, whatever is stored of them."""
+        for at in range(0, len(ids), _REMOVED_AT_ONCE):
+            await self.put_keys(KeyChange(one, None, None) for one in ids[at : at + _REMOVED_AT_ONCE])
 
     async def note_uses(self, used_at_ms: Mapping[str, int]) -> None:
         """Note when keys were used last, Unix ms by id."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from millstream_contracts import Demand, WorkerInfo, moment
+from millstream_contracts import Demand, Queue, WorkerInfo, moment
 from millstream_streams.store.deliveries import Depths
 
 ALIVE_FOR = timedelta(seconds=30)
@@ -14,6 +14,11 @@ def available(workers: Iterable[WorkerInfo], now_ms: int) -> list[WorkerInfo]:
     """Return the workers that are alive at this time of Redis, in Unix ms, and take jobs."""
     since = moment(now_ms) - ALIVE_FOR
     return [worker for worker in workers if worker.state == "active" and worker.seen_at >= since]
+
+
+def takers_of(queue: Queue, workers: Iterable[WorkerInfo]) -> list[WorkerInfo]:
+    """Return those of some workers that take the jobs of a queue."""
+    return [worker for worker in workers if queue.type in worker.types and worker.serves(queue.tenant)]
 
 
 def demand_of(queues: Iterable[Depths], workers: Sequence[WorkerInfo]) -> Demand:

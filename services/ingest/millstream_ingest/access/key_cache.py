@@ -9,7 +9,7 @@ does that it was opened with.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hmac import compare_digest
 
 import anyio
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from millstream_contracts import ROLE_SCOPES, Role, Scope, Tenant, is_key_id, limits
 from millstream_ingest.access.principal import Principal, bounded, within_tenant
-from millstream_streams import ApiKeys, Broker, KeyChange, StoredApiKey, StoredTenant, StoreError, StoreUnavailableError
+from millstream_streams import Broker, StoredApiKey, StoredTenant, StoreError, StoreUnavailableError
 from millstream_webhooks import Network, parse_networks
 
 LOOK_EVERY_S = 1.5
@@ -28,8 +28,6 @@ STALE_AFTER_S = 5.0
 NOTE_USES_EVERY_S = 60.0
 MOST_GONE = 1_000
 """Keys and sessions that are remembered when they have ended."""
-REMOVED_AT_ONCE = 500
-"""Redis hands a command no more arguments from a script than a few thousand."""
 
 _NOWHERE = parse_networks(["255.255.255.255/32"])
 _ALWAYS = frozenset({Scope.PUBLIC, Scope.AUTHENTICATED})
@@ -200,8 +198,8 @@ class KeyCache:
         """Remove keys that expired long ago, and sessions at once that have expired or have lost their key."""
         now_ms, counting = self._clock.now_s() * 1000, self.sessions()
         try:
-            await _remove(self._api_keys, [one for one, key in self._stored.items() if _is_over(key, now_ms)])
-            await _remove(self._sessions, [one for one in self._stored_sessions if one not in counting])
+            await self._api_keys.remove([one for one, key in self._stored.items() if _is_over(key, now_ms)])
+            await self._sessions.remove([one for one in self._stored_sessions if one not in counting])
         except StoreError as error:
             structlog.get_logger().warning("expired keys not removed", error=str(error))
 
@@ -257,11 +255,6 @@ def _networks(stored: StoredApiKey) -> tuple[Network, ...]:
     except ValueError:
         # Of another release, or garbage: from nowhere, because from everywhere would be more than was granted.
         return _NOWHERE
-
-
-async def _remove(keys: ApiKeys, ids: Sequence[str]) -> None:
-    for at in range(0, len(ids), REMOVED_AT_ONCE):
-        await keys.put_keys([KeyChange(one, None, None) for one in ids[at : at + REMOVED_AT_ONCE]])
 
 
 def _scopes(words: Iterable[str]) -> frozenset[Scope]:

@@ -19,7 +19,7 @@ from millstream_ingest.inspection.dependency_reader import DependencyReader
 from millstream_ingest.inspection.holding import holding_words
 from millstream_ingest.inspection.queues import QueueStats
 from millstream_ingest.inspection.running import count_running
-from millstream_streams import Broker, Place, StoredSettings, available
+from millstream_streams import Broker, Place, StoredSettings, available, takers_of
 
 MAX_PARENTS = 20
 """How many of the jobs for which a job waits are named."""
@@ -82,11 +82,7 @@ class Explainer:
             else:
                 # Whether a limit holds it back as well shows once its queue has a larger part.
                 reasons += [*_of_settings(status, stored, None), await self._of_quota(queue, place.length, part)]
-        workers = [
-            one
-            for one in available(await self._registry.workers(), self._clock.now_ms())
-            if queue.type in one.types and one.serves(queue.tenant)
-        ]
+        workers = takers_of(queue, available(await self._registry.workers(), self._clock.now_ms()))
         if not workers:
             told = f"no live worker handles `{queue.type}`: start one whose app has a handler for it"
             reasons.append(Reason(code=ReasonCode.NO_WORKER, detail=told))
