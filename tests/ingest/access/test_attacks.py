@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import hashlib
+import hmac
 import json
 import zlib
 from urllib.parse import quote
@@ -11,6 +13,7 @@ from ingest.access.conftest import Give, bearer
 from ingest.serving import Ingest, problem
 
 from millstream_contracts import MintedKey, Role
+from millstream_ingest.access import gate
 from millstream_streams import Broker
 
 BOMB = b"[" + b"0," * (8 << 20) + b"0]"
@@ -143,6 +146,27 @@ async def test_no_text_of_a_client_begins_a_log_line(
     for line in capsys.readouterr().out.splitlines():
         assert not line.startswith("2026-11-28 00:00:00 [error    ] forged")
         assert "\x1b[31m" not in line
+
+
+async def test_time_of_a_look_up_tells_nothing_of_a_secret(
+    ingest: Ingest, admin: MintedKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that is wrong in its first, its last or no character is compared once, as a hash, in constant time."""
+    compared: list[tuple[int, int]] = []
+
+    def noted(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(gate, "compare_digest", noted)
+    first = len("ms_") + len(admin.id) + 1
+    for at, status in ((first, 401), (-1, 401), (None, 200)):
+        text = list(admin.text)
+        if at is not None:
+            text[at] = "0" if text[at] != "0" else "1"
+        compared.clear()
+        assert (await ingest.http.get("/v1/me", headers=bearer("".join(text)))).status_code == status
+        assert compared == [(hashlib.sha256().digest_size,) * 2], at
 
 
 async def test_no_answer_is_taken_for_something_else(ingest: Ingest, admin: MintedKey) -> None:
