@@ -103,7 +103,7 @@ class Tab:
         return await self.page.evaluate(_BROKEN_WORDS)
 
     def _note_message(self, message: ConsoleMessage) -> None:
-        self.complaints.append(f"{message.type}: {message.text}")
+        self.complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
 
     def _note_request(self, request: Request) -> None:
         self.requests.append(request.url)

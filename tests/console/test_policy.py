@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from console.serving import Browser, running_console
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from millstream_console.settings import ConsoleSettings
 
@@ -131,11 +132,14 @@ async def test_theme_is_in_the_page_so_that_nothing_flashes(console: Browser) ->
 
 
 async def test_probes_are_answered_while_the_api_is_away(free_tcp_port: int) -> None:
-    """A console that restarts while ingest does is ready to say so."""
+    """A console that restarts while ingest does is ready to say so, and logs why its pages do not come."""
     async with running_console(ConsoleSettings(url=f"http://127.0.0.1:{free_tcp_port}")) as console:
         assert (await console.http.get("/readyz")).status_code == 200
-        page = await console.get("/queues", 503)
+        with capture_logs() as lines:
+            page = await console.get("/queues", 503)
     assert page.the("h1").text == "The API is away"
+    assert [(line["event"], line["path"]) for line in lines] == [("page not available", "/queues")]
+    assert "All connection attempts failed" in lines[0]["problem"]
     assert page.response.headers["refresh"] == page.response.headers["retry-after"]
 
 

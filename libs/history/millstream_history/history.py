@@ -145,7 +145,8 @@ async def open_history(
 ) -> AsyncIterator[History]:
     """Open a history database by URL. Nothing is sent before the first call.
 
-    A read that takes longer than `read_within_s` ends as HistoryUnavailableError. Raises: HistoryUrlError.
+    A read that takes longer than `read_within_s` ends as HistoryUnavailableError; searches, which return what they have
+    found when their time is over, are given as much more time as that is longer than theirs. Raises: HistoryUrlError.
     """
     async with open_engine(url, connections=connections) as engine:
         reader = Reader(engine, within_s=read_within_s)

@@ -51,7 +51,7 @@ class IngestSettings(HistorySettings, frozen=True, kw_only=True):
     Set it higher where Redis is far away or its disk is slow."""
     history_timeout_s: Annotated[float, Meta(ge=0.05, le=60.0)] = 0.8
     """How long a read of the history may take before the request that needs it is answered without the history, or
-    with 503. A search still looks for as long as it always does."""
+    with 503. A search, which then shows what it has found, looks for 0.8 s, and for this long where this is longer."""
     max_listeners: Annotated[int, Meta(ge=0, le=100_000)] = 5_000
     """Most clients that follow events live over this process; further ones are refused with 503."""
     drain_s: Annotated[float, Meta(ge=0.0, le=300.0)] = 1.0

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 
+import anyio
 import msgspec
 import pytest
 from history.search.crowd import NOW, OTHER_TENANT, TYPES
@@ -10,7 +11,7 @@ from history_databases import execute
 from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, Job, JobCount
-from millstream_history import History, HistoryUnavailableError, JobQuery, SearchCursorError
+from millstream_history import History, HistoryUnavailableError, JobQuery, SearchCursorError, SearchedJobs, open_history
 from millstream_history.connection.database import open_engine, transaction
 
 LONG_S = 30.0
@@ -192,3 +193,25 @@ async def test_rows_that_cannot_be_read_in_time_are_an_unavailable_database(crow
             await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
         assert (await history.search.recent(DEFAULT_TENANT, ["locked.away"])).count == 0
     assert (await history.search.page(query("state:dead"))).jobs
+
+
+async def test_searches_are_given_the_time_that_a_slow_database_is_given(crowded, history):
+    """Where reads may take longer, a page that comes too late for others is waited for, and is whole."""
+    async with (
+        open_history(crowded.url, read_within_s=LONG_S) as patient,
+        anyio.create_task_group() as tasks,
+        open_engine(crowded.url) as engine,
+        transaction(engine) as connection,
+    ):
+        await connection.exec_driver_sql("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        pages: list[SearchedJobs] = []
+
+        async def search() -> None:
+            pages.append(await patient.search.page(query("state:dead"), counted=True))
+
+        tasks.start_soon(search)
+        with pytest.raises(HistoryUnavailableError):
+            await history.search.page(query("state:dead"))
+        await connection.rollback()
+    assert pages[0].is_complete
+    assert len(pages[0].jobs) == 50

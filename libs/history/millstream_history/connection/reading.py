@@ -27,9 +27,10 @@ class Reader:
     """Runs reads on the connections of an engine. Tasks may share it."""
 
     def __init__(self, engine: AsyncEngine, *, within_s: float | None = None) -> None:
-        """Take the longest time of a read, with the wait for a connection; None for one that ends by itself."""
+        """Take the longest time of a read; None where each ends by itself."""
         self._engine = engine
-        self._within_s = within_s
+        self.within_s = within_s
+        """The longest time of a read without a budget, with the wait for a connection."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def read(self, work: Work[T], *, budget_s: float | None = None) -> T:
@@ -37,7 +38,7 @@ class Reader:
 
         Work with a budget ends by itself when that is used up, and is waited for a little longer.
         """
-        within_s = self._within_s
+        within_s = self.within_s
         if budget_s is not None:
             within_s = max(within_s or 0.0, budget_s + SILENCE_S)
         task = asyncio.get_running_loop().create_task(self._run(work))

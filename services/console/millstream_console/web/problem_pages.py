@@ -47,6 +47,7 @@ def _faulty(visit: PageRequest, error: Exception) -> Response[bytes]:
     request = visit.request
     match error:
         case UnavailableError():
+            structlog.get_logger().warning("page not available", path=request.url.path, problem=describe(error.problem))
             wait_s = max(1, round(error.retry_after_s or _TRY_AGAIN_S))
             content = {"problem": error.problem, "detail": describe(error.problem), "wait_s": wait_s}
             headers = {"Retry-After": str(wait_s), "Refresh": str(wait_s)}

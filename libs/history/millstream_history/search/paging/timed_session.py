@@ -37,9 +37,11 @@ class OutOfTimeError(Exception):
 class TimedSession:
     """A read-only transaction; after a statement that ran out of time, another one."""
 
-    def __init__(self, connection: AsyncConnection, budget_s: float) -> None:
+    def __init__(self, connection: AsyncConnection, budget_s: float, *, stretch: float = 1.0) -> None:
+        """Take the budget. `stretch` times each second of it, and of a limit, is what a clock shows meanwhile."""
         self._connection = connection
-        self._give_up_at = time.monotonic() + budget_s
+        self._stretch = stretch
+        self._give_up_at = time.monotonic() + budget_s * stretch
         self._driver: Any = None
         self._is_open = False
         self._limit_ms = 0
@@ -47,7 +49,7 @@ class TimedSession:
     @property
     def left_s(self) -> float:
         """Return what is left of the budget; less than 0 when it is used up."""
-        return self._give_up_at - time.monotonic()
+        return (self._give_up_at - time.monotonic()) / self._stretch
 
     async def __aenter__(self) -> Self:
         self._driver = (await self._connection.get_raw_connection()).driver_connection
@@ -69,7 +71,7 @@ class TimedSession:
 
     async def fetch(self, sql: str, statement: Statement, within_s: float) -> list[Record]:
         """Return the rows of a statement. Raises: OutOfTimeError, and what the driver raises."""
-        within_ms = round(within_s * 1000)
+        within_ms = round(within_s * self._stretch * 1000)
         if within_ms < _LEAST_MS:
             raise OutOfTimeError
         await self._limit(within_ms)
