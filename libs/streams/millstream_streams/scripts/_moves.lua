@@ -185,6 +185,9 @@ end
 -- zset by Unix ms: the jobs that have settled and whose listeners have to be told, by when to tell them (again)
 local function outbox_key() return string.sub(jobs, 1, -5) .. 'outbox' end
 
+-- What a call that ends many jobs puts there, which it writes itself at its end; nil where each is written at once.
+local outbox_entries
+
 -- Have dispatchers tell the listeners of a job. Returns whether there is a place for it.
 local has_told = false
 local function put_into_outbox(id, now)
@@ -196,7 +199,12 @@ local function put_into_outbox(id, now)
     -- What this call puts there is due at the same time.
     has_told = true
   end
-  redis.call('ZADD', outbox_key(), int(now), id) -- @bug:not-in-outbox
+  if outbox_entries then
+    local last = #outbox_entries
+    outbox_entries[last + 1], outbox_entries[last + 2] = int(now), id -- @bug:not-in-outbox
+  else
+    redis.call('ZADD', outbox_key(), int(now), id)
+  end
   return true
 end
 
@@ -215,7 +223,8 @@ end
 -- How long a job that a handler has called can be read at least, unless that handler has its result before.
 local HELD_MS = 7 * 24 * 3600 * 1000
 
--- Let a job that has ended be forgotten after ttl_ms, which begins once its listeners have been told.
+-- Let a job that has ended be forgotten after ttl_ms, which begins once its listeners have been told. Returns the field
+-- of its hash that says so until then, and its value; nothing where there are none.
 local function forget_later(id, key, state, now, ttl_ms, waited)
   if has_unique(waited) then
     ttl_ms = int(math.max(tonumber(ttl_ms), free_unique(id, state, now))) -- @bug:result-before-its-window
@@ -225,18 +234,16 @@ local function forget_later(id, key, state, now, ttl_ms, waited)
     ttl_ms = int(math.max(tonumber(ttl_ms), HELD_MS)) -- @bug:called-jobs-vanish
   end
   if has_steps(waited) then forget_steps(id) end -- @bug:steps-stay
-  if waited and tell(id, waited, now) then
-    redis.call('HSET', key, 'ttl', ttl_ms)
-  else
-    redis.call('PEXPIRE', key, ttl_ms) -- @bug:immortal
-  end
+  if waited and tell(id, waited, now) then return 'ttl', ttl_ms end
+  redis.call('PEXPIRE', key, ttl_ms) -- @bug:immortal
 end
 
 -- End a job for good. Its hash stays readable for ttl_ms.
 local function finish(id, state, version, now, ttl_ms, waited, ...)
   local key = jobs .. id
   redis.call('HSET', key, 'state', state, 'finished_at', int(now), 'version', int(version), 'token', '', ...)
-  forget_later(id, key, state, now, ttl_ms, waited)
+  local name, told_ttl_ms = forget_later(id, key, state, now, ttl_ms, waited)
+  if name then redis.call('HSET', key, name, told_ttl_ms) end
 end
 
 -- Put a job among the dead letters. Its hash stays until an operator decides.

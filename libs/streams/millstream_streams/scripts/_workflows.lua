@@ -33,7 +33,8 @@ local function open_flow(id)
   if opened[id] then return opened[id] end
   local held = redis.pcall('HMGET', flows .. id, 'state', 'counts', 'turn', 'cancel', 'options', 'owner')
   if held.err or not held[1] or held[1] == 'draft' or not held[2] then return nil end
-  local flow = {id = id, key = flows .. id, live = flows .. id .. ':live', state = held[1], counts = {},
+  local key = flows .. id
+  local flow = {id = id, key = key, live = key .. ':live', edges = key .. ':edges', state = held[1], counts = {},
     turn = tonumber(held[3]) or 0, cancel = held[4] or nil, options = held[5] or '', graph = {},
     fields = {}, writes = {}, owner = held[6] or ''}
   local counts = flow.counts
@@ -126,7 +127,7 @@ end
 local function tell_node(flow, letter, edge, node, now)
   local policy = letter == 'S' and 'r' or string.sub(graph_of(flow, node)[2], 1, 1)
   if policy == 'r' then
-    if redis.call('SETBIT', flow.key .. ':edges', edge, 1) == 0 then pass(flow, node, now) end -- @bug:edge-counts-twice
+    if redis.call('SETBIT', flow.edges, edge, 1) == 0 then pass(flow, node, now) end -- @bug:edge-counts-twice
   elseif letter ~= 'D' or policy == 'c' then
     local child, version, run = node_of(live_of(flow, node))
     if child == 'w' then drop(flow, node, child, version, run, PARENT[letter], now) end

@@ -44,8 +44,10 @@ end
 local function note(id, node, run, state, version, result)
   local flow = open_flow(id)
   if not flow then return end
-  local of_map, item = string.match(node, '^(%d+)%.(%d+)$')
-  if item then return note_part(flow, of_map, item, run, state, version, result) end
+  if string.find(node, '.', 1, true) then
+    local of_map, item = string.match(node, '^(%d+)%.(%d+)$')
+    return note_part(flow, of_map, item, run, state, version, result)
+  end
   local old, held_version, held_run = node_of(live_of(flow, node))
   local is_news = held_run == run and tonumber(version) > held_version -- @bug:any-news
   if not is_news then return end

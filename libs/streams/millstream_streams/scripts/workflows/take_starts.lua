@@ -125,10 +125,10 @@ local function sweep(flow)
   redis.call('ZREM', flow_outbox, 'q ' .. flow.id)
 end
 
-local function results_for(flow, what)
+local NO_RESULTS = {}
+local function results_for(flow, referred)
   local places, found = {}, {}
-  for place in string.gmatch(string.match(what, '^p?m?([%d,]*)\n'), '%d+') do places[#places + 1] = place end
-  if #places == 0 then return found end
+  for place in string.gmatch(referred, '%d+') do places[#places + 1] = place end
   for at, result in ipairs(redis.call('HMGET', flow.key .. ':results', unpack(places))) do
     if result then
       found[#found + 1], found[#found + 2] = places[at], result
@@ -158,17 +158,23 @@ local function placed_of(flow, node, run, items)
   return table.concat(found, ' ')
 end
 
+local function trace_of(flow)
+  flow.trace = flow.trace or select(3, options_of(flow)) or ''
+  return flow.trace
+end
+
 local function give(entry, flow, node, run)
   local what, spec = unpack(redis.call('HMGET', flow.key .. ':nodes', node, 's' .. node))
-  local late, map = string.match(what, '^(p?)(m?)')
+  local late, map, referred = string.match(what, '^(p?)(m?)([%d,]*)\n')
   local is_map = map == 'm'
-  local results = flow.cancel and not is_map and {} or results_for(flow, what)
+  local results = NO_RESULTS
+  if referred ~= '' and (is_map or not flow.cancel) then results = results_for(flow, referred) end
   local items, names = '', {}
   if is_map then items, names = items_of(flow, node) end
   leases[#leases + 1], leases[#leases + 2] = lease, entry
   local last = #replies
   replies[last + 1], replies[last + 2], replies[last + 3] = entry, what, spec
-  replies[last + 4], replies[last + 5], replies[last + 6] = select(3, options_of(flow)) or '', results, items
+  replies[last + 4], replies[last + 5], replies[last + 6] = trace_of(flow), results, items
   replies[last + 7] = late == 'p' and placed_of(flow, node, run, names) or ''
   replies[last + 8] = flow.owner
 end
