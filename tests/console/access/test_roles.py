@@ -55,6 +55,8 @@ SCOPES: Mapping[str, Scope | None] = {
     "/schedules/{name:str}/backfills/{backfill_id:str}/cancel": Scope.SCHEDULES_MANAGE,
     "/workflows/{workflow_id:str}/cancel": Scope.WORKFLOWS_MANAGE,
     "/workflows/{workflow_id:str}/rerun": Scope.WORKFLOWS_MANAGE,
+    "/new-template": Scope.TEMPLATES_MANAGE,
+    "/templates/{name:str}/edit": Scope.TEMPLATES_MANAGE,
     "/templates/{name:str}/remove": Scope.TEMPLATES_MANAGE,
     "/webhooks/new": Scope.WEBHOOKS_MANAGE,
     "/webhooks/{webhook_id:str}/edit": Scope.WEBHOOKS_MANAGE,

@@ -11,7 +11,7 @@ from millstream_console.pages.overview import page as overview
 from millstream_console.pages.queues import one_queue, queue_list
 from millstream_console.pages.schedules import backfilling, one_schedule, schedule_form, schedule_list
 from millstream_console.pages.system import page as system
-from millstream_console.pages.templates import template_pages
+from millstream_console.pages.templates import template_form, template_pages
 from millstream_console.pages.webhooks import forms, one_webhook, secrets, webhook_list
 from millstream_console.pages.workflows import one_workflow, workflow_list
 
@@ -37,6 +37,7 @@ HANDLERS: Sequence[ControllerRouterHandler] = (
     *batch_list.HANDLERS,
     *one_batch.HANDLERS,
     *template_pages.HANDLERS,
+    *template_form.HANDLERS,
     *tenants.HANDLERS,
     *system.HANDLERS,
     *record_list.HANDLERS,

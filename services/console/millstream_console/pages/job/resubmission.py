@@ -5,52 +5,44 @@ from typing import Any
 
 from litestar import Response, get, post
 from litestar.params import FromPath
-from msgspec import Struct
 from msgspec.structs import replace
 
-from millstream import AccessError, ApiError, InvalidError, Job, UnavailableError
-from millstream.errors import describe
+from millstream import AccessError, ApiError, Job, UnavailableError
+from millstream_console.pages.field_faults import faults_of
 from millstream_console.pages.typed_fields import (
     FieldFaultError,
     length_of,
     length_text,
     payload_of,
     payload_text,
-    tags_of,
     tags_text,
-    whole_number,
 )
+from millstream_console.pages.typed_job import PRIORITIES, TypedJob, fields_of
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import Form, Visit
 from millstream_contracts import Scope
 
 _UNPROCESSABLE = 422
-_PRIORITIES = ("high", "normal", "low")
 
 
-class Draft(Struct, frozen=True):
-    """A job as it is typed: text, so that what is wrong comes back as it was."""
+class Draft(TypedJob, frozen=True, kw_only=True):
+    """A job as it is typed."""
 
-    type: str = ""
-    payload: str = "{}"
-    priority: str = "normal"
-    key: str = ""
     delay: str = ""
     """A length of time, as `length_of` reads it."""
-    max_attempts: str = ""
-    timeout: str = ""
-    """A length of time too."""
-    tags: str = ""
-    """One a line, `name: value`."""
     after: str = ""
     """Ids of jobs to wait for, one a line."""
 
 
 @get("/jobs/new")
 async def show_new(visit: Visit) -> Response[bytes]:
-    """Show the form for a new job."""
+    """Show the form for a new job, filled in as a template says where one is named."""
     visit.require(Scope.JOBS_SUBMIT)
-    return await _page(visit, Draft(type=visit.text("type")), {}, None)
+    if not (template := visit.text("template")):
+        return await _page(visit, Draft(type=visit.text("type")), {}, None)
+    visit.require(Scope.PAYLOADS_READ)
+    found = await visit.client.template(template)
+    return await _page(visit, Draft(**fields_of(found), delay=length_text(found.delay_s)), {}, None)
 
 
 @get("/jobs/{job_id:str}/edit")
@@ -69,16 +61,10 @@ async def submit(visit: Visit) -> Response[bytes]:
     try:
         payload, options = _parsed(draft)
         submitted = await visit.client.submit(draft.type, payload, **options)
-    except FieldFaultError as error:
-        return await _page(visit, draft, {error.field: str(error)}, source)
     except (AccessError, UnavailableError):
         raise
-    except InvalidError as error:
-        return await _page(visit, draft, _faults(error), source)
-    except ApiError as error:
-        return await _page(visit, draft, {"all": describe(error.problem)}, source)
-    except (OverflowError, TypeError, ValueError) as error:
-        return await _page(visit, draft, {"payload": str(error)}, source)
+    except (ApiError, FieldFaultError, OverflowError, TypeError, ValueError) as error:
+        return await _page(visit, draft, faults_of(error, _field_of), source)
     return visit.go(f"/jobs/{submitted.id}", Toast("Submitted."))
 
 
@@ -105,33 +91,18 @@ def _parsed(draft: Draft) -> tuple[Any, dict[str, Any]]:
     """Return the payload and the options. Raises: FieldFaultError."""
     if not draft.type:
         raise FieldFaultError("type", "A job has a type, such as email.send.")
-    options: dict[str, Any] = {"priority": draft.priority if draft.priority in _PRIORITIES else "normal"}
-    if draft.key:
-        options["key"] = draft.key
+    options = draft.options()
     if draft.delay:
         options["delay"] = length_of("delay", draft.delay)
-    if draft.timeout:
-        options["timeout"] = length_of("timeout", draft.timeout)
-    if draft.max_attempts:
-        options["max_attempts"] = whole_number("max_attempts", draft.max_attempts)
-    if draft.tags:
-        options["tags"] = tags_of("tags", draft.tags)
     if draft.after.split():
         options["after"] = draft.after.split()
     return payload_of("payload", draft.payload), options
 
 
-def _faults(error: InvalidError) -> dict[str, str]:
-    """Return what the API says is wrong, by field of the form; of several in the payload all."""
-    fields = {"delay_s": "delay", "timeout_s": "timeout"}
-    faults: dict[str, str] = {}
-    for fault in error.problem.errors:
-        name, _, inside = fault.pointer.lstrip("/").partition("/")
-        field = fields.get(name, name)
-        field = field if field in Draft.__struct_fields__ else "all"
-        place = f"`/{inside}`: " if inside and field != "all" else ""
-        faults[field] = " ".join(filter(None, (faults.get(field), f"{place}{fault.detail}.")))
-    return faults or {"all": describe(error.problem)}
+def _field_of(pointer: str) -> tuple[str, str]:
+    name, _, inside = pointer.strip("#/").partition("/")
+    field = {"delay_s": "delay", "timeout_s": "timeout", "expires_in_s": "expires_in"}.get(name, name)
+    return (field, inside) if field in Draft.__struct_fields__ else ("", inside)
 
 
 async def _page(visit: Visit, draft: Draft, faults: Mapping[str, str], source: str | None) -> Response[bytes]:
@@ -139,7 +110,7 @@ async def _page(visit: Visit, draft: Draft, faults: Mapping[str, str], source: s
         types = sorted(one.type for one in await visit.client.types())
     except ApiError:
         types = []
-    content = {"draft": draft, "faults": faults, "source": source, "types": types, "priorities": _PRIORITIES}
+    content = {"draft": draft, "faults": faults, "source": source, "types": types, "priorities": PRIORITIES}
     return await visit.framed("job_new.html", content, "jobs", status=_UNPROCESSABLE if faults else 200)
 
 

@@ -1,17 +1,17 @@
 """The form for a new schedule, and for one that there is: when it is due is shown before it is saved."""
 
-import re
 from collections.abc import Mapping
 from typing import get_args
 
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from millstream import ApiError, Schedule, SchedulePreview, UnavailableError
-from millstream.errors import describe
+from millstream import ApiError, Schedule, SchedulePreview
+from millstream_console.pages.field_faults import faults_of
 from millstream_console.pages.schedules import schedule_words
 from millstream_console.pages.schedules.typed_schedule import Asked, Typed, asked_of, field_of, read_typed, typed_of
 from millstream_console.pages.typed_fields import FieldFaultError
+from millstream_console.pages.typed_job import PRIORITIES
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import PageRequest, Visit
 from millstream_contracts import ScheduleMissed, ScheduleOverlap, ScheduleRules, Scope
@@ -20,9 +20,7 @@ from millstream_schedules import zone_names
 NEW = "/new-schedule"
 """Not below /schedules, where a schedule may have any name."""
 
-_AT = re.compile(r"(?P<says>.+) - at `\$\.?(?P<field>\w*).*`")
 _UNPROCESSABLE = 422
-_PRIORITIES = ("high", "normal", "low")
 _SAVE = "save"
 _FOLDED = frozenset(
     {"late", "catch_up", "max_missed", "jitter", "priority", "key", "max_attempts", "timeout", "expires_in", "tags"}
@@ -71,7 +69,7 @@ async def _submit(visit: PageRequest, held: Schedule | None) -> Response[bytes]:
         if form.text("act") == _SAVE and form.text("shown") == typed.digest:
             return await _save(visit, asked, held)
     except (ApiError, FieldFaultError, TypeError, ValueError) as error:
-        return await _page(visit, typed, held, faults=faults_of(error))
+        return await _page(visit, typed, held, faults=faults_of(error, field_of))
     return await _page(visit, typed, held, seen=seen)
 
 
@@ -96,30 +94,6 @@ def _overtaken(seen: SchedulePreview, typed: Typed) -> dict[str, str]:
     return {"": "The schedule was changed after this form was opened. Open it anew to see what it is now."}
 
 
-def faults_of(error: Exception) -> dict[str, str]:
-    """Return what is wrong, by field of the form. Raises: UnavailableError, since then nothing is known."""
-    if isinstance(error, UnavailableError):
-        raise error
-    if isinstance(error, FieldFaultError):
-        return {error.field: str(error)}
-    if not isinstance(error, ApiError):
-        return _faults_of_client(error)
-    faults: dict[str, str] = {}
-    for fault in error.problem.errors:
-        field, inside = field_of(fault.pointer)
-        place = f"`/{inside}`: " if inside else ""
-        faults[field] = " ".join(filter(None, (faults.get(field), f"{place}{fault.detail}.")))
-    return faults or {"": describe(error.problem)}
-
-
-def _faults_of_client(error: Exception) -> dict[str, str]:
-    """Return what the client refuses to send: it names the field of the API, and none for a payload."""
-    match = _AT.search(str(error))
-    if match is None:
-        return {"payload": str(error)}
-    return {field_of(match["field"])[0]: f"{match['says'].rpartition(': ')[2]}."}
-
-
 async def _page(
     visit: PageRequest,
     typed: Typed,
@@ -141,7 +115,7 @@ async def _page(
         "rules": _shown_rules(typed),
         "types": types,
         "zones": sorted(zone_names()),
-        "priorities": [(one, one) for one in _PRIORITIES],
+        "priorities": [(one, one) for one in PRIORITIES],
         "missed": [(one, schedule_words.missed_word(one)) for one in get_args(ScheduleMissed)],
         "overlaps": [(one, schedule_words.overlap_word(one)) for one in get_args(ScheduleOverlap)],
         "words": schedule_words,

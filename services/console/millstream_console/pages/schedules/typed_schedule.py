@@ -10,18 +10,9 @@ from msgspec import Struct
 
 from millstream import NewJob, Schedule
 from millstream_console.pages.schedules import schedule_words
-from millstream_console.pages.typed_fields import (
-    FieldFaultError,
-    length_of,
-    length_text,
-    payload_of,
-    payload_text,
-    tags_of,
-    tags_text,
-    whole_number,
-)
+from millstream_console.pages.typed_fields import FieldFaultError, length_of, length_text, payload_of, whole_number
+from millstream_console.pages.typed_job import TypedJob, fields_of
 from millstream_console.web.visit import Form
-from millstream_contracts import ScheduledJob
 from millstream_schedules import ScheduleError, moment_of, zone_of
 
 KINDS = ("cron", "every", "at")
@@ -29,8 +20,8 @@ _CHOSEN = ("tz", "priority", "missed", "overlap")
 """Fields that always have a value."""
 
 
-class Typed(Struct, frozen=True, kw_only=True):
-    """What stands in the fields: text, so that what is wrong comes back as it was."""
+class Typed(TypedJob, frozen=True, kw_only=True):
+    """What stands in the fields, those of its jobs among them."""
 
     name: str = ""
     kind: str = "cron"
@@ -42,14 +33,6 @@ class Typed(Struct, frozen=True, kw_only=True):
     """By the clock of the zone, as `at` is."""
     at: str = ""
     tz: str = "UTC"
-    type: str = ""
-    payload: str = "{}"
-    priority: str = "normal"
-    key: str = ""
-    max_attempts: str = ""
-    timeout: str = ""
-    expires_in: str = ""
-    tags: str = ""
     missed: str = "latest"
     late: str = ""
     catch_up: str = ""
@@ -95,7 +78,7 @@ def typed_of(schedule: Schedule) -> Typed:
         anchor=_wall(schedule, schedule.anchor),
         at=_wall(schedule, schedule.at),
         tz=schedule.tz,
-        **_typed_job(schedule.job),
+        **fields_of(schedule.job),
         missed=schedule.missed,
         late=length_text(schedule.late_s),
         catch_up=length_text(schedule.catch_up_s),
@@ -141,31 +124,10 @@ def _when(typed: Typed) -> tuple[str | float | datetime, dict[str, Any]]:
 
 
 def _job(typed: Typed, held: Schedule | None) -> NewJob:
-    options: dict[str, Any] = {"priority": typed.priority if typed.priority != "normal" else None}
-    options["key"] = typed.key or None
-    for field in ("timeout", "expires_in"):
-        if text := getattr(typed, field):
-            options[field] = length_of(field, text)
-    if typed.max_attempts:
-        options["max_attempts"] = whole_number("max_attempts", typed.max_attempts)
-    if typed.tags:
-        options["tags"] = tags_of("tags", typed.tags)
+    options = typed.options()
     if held:
         options |= {"backoff": held.job.backoff, "callback": held.job.callback}
     return NewJob(typed.type, payload_of("payload", typed.payload), **options)
-
-
-def _typed_job(job: ScheduledJob) -> dict[str, str]:
-    return {
-        "type": job.type,
-        "payload": payload_text(job.payload),
-        "priority": job.priority.value,
-        "key": job.key or "",
-        "max_attempts": "" if job.max_attempts is None else str(job.max_attempts),
-        "timeout": length_text(job.timeout_s),
-        "expires_in": length_text(job.expires_in_s),
-        "tags": tags_text(job.tags),
-    }
 
 
 def _moment(field: str, text: str, tz: str) -> datetime:
