@@ -189,7 +189,7 @@ async def _read(broker: Broker, queue: Queue) -> Snapshot:
     """Return what a queue holds, by one walk over its keys and one pipeline: thousands of tests end with this."""
     keys, client = broker.keys.of(queue), broker.client
     base = keys.job_prefix.removesuffix("job:")
-    names = [key.decode() async for key in client.scan_iter(match=f"{base}*", count=1000)]
+    names = [key.decode(errors="surrogateescape") async for key in client.scan_iter(match=f"{base}*", count=1000)]
     ids, lanes, waiting = (
         [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
         for prefix in (keys.job_prefix, keys.lane_prefix, keys.open_prefix)
