@@ -1,5 +1,6 @@
 """Fixtures of all packages: the Redis of the run, and a broker on a namespace of its own."""
 
+import gc
 import logging
 import os
 import secrets
@@ -49,6 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Group and order the tests for their distribution, in each process that runs them."""
     if hasattr(config, "workerinput"):
         arrange(items)
+
+
+def pytest_collection_finish() -> None:
+    """Have no garbage collection look at the thousands of tests again, which all live until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,7 +1,7 @@
 """Finds what a test left in Redis: only known keys are allowed, each of its type, and with a TTL where one is due."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 _FLOW = r"\{[^{}]+/_flow/[^{}]+\}:flow:WF_[0-9a-f]{2}[0-9A-Z]{26}"
 _BATCH = r"\{[^{}]+/_batch/[^{}]+\}:batch:BA_[0-9a-f]{2}[0-9A-Z]{26}"
@@ -52,12 +52,21 @@ _TERMINAL = {b"succeeded", b"cancelled", b"expired"}
 
 async def find_leaks(client: Any, namespace: str) -> list[str]:
     """Return a complaint about every key of a namespace that should not be there, or should have a TTL."""
-    found = []
-    async for key in client.scan_iter(match=f"{namespace}:*", count=1000):
-        complaint = await _complaint(client, key, key.removeprefix(f"{namespace}:".encode()))
-        if complaint:
-            found.append(f"{key!r} {complaint}")
-    return sorted(found)
+    keys = [key async for key in client.scan_iter(match=f"{namespace}:*", count=1000)]
+    looks, jobs = client.pipeline(transaction=False), [key for key in keys if b"}:job:" in key]
+    for key in keys:
+        looks.type(key)
+        looks.pttl(key)
+    for key in jobs:
+        looks.zscore(key.partition(b"}")[0] + b"}:outbox", key.rpartition(b":")[2])
+        looks.hget(key, "state")
+    # A key of another type is complained of as that, so the errors about it are not looked at.
+    answers = iter(await looks.execute(raise_on_error=False) if keys else [])
+    found = {key: _Found(next(answers).decode(), next(answers)) for key in keys}
+    for key in jobs:
+        found[key] = found[key]._replace(score=next(answers), state=next(answers))
+    complaints = {key: await _complaint(client, key, namespace, one) for key, one in found.items()}
+    return sorted(f"{key!r} {complaint}" for key, complaint in complaints.items() if complaint)
 
 
 async def keys_of_tenant(client: Any, namespace: str, tenant: str) -> list[str]:
@@ -91,31 +100,43 @@ async def mentions_of_tenant(client: Any, namespace: str, tenant: str) -> list[s
 
 async def delete_namespace(client: Any, namespace: str) -> None:
     """Delete every key of a namespace."""
+    deletions = client.pipeline(transaction=False)
     keys = [key async for key in client.scan_iter(match=f"{namespace}:*", count=1000)]
     for key in keys:
-        await client.delete(key)
+        deletions.delete(key)
+    if keys:
+        await deletions.execute()
 
 
-async def _complaint(client: Any, key: bytes, name: bytes) -> str:
+class _Found(NamedTuple):
+    """What there is of a key."""
+
+    kind: str
+    ttl_ms: int
+    score: Any = None
+    """That of a job in the outbox of its queue."""
+    state: Any = None
+    """That of a job."""
+
+
+async def _complaint(client: Any, key: bytes, namespace: str, found: _Found) -> str:
+    name = key.removeprefix(f"{namespace}:".encode())
     wanted = next((kind for pattern, kind in _KNOWN if pattern.fullmatch(name)), None)
-    kind = (await client.type(key)).decode()
-    if kind == "none":
+    if found.kind == "none":
         return ""  # it ended while we looked
-    if wanted is None or kind != wanted.removesuffix(_MAY_STAY):
-        return f"is a {kind}, not a {wanted}" if wanted else "is no key of the Redis model"
-    return await _complaint_of_type(client, key, wanted)
+    if wanted is None or found.kind != wanted.removesuffix(_MAY_STAY):
+        return f"is a {found.kind}, not a {wanted}" if wanted else "is no key of the Redis model"
+    return await _complaint_of_type(client, key, wanted, found)
 
 
-async def _complaint_of_type(client: Any, key: bytes, wanted: str) -> str:
+async def _complaint_of_type(client: Any, key: bytes, wanted: str, found: _Found) -> str:
     """Return a complaint about the end of a key that has the right type, or about its lack of one."""
-    ends = await client.pttl(key) != -1
+    ends = found.ttl_ms != -1
     if wanted == "string":
         return "" if ends else "is a key without an end"
     if b"}:job:" in key:
         # One that ended, and whose children have not been told yet, is kept until they are.
-        waits = await client.zscore(key.partition(b"}")[0] + b"}:outbox", key.rpartition(b":")[2]) is not None
-        state = await client.hget(key, "state")
-        return _job_complaint(state, ends=ends or (waits and state in _TERMINAL))
+        return _job_complaint(found.state, ends=ends or (found.score is not None and found.state in _TERMINAL))
     if key.endswith(b"}:held"):
         return "" if ends else "is a key without an end"
     if b"}:unique:" in key:

@@ -18,7 +18,9 @@ from millstream_cli.embedded import EmbeddedRedis
 
 SECRET = "hunter2"
 SERVICES = ("ingest", "dispatcher", "worker", "reaper")
-COMMANDS = (*((service,) for service in SERVICES), ("worker", "--processes", "2"), ("doctor",), ("up",))
+COMMANDS = (*((service,) for service in SERVICES), ("doctor",))
+PARENTS = (("worker", "--processes", "2"), ("up",))
+"""The commands that start others, so that those are processes too."""
 
 
 @pytest.fixture
@@ -38,15 +40,18 @@ def http_port() -> Iterator[int]:
 
 def ends(url: str, folder: Path) -> dict[str, list[str]]:
     """Run every command on this Redis to its end. Returns: the standard error of each."""
-
-    def end(words: tuple[str, ...]) -> list[str]:
-        settings = {"MILLSTREAM_REDIS_URL": url, "MILLSTREAM_PORT": "0"}
-        done = run_program(*words, cwd=folder, **settings)
-        assert done.returncode == 1, done.stderr
-        return done.stderr.splitlines()
-
-    with ThreadPoolExecutor(3) as pool:
-        return {" ".join(words): said for words, said in zip(COMMANDS, pool.map(end, COMMANDS), strict=True)}
+    settings = {"MILLSTREAM_REDIS_URL": url, "MILLSTREAM_PORT": "0"}
+    found = {}
+    with ThreadPoolExecutor(len(PARENTS)) as pool:
+        processes = pool.map(lambda words: run_program(*words, cwd=folder, **settings), PARENTS)
+        for words in COMMANDS:
+            result = run(*words, **settings)
+            assert (result.exit_code, result.stdout) == (1, ""), result.output
+            found[" ".join(words)] = result.stderr.splitlines()
+        for words, done in zip(PARENTS, processes, strict=True):
+            assert done.returncode == 1, done.stderr
+            found[" ".join(words)] = done.stderr.splitlines()
+    return found
 
 
 @pytest.mark.parametrize("wrong", ["HTTP", "database"])

@@ -77,8 +77,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def chromium() -> AsyncIterator[Chromium]:
-    """Yield a real browser."""
+    """Yield a real browser; each of its tabs has cookies and a storage of its own."""
     async with open_chromium() as browser:
         yield browser

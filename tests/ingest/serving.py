@@ -1,6 +1,6 @@
 """Runs an ingest on a loopback port in the event loop of the test, and sends requests to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,9 @@ from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobId
 from millstream_history import HistoryUnavailableError
+from millstream_ingest.api import app
+from millstream_ingest.api.document import api_document
+from millstream_ingest.api.route import Route
 from millstream_ingest.assembly import Services
 from millstream_ingest.service import open_services, serve
 from millstream_ingest.settings import IngestSettings
@@ -52,6 +55,21 @@ class Ingest:
         assert response.status_code == 200, response.text
         return response.json()
 
+
+_DOCUMENTS: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+
+def _remembered_document(routes: Iterable[Route]) -> dict[str, Any]:
+    """Return the document of some routes, which the first ingest makes and all others of a process have too."""
+    routes = list(routes)
+    known = tuple((route.path, *route.methods) for route in routes)
+    if known not in _DOCUMENTS:
+        _DOCUMENTS[known] = api_document(routes)
+    return _DOCUMENTS[known]
+
+
+# An ingest is started for most of its tests, and half of that time would go into its document.
+app.api_document = _remembered_document
 
 DOORS = ("fast path", "router")
 """The two ways to the endpoint of `POST /v1/jobs`, the fast path and the router, for the parameter `door` of tests."""

@@ -1,11 +1,14 @@
 """Checks what all scripts keep true: each job is in exactly one place, and each entry of a place is a job."""
 
+from itertools import islice
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
-from millstream_contracts import JobId, JobState, Priority, Queue
+from millstream_contracts import JobState, Priority, Queue
 from millstream_streams import Broker
-from millstream_streams.store.keys import GROUP, PRIORITIES
+from millstream_streams.store.keys import GROUP, PRIORITIES, QueueKeys
 from millstream_streams.store.plain import deliveries_of, version_of
 
 Hash = dict[str, bytes]
@@ -14,10 +17,14 @@ Hash = dict[str, bytes]
 class Snapshot(Struct, frozen=True):
     """All that Redis holds of a queue's jobs."""
 
+    names: list[str]
+    """The keys of the queue in Redis, whole."""
     jobs: dict[str, Hash]
     ttl_ms: dict[str, int]
     lanes: dict[str, list[str]]
     """The jobs that limits hold back, by `<priority index>:<key>`."""
+    singles: list[list[tuple[str, str]]]
+    """Per priority: the jobs that share a list because each is alone of its key, with that."""
     ready: list[dict[str, str]]
     """Per priority: entry to job id."""
     pending: list[set[str]]
@@ -179,69 +186,74 @@ def _strays(snapshot: Snapshot) -> list[str]:
 
 
 async def _read(broker: Broker, queue: Queue) -> Snapshot:
-    keys = broker.keys.of(queue)
-    pattern = f"{broker.keys.namespace}:{{{queue.tag}}}:job:*"
-    job_keys = [key async for key in broker.client.scan_iter(match=pattern, count=1000)]
-    pipeline = broker.client.pipeline(transaction=False)
-    for stream in (*keys.ready, keys.dlq):
-        pipeline.xrange(stream)
-    for zset in (keys.due, keys.expiring, keys.blocked, keys.outbox):
-        pipeline.zrange(zset, 0, -1, withscores=True)
-    for stream in keys.ready:
-        pipeline.xpending_range(stream, GROUP, min="-", max="+", count=100_000)
-    for key in job_keys:
-        pipeline.hgetall(key)
-        pipeline.pttl(key)
+    """Return what a queue holds, by one walk over its keys and one pipeline: thousands of tests end with this."""
+    keys, client = broker.keys.of(queue), broker.client
+    base = keys.job_prefix.removesuffix("job:")
+    names = [key.decode(errors="surrogateescape") async for key in client.scan_iter(match=f"{base}*", count=1000)]
+    ids, lanes, waiting = (
+        [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        for prefix in (keys.job_prefix, keys.lane_prefix, keys.open_prefix)
+    )
     # A stream without a group has nothing pending: that error is an answer.
-    high, normal, low, dlq, due, expiring, blocked, outbox, *rest = await pipeline.execute(raise_on_error=False)
-    pending, found = rest[:3], rest[3:]
-    ids = [JobId(key.decode().removeprefix(keys.job_prefix)) for key in job_keys]
-    alive = [(job_id, at) for at, job_id in enumerate(ids) if found[2 * at]]
+    found = iter(
+        await _ask(client.pipeline(transaction=False), keys, ids, lanes, waiting).execute(raise_on_error=False)
+    )
+    high, normal, low, dlq, due, expiring, blocked, outbox = (_sound(one) for one in islice(found, 8))
+    held_back = {name: [one.decode() for one in _sound(next(found))] for name in lanes}
+    singles = [_pairs(_sound(next(found))) for _ in PRIORITIES]
+    for index, pairs in enumerate(singles, start=1):
+        for job_id, key in pairs:
+            held_back.setdefault(f"{index}:{key}", []).insert(0, job_id)
+    open_parents = {job_id: {one.decode() for one in _sound(next(found))} for job_id in waiting}
+    pending = [_entries(rows) for rows in islice(found, 3)]
+    hashes = {job_id: (_sound(next(found)), _sound(next(found))) for job_id in ids}
+    alive = {job_id: pair for job_id, pair in hashes.items() if pair[0]}
     return Snapshot(
-        lanes=await _lanes(broker, queue),
-        jobs={job_id: {name.decode(): value for name, value in found[2 * at].items()} for job_id, at in alive},
-        ttl_ms={job_id: found[2 * at + 1] for job_id, at in alive},
+        names=names,
+        lanes=held_back,
+        singles=singles,
+        jobs={job_id: {name.decode(): value for name, value in pair[0].items()} for job_id, pair in alive.items()},
+        ttl_ms={job_id: pair[1] for job_id, pair in alive.items()},
         ready=[_ids_by_entry(stream) for stream in (high, normal, low)],
-        pending=[_entries(rows) for rows in pending],
+        pending=pending,
         due={member.decode(): int(score) for member, score in due if not member.startswith(b"~")},
         dead=_ids_by_entry(dlq),
         blocked={member.decode(): int(score) for member, score in blocked},
         outbox={member.decode(): int(score) for member, score in outbox},
-        open_parents=await _open_parents(broker, queue),
+        open_parents=open_parents,
         expiring={member.decode(): int(score) for member, score in expiring},
     )
 
 
-async def _lanes(broker: Broker, queue: Queue) -> dict[str, list[str]]:
-    prefix = f"{broker.keys.namespace}:{{{queue.tag}}}:backlog:"
-    keys = [key async for key in broker.client.scan_iter(match=f"{prefix}*", count=1000)]
-    lanes = {
-        key.decode().removeprefix(prefix): [one.decode() for one in await broker.client.lrange(key, 0, -1)]
-        for key in keys
-    }
-    for index, singles in enumerate(await singles_of(broker, queue), start=1):
-        for job_id, key in singles:
-            lanes.setdefault(f"{index}:{key}", []).insert(0, job_id)
-    return lanes
-
-
-async def singles_of(broker: Broker, queue: Queue) -> list[list[tuple[str, str]]]:
-    """Return the jobs that share a list because each is alone of its key, with that, by priority."""
-    keys, reading = broker.keys.of(queue), broker.client.pipeline(transaction=False)
+def _ask(pipeline: Any, keys: QueueKeys, ids: list[str], lanes: list[str], waiting: list[str]) -> Any:
+    """Put the commands of a snapshot into a pipeline, and return that."""
+    for stream in (*keys.ready, keys.dlq):
+        pipeline.xrange(stream)
+    for zset in (keys.due, keys.expiring, keys.blocked, keys.outbox):
+        pipeline.zrange(zset, 0, -1, withscores=True)
+    for name in lanes:
+        pipeline.lrange(keys.lane_prefix + name, 0, -1)
     for priority in PRIORITIES:
-        reading.lrange(keys.singles_of(priority), 0, -1)
-    found = await reading.execute()
-    pairs = [[raw.decode().partition(" ") for raw in one] for one in found]
-    return [[(job_id, key) for job_id, _, key in one] for one in pairs]
+        pipeline.lrange(keys.singles_of(priority), 0, -1)
+    for job_id in waiting:
+        pipeline.smembers(keys.open_prefix + job_id)
+    for stream in keys.ready:
+        pipeline.xpending_range(stream, GROUP, min="-", max="+", count=100_000)
+    for job_id in ids:
+        pipeline.hgetall(keys.job_prefix + job_id)
+        pipeline.pttl(keys.job_prefix + job_id)
+    return pipeline
 
 
-async def _open_parents(broker: Broker, queue: Queue) -> dict[str, set[str]]:
-    prefix = broker.keys.of(queue).open_prefix
-    pattern = f"{broker.keys.namespace}:{{{queue.tag}}}:after:*"
-    keys = [key async for key in broker.client.scan_iter(match=pattern, count=1000)]
-    return {
-        key.decode().removeprefix(prefix): {one.decode() for one in await broker.client.smembers(key)} for key in keys
-    }
+def _sound(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _pairs(rows: list[bytes]) -> list[tuple[str, str]]:
+    pairs = [raw.decode().partition(" ") for raw in rows]
+    return [(job_id, key) for job_id, _, key in pairs]
 
 
 def _ids_by_entry(rows: list[tuple[bytes, dict[bytes, bytes]]]) -> dict[str, str]:

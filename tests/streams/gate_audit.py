@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-from streams.audit import Snapshot, singles_of
+from streams.audit import Snapshot
 
 from millstream_contracts import Queue
 from millstream_streams import Broker
@@ -16,7 +16,7 @@ MARK = b"~flow"
 
 async def audit_gate(broker: Broker, queue: Queue, snapshot: Snapshot) -> None:
     """Raise AssertionError with each violation in words; `snapshot` is of the same moment."""
-    gate = await _read(broker, queue)
+    gate = await _read(broker, queue, snapshot)
     if gate is None:
         left = [name for name, ids in snapshot.lanes.items() if ids]
         assert not left, f"the queue has no limits, and jobs wait in the lanes {left}"
@@ -151,34 +151,43 @@ def _silent(gate: Gate, snapshot: Snapshot) -> list[str]:
     return []
 
 
-async def _read(broker: Broker, queue: Queue) -> Gate | None:
+async def _read(broker: Broker, queue: Queue, snapshot: Snapshot) -> Gate | None:
     keys, client = broker.keys.of(queue), broker.client
     base = keys.job_prefix.removesuffix("job:")
     packed, paused, held_until, part = await client.hmget(keys.settings, "!flow", "paused", "held_until", "!quota")
     if packed is None:
         assert part is None, f"the queue has the part {part!r} of a quota, and no gate"
         return None
-    entries = [fields for stream in keys.ready for _, fields in await client.xrange(stream)]
-    pending = 0
-    for stream in keys.ready:
-        if await client.exists(stream):
-            pending += sum(
-                group["pending"] for group in await client.xinfo_groups(stream) if group["name"] == GROUP.encode()
-            )
-    state = await client.hgetall(f"{base}flow")
-    mark = await client.zscore(keys.due, MARK)
-    probes = set(await client.smembers(keys.probes))
+    streams, pipeline = (
+        [stream for stream in keys.ready if stream in snapshot.names],
+        client.pipeline(transaction=False),
+    )
+    for stream in streams:
+        pipeline.xrange(stream)
+        pipeline.xinfo_groups(stream)
+    pipeline.hgetall(f"{base}flow")
+    pipeline.hgetall(f"{base}slots")
+    pipeline.zscore(keys.due, MARK)
+    pipeline.smembers(keys.probes)
+    for zset in (f"{base}waiting", f"{base}rates", keys.held, *(f"{base}ring:{index}" for index in (1, 2, 3))):
+        pipeline.zrange(zset, 0, -1, withscores=True)
+    found = await pipeline.execute()
+    of_streams, (state, slots, mark, members, *zsets) = found[: 2 * len(streams)], found[2 * len(streams) :]
+    waiting, rates, keys_held, *rings = ({member.decode(): score for member, score in one} for one in zsets)
+    entries = [fields for stream in of_streams[::2] for _, fields in stream]
+    groups = [group for one in of_streams[1::2] for group in one if group["name"] == GROUP.encode()]
+    probes = set(members)
     return Gate(
         flow=msgspec.msgpack.decode(packed),
         is_paused=paused == b"1",
-        slots={key.decode(): int(count) for key, count in (await client.hgetall(f"{base}slots")).items()},
+        slots={key.decode(): int(count) for key, count in slots.items()},
         held=Counter(fields[b"k"].decode() for fields in entries if fields.get(b"k")),
         length=len(entries),
-        undelivered=len(entries) - pending,
-        rings=[await _zset(broker, f"{base}ring:{index}") for index in (1, 2, 3)],
-        singles=[[key for _, key in one] for one in await singles_of(broker, queue)],
-        waiting={key: int(at) for key, at in (await _zset(broker, f"{base}waiting")).items()},
-        rates=await _zset(broker, f"{base}rates"),
+        undelivered=len(entries) - sum(group["pending"] for group in groups),
+        rings=rings,
+        singles=[[key for _, key in one] for one in snapshot.singles],
+        waiting={key: int(at) for key, at in waiting.items()},
+        rates=rates,
         parked=[int(state.get(f"parked{index}".encode(), 0)) for index in (1, 2, 3)],
         tat=float(state.get(b"tat", 0)),
         mark=None if mark is None else int(mark),
@@ -187,11 +196,7 @@ async def _read(broker: Broker, queue: Queue) -> Gate | None:
         breaker_until=float(state.get(b"b_until", 0)),
         probes=len(probes),
         held_until=float(held_until or 0),
-        keys_held=await _zset(broker, keys.held),
+        keys_held=keys_held,
         quota=None if part is None else int(part.partition(b" ")[0]),
         strays=probes - {fields[b"id"] for fields in entries},
     )
-
-
-async def _zset(broker: Broker, key: str) -> dict[str, float]:
-    return {member.decode(): score for member, score in await broker.client.zrange(key, 0, -1, withscores=True)}

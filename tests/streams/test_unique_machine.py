@@ -6,10 +6,10 @@ from typing import get_args
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from msgspec import Struct
 from msgspec.structs import replace
-from streams.audit import audit
+from streams.audit import Snapshot
 from streams.machine import QUEUE
 from streams.model import OUTCOMES, Expected
 from streams.planting import Bug, marks_of
@@ -207,10 +207,10 @@ class UniqueTransitions(LimitedTransitions):
             return
         super().redrive(job_id)
 
-    @invariant()
-    def every_key_has_one_job_that_lives(self) -> None:
-        """Audit the records of unique keys, and compare who holds them with the model."""
-        held = self.do(audit_unique(self.broker, QUEUE, self.do(audit(self.broker, QUEUE))))
+    def check(self, snapshot: Snapshot) -> None:
+        """Audit the records of unique keys too, and compare the jobs that hold them with the model."""
+        super().check(snapshot)
+        held = self.do(audit_unique(self.broker, QUEUE, snapshot))
         assert held == {digest: job_id for digest in DIGESTS if (job_id := self.unique.holder_of(digest))}
 
 
@@ -218,6 +218,19 @@ def test_no_unique_key_has_two_jobs_or_stays_behind(redis_url: str, examples: in
     """No order of transitions gives a unique key to two jobs, or leaves it with one that has ended or is gone."""
     machine = type("UniqueTransitionsHere", (UniqueTransitions,), {"redis_url": redis_url})
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=50))
+
+
+class ManyEnds(UniqueTransitions):
+    """The rules that store unique jobs, run them and end them.
+
+    A short search among all rules hardly ever runs a unique job: most steps change limits, or ask for what no job is
+    ready for.
+    """
+
+    limit_at_first = tune = steer_breaker = deal = hold = hold_for_a_moment = end_hold = choose_key = None
+    submit_at_once = enqueue = wait_for = link_again = tell = end_late = None
+    save_step = take_signal = signal = call = None
+    read = adopt = renew = commit = hand_back = mark_isolated = tidy = decide = None
 
 
 BUGS: dict[str, Bug] = {
@@ -244,6 +257,6 @@ def test_random_transitions_find_what_breaks_unique_keys(
 ) -> None:
     """The random transitions fail where a rule of unique keys is broken."""
     monkeypatch.setattr(script_runner, "load_script", partial(plant_everywhere, BUGS[name]))
-    machine = type("UniqueTransitionsHere", (UniqueTransitions,), {"redis_url": redis_url})
+    machine = type("ManyEndsHere", (ManyEnds,), {"redis_url": redis_url})
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=SEARCH)

@@ -59,7 +59,7 @@ async def audit_unique(broker: Broker, queue: Queue, snapshot: Snapshot) -> dict
     No two jobs hold one key, each that holds one has the record of it, and a record of a job that has ended is gone.
     `snapshot` is of the same moment.
     """
-    records, now_ms = await _records(broker, queue), time.time() * 1000
+    records, now_ms = await _records(broker, queue, snapshot), time.time() * 1000
     complaints, holders = _leaked(records, snapshot), dict[str, str]()
     for job_id, fields in snapshot.jobs.items():
         claim = Claim.of(fields)
@@ -107,16 +107,16 @@ def _leaked(records: dict[str, Record], snapshot: Snapshot) -> list[str]:
     return complaints
 
 
-async def _records(broker: Broker, queue: Queue) -> dict[str, Record]:
-    prefix, client = broker.keys.of(queue).unique_prefix, broker.client
-    keys = [key async for key in client.scan_iter(match=f"{prefix}*", count=1000)]
-    pipeline = client.pipeline(transaction=False)
-    for key in keys:
-        pipeline.get(key)
-        pipeline.pttl(key)
-    found = await pipeline.execute() if keys else []
+async def _records(broker: Broker, queue: Queue, snapshot: Snapshot) -> dict[str, Record]:
+    prefix = broker.keys.of(queue).unique_prefix
+    digests = [name.removeprefix(prefix) for name in snapshot.names if name.startswith(prefix)]
+    pipeline = broker.client.pipeline(transaction=False)
+    for digest in digests:
+        pipeline.get(prefix + digest)
+        pipeline.pttl(prefix + digest)
+    found = await pipeline.execute() if digests else []
     return {
-        key.decode().removeprefix(prefix): Record(found[2 * at].decode(), found[2 * at + 1])
-        for at, key in enumerate(keys)
+        digest: Record(found[2 * at].decode(), found[2 * at + 1])
+        for at, digest in enumerate(digests)
         if found[2 * at] is not None
     }
