@@ -224,6 +224,29 @@ async def test_all_who_ask_where_a_handler_is_are_answered(tmp_path: Path) -> No
     await process.kill()
 
 
+async def test_a_question_that_the_end_of_a_job_leaves_is_not_answered_for_the_next_one(tmp_path: Path) -> None:
+    """Who still asks where a handler is when its job ends is told nothing, and never where that of the next job is."""
+    asked = StackReport(2, "of the second", is_asked=True)
+    first, second = said(ReturnReport(1, b"")), said(asked, ReturnReport(2, b""))
+    steps = (said(ReadyReport(1)), READ, first, READ, said(ReadyReport(2)), READ, second, ORDER)
+    process, found = await Actor(tmp_path, READY, READ, *steps).start(), list[str]()
+
+    async def run(number: int) -> None:
+        await process.begin(order(number), None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await process.end(running())
+            process.finish()
+
+    async def ask() -> None:
+        found.append(await process.stack())
+
+    await run(1)
+    await run(2)
+    assert found == ["", "of the second"]
+    await process.kill()
+
+
 def sleeper() -> "subprocess.Popen[bytes]":
     """Start a process with a group of its own."""
     return subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], start_new_session=True)
