@@ -41,7 +41,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         minutes = max((min(self.at, by_type.end) - by_type.begin).total_seconds() / 60, 1.0)
         found = next((one for one in by_type.items if one.type == type), None)
         if found is None:
-            return 0.0, 0.0
+            return (0.0, 0.0) if by_type.complete else None
         return (found.succeeded + found.dead) / minutes, (found.retried + found.dead) / minutes
 
 
