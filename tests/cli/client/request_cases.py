@@ -474,5 +474,14 @@ CASES: list[Case] = [
         {"from": None, "failed": True},
     ),
     (f"workflows rerun {FLOW} a b", f"POST /v1/workflows/{FLOW}/rerun", {}, {"from": ["a", "b"], "failed": False}),
+    *(
+        (word, f"GET /v1/{word}", {"limit": ["50"]}, None)
+        for word in ("batches", "jobs", "schedules", "templates", "workflows", "dead")
+    ),
+    *((word, f"GET /v1/{word}", {"limit": ["100"]}, None) for word in ("keys", "sessions", "tenants")),
+    ("audit", "GET /v1/audit", {"limit": ["50"]}, None),
+    ("operations", "GET /v1/operations", {"limit": ["20"]}, None),
+    ("queues keys a.b", "GET /v1/queues/a.b/keys", {"sort": ["parked"], "limit": ["100"]}, None),
+    ("dead redrive --type a.b --yes", "POST /v1/dead/redrive", {}, {"ids": None, "type": "a.b", "limit": 1000}),
 ]
 """Words; method and path; query; body."""
