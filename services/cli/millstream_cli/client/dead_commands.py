@@ -58,7 +58,7 @@ def dead(
 
 @dead.command()
 @click.option("--type", "type_", help="Only those of one job type.")
-@click.option("--since", type=float, metavar="HOURS", help="Only those that were submitted in the last so many hours.")
+@click.option("--since", type=float, metavar="HOURS", help="Only those that were submitted in the last time, in hours.")
 @url_option
 @json_option
 @client_errors

@@ -29,7 +29,7 @@ SEARCH_FOR_S = 10.0
 """How long a search goes on while pages have no time to find what they should."""
 
 LAG_TOLD_S = 5.0
-"""From here on it is told that the history is behind."""
+"""The lag from which on a search says that the history is behind."""
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -92,7 +92,7 @@ class QueryMistakeError(CliError):
 @click.option("--type", "type_", help="Only those of one job type.")
 @click.option("--state", type=click.Choice([one.value for one in JobState]), help="Only those in one state.")
 @tag_option
-@click.option("--count", is_flag=True, help="Say how many there are, as far as that can be told soon.")
+@click.option("--count", is_flag=True, help="Print how many there are, as far as that is known in time.")
 @page_options()
 @url_option
 @json_option

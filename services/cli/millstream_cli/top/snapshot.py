@@ -15,7 +15,7 @@ MAX_JOBS = 200
 
 
 class Past(Struct, frozen=True, kw_only=True):
-    """What the history has told."""
+    """What was read of the history."""
 
     stats: Stats
     by_type: StatsByType
@@ -46,7 +46,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 def read_snapshot(client: SyncClient, past: Past | None) -> Snapshot:
-    """Return the installation as it is, with what the history has told before. Raises: MillstreamError."""
+    """Return the installation as it is, with what was read of the history before. Raises: MillstreamError."""
     return Snapshot(at=datetime.now(UTC), queues=client.queues(), workers=client.workers(), past=past)
 
 
