@@ -1,6 +1,7 @@
 """A handler process starts with the surroundings of its worker's start, below a guard that only its worker ends."""
 
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from workers.plant import python_path, runs
 from millstream_workers.isolation.guard import FOR_THE_WORKER
 from millstream_workers.isolation.launcher import Launcher
 from millstream_workers.isolation.pooled_process import PooledProcess
+from millstream_workers.isolation.surroundings import Surroundings
 
 NICE = 7
 REFS = ("workers.upkeep_app:app",)
@@ -33,6 +35,11 @@ def signals(pid: int, field: str) -> set[int]:
 def files_of(pid: int) -> dict[int, str]:
     """Return the files that a process has open."""
     return {int(entry.name): str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def file_of(pid: int, number: int) -> os.stat_result:
+    """Return what a file descriptor of a process stands for."""
+    return Path(f"/proc/{pid}/fd/{number}").stat()
 
 
 def nice_of(pid: int) -> int:
@@ -101,3 +108,29 @@ async def test_a_guard_holds_neither_output_nor_channel(process: PooledProcess) 
 async def test_a_handler_process_reads_the_end_of_an_empty_input(process: PooledProcess) -> None:
     """The input of a handler process is empty, and not the orders for its guard."""
     assert files_of(process._pid)[0] == os.devnull
+
+
+async def test_what_a_handler_prints_goes_to_the_error_output_of_its_worker(process: PooledProcess) -> None:
+    """Output and error output of a handler process are the error output of the worker, whose output is its own."""
+    wanted = os.fstat(2)
+    assert all(os.path.samestat(file_of(process._pid, number), wanted) for number in (1, 2))
+
+
+def test_the_surroundings_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is captured is the state of this process, and stays as it was when that changes."""
+    monkeypatch.setenv("CAPTURED", "before")
+    before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])
+    try:
+        found = Surroundings.capture()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGUSR2, before)
+    os.close(found.error_output)
+    monkeypatch.setenv("CAPTURED", "after")
+    assert found.environment["CAPTURED"] == "before"
+    assert {*found.blocked} == {*mask, signal.SIGWINCH}
+    assert signal.SIGUSR2 in found.ignored
+    assert signal.SIGUSR1 not in found.ignored
+    assert (found.folder, found.nice) == (str(Path.cwd()), nice_of(0))
+    assert found.limits["RLIMIT_NOFILE"] == resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -120,3 +120,23 @@ async def test_a_module_that_sets_up_logs_does_not_change_the_lines_of_handlers(
     await wait_until(lambda: "said in a process" in machine.text, "the line is there")
     (line,) = [line for line in machine.log if line["event"] == "said in a process"]
     assert (line["service"], line["type"], line["attempt"]) == ("workers", "upkeep.say", 1)
+
+
+@pytest.mark.parametrize(("kind", "signal_name", "frame"), [("crash", "SIGSEGV", "in crash"), ("fork", "SIGKILL", "")])
+async def test_a_crash_is_told_by_the_stack_of_the_thread_that_crashed(
+    floor: Floor, kind: str, signal_name: str, frame: str
+) -> None:
+    """The stack of a crash has neither what other threads did, nor where a process crashed that the handler forked."""
+    await floor.hire(app, apps=REFS)
+    job = await floor.run(f"upkeep.{kind}")
+    assert job.error is not None
+    assert signal_name in job.error.message
+    assert frame in job.error.traceback
+    assert "elsewhere" not in job.error.traceback
+    assert "crash_in_fork" not in job.error.traceback
+
+
+async def test_a_fork_of_a_handler_has_the_signal_handlers_that_it_set(floor: Floor) -> None:
+    """A process that a handler forks keeps the signal handlers of the handler, and has the usual ones besides."""
+    await floor.hire(app, apps=REFS)
+    assert (await floor.run("upkeep.signals")).result == [True, True]

@@ -4,17 +4,21 @@ Its notes go into the folder that UPKEEP_FOLDER names.
 """
 
 import asyncio
+import ctypes
 import fcntl
 import os
+import signal
 import stat
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import structlog
 
-from millstream import App, SyncContext
+from millstream import App, Dead, Discard, Retry, Secret, SyncContext
 
 SLOW_S = 1.0
 """The time that this module takes to load where UPKEEP_SLOWLY is set."""
@@ -145,6 +149,66 @@ def say() -> int:
     """Log a line."""
     structlog.get_logger().info("said in a process")
     return os.getpid()
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A payload with a secret, and how the attempt is to end."""
+
+    how: str
+    password: Secret[str]
+
+
+@app.job("upkeep.secret", isolation="process", retry=Retry(max_attempts=1))
+def use_secret(login: Login, ctx: SyncContext[None]) -> None:
+    """End with the secret in every text that a handler can give."""
+    ctx.progress(50.0, f"with {login.password}")
+    structlog.get_logger().info("trying %s", login.password, given=[login.password])
+    text = f"wrong {login.password}"
+    raise {"dead": Dead, "discard": Discard}.get(login.how, ValueError)(text)
+
+
+def elsewhere() -> None:
+    """Wait in a thread beside the handler."""
+    time.sleep(600)
+
+
+@app.job("upkeep.crash", isolation="process", retry=Retry(max_attempts=1))
+def crash() -> None:
+    """Crash in the main thread, while another one runs."""
+    threading.Thread(target=elsewhere, daemon=True).start()
+    ctypes.string_at(0)
+
+
+def crash_in_fork() -> None:
+    """End this process by a read of the address 0."""
+    ctypes.string_at(0)
+
+
+@app.job("upkeep.fork", isolation="process", retry=Retry(max_attempts=1))
+def fork() -> None:
+    """Have a fork crash, and be killed without a crash."""
+    child = os.fork()
+    if child == 0:
+        crash_in_fork()
+    os.waitpid(child, 0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.job("upkeep.signals", isolation="process")
+def signals_of_a_fork() -> list[bool]:
+    """Return whether a fork has the handler that this one has set, and the usual one where none was set."""
+    signal.signal(signal.SIGTERM, own_handler)
+    child = os.fork()
+    if child == 0:
+        has_own = signal.getsignal(signal.SIGTERM) is own_handler
+        has_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        os._exit(2 * has_own + has_usual)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return [bool(status & 2), bool(status & 1)]
+
+
+def own_handler(*_: object) -> None:
+    """Take a signal."""
 
 
 app.include(first, second, failing)

@@ -9,8 +9,8 @@ from sdk.client.scripted_api import Reply, ScriptedApi
 
 SPAN = {"from": "2026-03-27T03:00:00Z", "to": "2026-03-27T04:00:00Z", "step_s": 60}
 NUMBERS = {"submitted": 1200, "succeeded": 31, "retried": 7, "dead": 2}
-LENGTHS = {"wait_p50_ms": 40.0, "wait_p95_ms": 1500.0, "run_p50_ms": 90_000.0, "run_p95_ms": None}
-CELLS = ["1,200", "31", "7", "2", "40", "ms", "1.5", "s", "1.5", "min"]
+LENGTHS = {"wait_p50_ms": 40.0, "wait_p95_ms": 1500.0, "run_p50_ms": 90_000.0, "run_p95_ms": 7_200_000.0}
+CELLS = ["1,200", "31", "7", "2", "40", "ms", "1.5", "s", "1.5", "min", "2", "h"]
 GAP = {"from": "2026-03-27T03:10:00Z", "to": "2026-03-27T03:20:00Z"}
 
 
