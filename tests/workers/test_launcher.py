@@ -65,11 +65,11 @@ def launcher(monkeypatch: pytest.MonkeyPatch) -> Launcher:
 async def process(launcher: Launcher) -> AsyncIterator[PooledProcess]:
     """Yield a handler process that this launcher has started."""
     # As a handler of the worker that has ignored a signal since: that is nothing for later processes.
-    before = signal.signal(signal.SIGURG, signal.SIG_IGN)
+    before = signal.signal(signal.SIGVTALRM, signal.SIG_IGN)
     try:
         started = await PooledProcess.start(launcher)
     finally:
-        signal.signal(signal.SIGURG, before)
+        signal.signal(signal.SIGVTALRM, before)
     yield started
     await started.kill()
     launcher.close()
@@ -80,7 +80,7 @@ async def test_a_handler_process_has_the_niceness_and_the_signals_that_were_capt
     pid = process._pid
     assert nice_of(pid) == nice_of(os.getpid()) + NICE
     assert signal.SIGUSR2 in signals(pid, "SigIgn")
-    assert signal.SIGURG not in signals(pid, "SigIgn")
+    assert signal.SIGVTALRM not in signals(pid, "SigIgn")
     assert signals(pid, "SigBlk") == {signal.SIGWINCH}
     assert not signals(pid, "SigIgn") & {*FOR_THE_WORKER}
 
