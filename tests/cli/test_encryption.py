@@ -45,7 +45,7 @@ async def test_keys_are_made_shown_and_wrapped_anew(broker: Broker, at: dict[str
     assert await states(at) == {first: ("kept", "kek1"), second: ("current", "kek1")}
     done = await call("rewrap", **{**at, "MILLSTREAM_ENCRYPTION_KEYS": f"{NEW},{OLD}"})
     assert done.exit_code == 0, done.stderr
-    assert "2 data keys wrapped anew" in done.stdout
+    assert "2 data keys rewrapped" in done.stdout
     after = {**at, "MILLSTREAM_ENCRYPTION_KEYS": NEW}
     assert await states(after) == {first: ("kept", "kek2"), second: ("current", "kek2")}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
-from cli.commands import refused, run
+from cli.commands import NO_API, refused, run
 
 from millstream_cli.main import Commands
 
@@ -50,6 +50,22 @@ def test_every_option_of_every_command_has_a_help_line(words: tuple[str, ...], c
     """Every option of every command has a help line."""
     assert [one.name for one in command.params if isinstance(one, click.Option) and not one.help] == []
     assert run(*words, "--help").exit_code == 0
+
+
+def groups_that_list() -> list[str]:
+    """Return the names of the groups that print a list by themselves, and so have options of their own."""
+    found = [(name, command) for name, command in Commands().items() if isinstance(command, click.Group)]
+    return [name for name, command in found if command.invoke_without_command]
+
+
+@pytest.mark.parametrize("name", groups_that_list())
+def test_an_option_before_a_subcommand_is_refused_and_not_ignored(name: str) -> None:
+    """An option of a list that stands before a subcommand is refused by every group: `--url` would be another API."""
+    group = Commands()[name]
+    assert isinstance(group, click.Group)
+    for subcommand in group.commands:
+        refused(run(name, "--url", NO_API, subcommand, "x", "y"), f"write --url after `{subcommand}`", code=2)
+        refused(run(name, "--json", subcommand, "x", "y"), f"write --json after `{subcommand}`", code=2)
 
 
 def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant() -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 from waiting import wait_until
 from workers.plant import runs
 
 from millstream_contracts import Progress
 from millstream_workers.errors import ProcessDiedError
-from millstream_workers.isolation import pooled_process
+from millstream_workers.isolation import guard, pooled_process
 from millstream_workers.isolation.crash_file import CrashFile
 from millstream_workers.isolation.frames import (
     Order,
@@ -37,7 +38,7 @@ channel, folder = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 def note(name, data):
     with (folder / name).open("ab") as file:
         file.write(data)
-for step, value in json.loads(sys.argv[3]):
+for step, value in json.loads((folder / "steps").read_text()):
     if step == "write":
         data = bytes.fromhex(value)
         while data:
@@ -73,7 +74,7 @@ class Actor:
 
     def __init__(self, folder: Path, *steps: tuple[str, Any]) -> None:
         self.folder = folder
-        self._steps = json.dumps(steps)
+        (folder / "steps").write_text(json.dumps(steps))
         self.program: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> tuple["subprocess.Popen[bytes]", socket.socket, CrashFile, LineFile]:
@@ -81,7 +82,7 @@ class Actor:
         ours, theirs = socket.socketpair()
         with theirs:
             number = theirs.fileno()
-            command = [sys.executable, "-S", "-c", PROGRAM, str(number), str(self.folder), self._steps]
+            command = [sys.executable, "-S", "-c", PROGRAM, str(number), str(self.folder)]
             self.program = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(number,), bufsize=0)
         ours.setblocking(False)
         return self.program, ours, CrashFile(), LineFile(0)
@@ -222,6 +223,108 @@ async def test_all_who_ask_where_a_handler_is_are_answered(tmp_path: Path) -> No
         await process.end(job)
     assert (found, job.stack, process._stack_waiters) == (["here", "here"], "", [])
     await process.kill()
+
+
+async def test_a_question_that_the_end_of_a_job_leaves_is_not_answered_for_the_next_one(tmp_path: Path) -> None:
+    """Who still asks where a handler is when its job ends is told nothing, and never where that of the next job is."""
+    asked = StackReport(2, "of the second", is_asked=True)
+    first, second = said(ReturnReport(1, b"")), said(asked, ReturnReport(2, b""))
+    steps = (said(ReadyReport(1)), READ, first, READ, said(ReadyReport(2)), READ, second, ORDER)
+    process, found = await Actor(tmp_path, READY, READ, *steps).start(), list[str]()
+
+    async def run(number: int) -> None:
+        await process.begin(order(number), None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await process.end(running())
+            process.finish()
+
+    async def ask() -> None:
+        found.append(await process.stack())
+
+    await run(1)
+    await run(2)
+    assert found == ["", "of the second"]
+    await process.kill()
+
+
+async def test_who_no_longer_asks_where_a_handler_is_is_passed_over(tmp_path: Path) -> None:
+    """A question that was given up hinders neither the answer to another one nor the end of the job."""
+    asked = StackReport(1, "here", is_asked=True)
+    actor = Actor(tmp_path, READY, READ, said(ReadyReport(1)), READ, said(asked, ReturnReport(1, b"")), ORDER)
+    process, found = await actor.start(), list[str]()
+    await process.begin(order(1), None)
+
+    async def ask() -> None:
+        found.append(await process.stack())
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.move_on_after(0):
+            await process.stack()
+        tasks.start_soon(ask)
+        assert await process.end(running()) == ReturnReport(1, b"")
+    assert found == ["here"]
+    await process.kill()
+
+
+async def test_a_process_may_report_more_in_all_than_the_largest_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the worker has read does not count: only a flood in which no frame ends makes a process deaf."""
+    monkeypatch.setattr(pooled_process, "MAX_FRAME_BYTES", 1 << 17)
+    reports = [ProgressReport(1, Progress(number / 100, "x" * 100)) for number in range(8_000)]
+    last = said(*reports, ReturnReport(1, b"own"))
+    assert len(last[1]) // 2 > 3 * pooled_process.MAX_FRAME_BYTES
+    process = await Actor(tmp_path, READY, READ, said(ReadyReport(1)), last, ORDER).start()
+    await process.begin(order(1), None)
+    assert await process.end(running()) == ReturnReport(1, b"own")
+    await process.kill()
+
+
+async def test_what_a_process_has_reported_before_its_end_is_read_after_it(tmp_path: Path) -> None:
+    """A report of more than one read that lies in the channel when the end of its process is known is not lost."""
+    report = ReturnReport(1, bytes(100_000))
+    actor = Actor(tmp_path, READY, READ, said(ReadyReport(1)), READ, said(report), ("exit", 0))
+    process = await actor.start()
+    await process.begin(order(1), None)
+    process.stop()
+    assert actor.program is not None
+    actor.program.wait()  # the loop reads nothing meanwhile
+    assert await process.end(running()) == report
+
+
+async def test_a_process_whose_status_was_taken_has_ended_without_one(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Where a handler of the worker ignores SIGCHLD, the end of a process is told without a wrong status."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    request.addfinalizer(lambda: signal.signal(signal.SIGCHLD, before))
+    with pytest.raises(ProcessDiedError, match=r"the handler's process ended$"):
+        await Actor(tmp_path, CLOSE, ("exit", 3)).start()
+
+
+async def test_a_process_that_nothing_ends_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that hangs in the kernel does not keep its worker waiting, which logs its number."""
+    actor = Actor(tmp_path, said(ReadyReport(0, 4711)), STAY)
+    process = await actor.start()
+    assert actor.program is not None
+    end = actor.program.kill
+    monkeypatch.setattr(actor.program, "kill", lambda: None)
+    with capture_logs() as logged:
+        await kill(process, monkeypatch)
+    assert [(line["event"], line["pid"]) for line in logged] == [("handler process does not end", 4711)]
+    assert not process.has_ended
+    end()
+    await wait_until(lambda: process.has_ended, "the end of the guard is known")
+
+
+def test_times_of_a_process_have_their_magnitude() -> None:
+    """A start may take minutes, an end some seconds: a worker that leaves waits for it, and its grace is 30 s."""
+    assert 60.0 <= pooled_process.START_WITHIN_S <= 900.0
+    assert 1.0 <= pooled_process.DEAF_S <= 10.0
+    assert 1.0 <= guard.LEAVE_WITHIN_S <= 5.0
+    assert 1.0 <= pooled_process.END_WITHIN_S <= 10.0
+    assert guard.LEAVE_WITHIN_S + 2 * pooled_process.END_WITHIN_S < 30.0
 
 
 def sleeper() -> "subprocess.Popen[bytes]":

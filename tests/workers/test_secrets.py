@@ -3,6 +3,7 @@
 import base64
 import io
 import logging
+import os
 from collections.abc import Iterator
 from typing import Literal
 
@@ -15,6 +16,7 @@ from workers.plant import python_path
 from workers.shop import app as shop
 from workers.spans import TRACEPARENT
 from workers.test_log_lines import run
+from workers.upkeep_app import app as upkeep
 from workers.worker_logs import worker_logs
 
 from millstream import App, Batch, Context, Dead, Discard, Retry, Secret
@@ -105,6 +107,28 @@ async def test_no_text_of_an_attempt_has_the_secret(floor: Floor, log: io.String
     assert CANARY not in written
     assert f"trying {MASK}" in written
     assert "KeyError" in written
+
+
+@pytest.mark.parametrize("how", ["fail", "dead", "discard"])
+async def test_no_text_of_an_attempt_in_a_process_has_the_secret(
+    floor: Floor, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], how: str
+) -> None:
+    """A handler in a process has its secrets masked in its error, reason, note, log and log lines, as on the loop."""
+    monkeypatch.setenv("PYTHONPATH", python_path())
+    monkeypatch.setenv("UPKEEP_WORKER", str(os.getpid()))
+    await floor.hire(upkeep, apps=("workers.upkeep_app:app",), log_lines_bytes=8_192, log_error_messages=True)
+    ended = await run(floor, "upkeep.secret", {"how": how, "password": CANARY})
+    job = await floor.job(ended.id)
+    assert CANARY not in repr((ended, job.error, job.reason, job.progress))
+    assert f"wrong {MASK}" in repr((job.error, job.reason))
+    assert job.progress is not None
+    assert job.progress.note == f"with {MASK}"
+    if how != "discard":
+        assert ended.log_lines is not None
+        assert [line.message for line in ended.log_lines.lines] == [f"trying {MASK}"]
+    written = log.getvalue() + capfd.readouterr().err
+    assert CANARY not in written
+    assert f"trying {MASK}" in written
 
 
 async def test_call_of_a_batch_handler_has_no_secret_of_any_of_its_jobs(floor: Floor, log: io.StringIO) -> None:

@@ -61,7 +61,7 @@ class KeyLimits(StartLimits, kw_only=True, frozen=True, omit_defaults=True, forb
     def __post_init__(self) -> None:
         """Refuse limits that limit nothing. Raises: ValueError."""
         super().__post_init__()
-        if not any(getattr(self, name) for name in self.__struct_fields__):
+        if all(getattr(self, name) is None for name in self.__struct_fields__):
             raise ValueError("needs `concurrency`, `rate` or `cap`")
 
     @property
@@ -90,7 +90,8 @@ class QueueLimits(StartLimits, kw_only=True, frozen=True, omit_defaults=True, fo
     def __post_init__(self) -> None:
         """Refuse limits that limit nothing. Raises: ValueError, which msgspec turns into a ValidationError."""
         super().__post_init__()
-        if not any(getattr(self, name) for name in self.__struct_fields__):
+        # By identity: 0 is a limit too, though a wrong one, and is refused by its own name.
+        if all(getattr(self, name) is None or getattr(self, name) is False for name in self.__struct_fields__):
             raise ValueError("needs `concurrency`, `rate`, `per_key`, `weights`, `fair`, `cap` or `breaker`")
 
     @property

@@ -23,7 +23,7 @@ class Addresses:
             self.know(name, found)
 
     def know(self, name: str, address: Announcement) -> None:
-        """Record the address of a process that listens where it was told to, and which need not say so."""
+        """Record the address of a process whose port was chosen for it, so that it need not announce it."""
         self._found[name] = address
         self._missing.pop(name, None)
         self._heard[name].set()

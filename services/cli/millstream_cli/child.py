@@ -49,7 +49,7 @@ class Child:
         self.next_order = anyio.Event()
         """Set by the next order to leave or to be replaced; each order has an event of its own."""
         self.is_replaced = False
-        """Whether its process was told to end for a new one, which has not been started yet."""
+        """Whether its process has the order to end for a new one, which has not been started yet."""
         self._sink = sink
         self._process: Process | None = None
 
@@ -89,7 +89,7 @@ class Child:
         self._tell()
 
     def hurry(self) -> None:
-        """Send a second SIGTERM, if it was told to end before."""
+        """Send a second SIGTERM, if it has had the order to end."""
         if self.leaving.is_set() or self.is_replaced:
             self._signal(signal.SIGTERM)
 
@@ -105,7 +105,7 @@ class Child:
         self._process = process
         self.starts += 1
         self.is_replaced = False
-        if self.leaving.is_set():  # told while the process was being started
+        if self.leaving.is_set():  # the order came while the process was being started
             self._signal(signal.SIGTERM)
         self.next_start.set()
         self.next_start = anyio.Event()

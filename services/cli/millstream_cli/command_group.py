@@ -24,6 +24,19 @@ class CommandGroup(click.Group):
                 ]
             )
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the subcommand that was asked for. Raises: click.UsageError, for options of the group before it.
+
+        They are those of the list that a group prints by itself, and the subcommand would ignore them silently.
+        """
+        found = super().resolve_command(ctx, args)
+        given = [one for one in self.params if _is_given(ctx, one)]
+        if self.invoke_without_command and given and not ctx.resilient_parsing:
+            raise click.UsageError(f"write {given[0].opts[0]} after `{found[0]}`", ctx)
+        return found
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for, its import included."""
         try:
@@ -33,11 +46,5 @@ class CommandGroup(click.Group):
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
 
 
-def refuse_options_before(context: click.Context) -> None:
-    """Refuse options before a subcommand, which would be ignored silently."""
-    given = [
-        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if given:
-        option = given[0].rstrip("_").replace("as_json", "json")
-        raise click.UsageError(f"write --{option} after `{context.invoked_subcommand}`")
+def _is_given(ctx: click.Context, option: click.Parameter) -> bool:
+    return option.name is not None and ctx.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE

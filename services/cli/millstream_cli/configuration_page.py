@@ -28,7 +28,7 @@ command win over variables: `millstream ingest --port 8081`.
   once are refused. A variable that ends in `_FILE` by itself names a file that is used as it is.
 * **One environment for all services.** A service ignores the variables of the others. A variable that no service knows
   stops the start, with the one that was probably meant.
-* **All at once.** What is wrong is told in one line for each variable, without secrets and without what is in files.
+* **All at once.** What is wrong is printed in one line for each variable, without secrets and without what is in files.
   The exit code is 2.
 * **Units.** Names end in their unit: `_S` is seconds, fractions included, `_BYTES` bytes.
 

@@ -92,7 +92,7 @@ class Supervisor:
         child.spec = replace(child.spec, env={**inherited, variable: value})
 
     def let_wait(self, name: str, *, restarts: int) -> None:
-        """Have a child that was restarted so often in vain wait for `replace`, and be no error. Raises: KeyError."""
+        """Let a child wait for `replace` after this many restarts in vain, in place of an error. Raises: KeyError."""
         child = self.children[name]
         child.spec = replace(child.spec, restarts=restarts, waits_for_change=True)
 
@@ -168,7 +168,7 @@ class Supervisor:
                 self._kill_all()
 
     async def keep(self, child: Child) -> None:
-        """Run a child, and restart it, until it is told to leave. `supervise` runs this."""
+        """Run a child, and restart it, until it gets the order to leave. `supervise` runs this."""
         # Shielded: children end in the order of `stop`, never all at once by a cancellation.
         with anyio.CancelScope(shield=True):
             try:

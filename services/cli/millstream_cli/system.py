@@ -210,6 +210,6 @@ def is_free(port: int) -> bool:
 
 
 def _check_port(port: int) -> None:
-    """Refuse a port that is taken: the process that listens there would pass for ours. Raises: PortInUseError."""
+    """Refuse a port that is taken: another process there would pass the readiness checks. Raises: PortInUseError."""
     if not is_free(port):
         raise PortInUseError(port)

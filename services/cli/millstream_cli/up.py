@@ -89,10 +89,10 @@ def up(
     anyio.run(_stay, plan, app, reload_include if reload else None)
 
 
-def _console_port(wish: int | None) -> int:
+def _console_port(chosen: int | None) -> int:
     """Return the port of the console: the one that was asked for, else the default one, or 0 where that is taken."""
-    settings = load(ConsoleSettings, os.environ, console_port=wish)
-    is_chosen = wish is not None or _names(os.environ, "console_port")
+    settings = load(ConsoleSettings, os.environ, console_port=chosen)
+    is_chosen = chosen is not None or _names(os.environ, "console_port")
     return settings.console_port if is_chosen or is_free(settings.console_port) else 0
 
 

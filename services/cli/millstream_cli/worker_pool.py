@@ -1,4 +1,4 @@
-"""Runs several processes of one worker, `millstream worker --processes N`, or one that `--reload` starts anew."""
+"""Runs several processes of one worker, `millstream worker --processes N`, or one that `--reload` restarts."""
 
 import os
 import sys

@@ -10,7 +10,7 @@ from sdk.client.scripted_api import Reply, ScriptedApi
 from sdk.client.test_audit import chain, ends
 
 from millstream_cli.exit_codes import ExitCode
-from millstream_contracts import AuditOutcome
+from millstream_contracts import MAX_AUDIT_FAULTS, AuditOutcome
 from millstream_streams import Broker
 
 
@@ -62,6 +62,20 @@ def test_broken_chain_ends_the_command_with_a_failure(api: ScriptedApi) -> None:
     told = run("audit", "verify", "--json", "--url", api.url)
     assert told.exit_code == ExitCode.FAILED
     assert msgspec.json.decode(told.stdout)["faults"][0]["seq"] == 3
+
+
+@pytest.mark.parametrize("altered", [MAX_AUDIT_FAULTS - 1, MAX_AUDIT_FAULTS])
+def test_a_verification_that_has_told_all_that_it_may_says_that_there_may_be_more(
+    api: ScriptedApi, altered: int
+) -> None:
+    """From `MAX_AUDIT_FAULTS` faults on a verification says that there may be more of them."""
+    records = chain(MAX_AUDIT_FAULTS)
+    for record in records[:altered]:
+        record["target"] = "/v1/another"
+    api.script += [Reply(200, ends(chain(MAX_AUDIT_FAULTS))), Reply(200, {"items": records})]
+    said = run("audit", "verify", "--url", api.url).stdout
+    assert said.count("record ") == altered, said
+    assert ("there may be more" in said) is (altered == MAX_AUDIT_FAULTS)
 
 
 def test_what_is_no_record_is_a_usage_error(api: ScriptedApi) -> None:

@@ -1,6 +1,7 @@
 """`keys` and its commands make, show, rotate and revoke keys of the API."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -123,6 +124,17 @@ async def test_first_key_is_made_in_redis(broker: Broker, redis_url: str, namesp
         Role.ADMIN,
         DEFAULT_TENANT,
     )
+
+
+async def test_first_key_ends_when_it_was_said(broker: Broker, redis_url: str, namespace: str) -> None:
+    """`keys bootstrap --expires` stores and shows the end of the key, and its name."""
+    environ = {"MILLSTREAM_REDIS_URL": redis_url, "MILLSTREAM_NAMESPACE": namespace}
+    words = ("keys", "bootstrap", "--name", "ops", "--expires", "90d", "--json")
+    made = msgspec.json.decode((await to_thread.run_sync(lambda: run(*words, **environ))).stdout)
+    stored = (await broker.api_keys.all())[1][made["id"]]
+    assert stored.expires_at_ms == stored.created_at_ms + 90 * 86_400_000
+    assert datetime.fromisoformat(made["expires_at"]).timestamp() * 1000 == stored.expires_at_ms
+    assert (stored.name, made["name"], made["role"]) == ("ops", "ops", "admin")
 
 
 def test_commands_send_a_token_and_read_its_file_again(api: ScriptedApi, tmp_path: Path) -> None:

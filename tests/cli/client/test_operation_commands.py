@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from cli.commands import run
+from cli.terminals import run_on_terminal
 from sdk.client.scripted_api import Reply, ScriptedApi
 
 from millstream_cli.exit_codes import ExitCode
@@ -64,3 +65,31 @@ def test_without_a_terminal_nothing_is_done_unasked(api: ScriptedApi) -> None:
     assert result.exit_code == ExitCode.USAGE
     assert "--yes" in result.output
     assert api.received == []
+
+
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        (("redrive", "x_1", "x_2"), "Run these 2 dead jobs again?"),
+        (("discard", "--group", "a.b", "f00d"), "Cancel every dead job of this group for good?"),
+        (("erase", "-q", "tag.a:b"), "Erase every job of `tag.a:b` for good, also those that wait?"),
+        (("cancel-jobs", "-q", "type:a"), "Cancel every job that waits or runs of `type:a`?"),
+        (("run-now", "-q", "type:a"), "Run every job that waits for a time of `type:a` now?"),
+    ],
+)
+def test_an_operation_says_what_it_is_about_and_does_nothing_without_a_yes(
+    api: ScriptedApi, words: tuple[str, ...], question: str
+) -> None:
+    """An operation asks about its jobs by their number or their choice, and any answer but yes ends it."""
+    seen = run_on_terminal("operations", *words, "--url", api.url, answer="\n", columns=200)
+    assert seen.code == ExitCode.FAILED
+    assert any(question in line for line in seen.lines), seen.lines
+    assert api.received == []
+
+
+def test_an_operation_that_is_agreed_to_is_started(api: ScriptedApi) -> None:
+    """After a yes the operation is started and shown."""
+    api.script.append(Reply(202, operation()))
+    seen = run_on_terminal("operations", "redrive", "x_1", "--url", api.url, answer="y\n", columns=200)
+    assert (seen.code, len(api.received)) == (ExitCode.DONE, 1), seen.lines
+    assert any("op_1" in line for line in seen.lines)

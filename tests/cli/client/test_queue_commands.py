@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from cli.commands import run
-from sdk.client.scripted_api import Reply, ScriptedApi
+from sdk.client.scripted_api import Reply, ScriptedApi, problem
 
 from millstream_cli.exit_codes import ExitCode
 
@@ -71,6 +71,25 @@ def test_a_limit_of_nothing_is_refused_before_anything_is_sent(api: ScriptedApi)
     assert result.exit_code == ExitCode.USAGE
     assert "--concurrency" in result.output
     assert not api.received
+
+
+@pytest.mark.parametrize(
+    ("option", "body"),
+    [
+        ("--concurrency", {"concurrency": 0}),
+        ("--cap", {"cap": 0}),
+        ("--key-concurrency", {"per_key": {"concurrency": 0}}),
+        ("--key-cap", {"per_key": {"cap": 0}}),
+        ("--breaker-probes", {"breaker": {"probes": 0}}),
+    ],
+)
+def test_a_limit_of_zero_is_sent_to_be_refused_by_its_name(api: ScriptedApi, option: str, body: dict) -> None:
+    """A limit of 0 is sent as it was given, alone and beside others, and its refusal names the field."""
+    for words, more in (((), {}), (("--rate", "5/s"), {"rate": "5/s"})):
+        api.script.append(problem(422, "concurrency: expected at least 1"))
+        result = run("queues", "limit", "mail.send", option, "0", *words, "--url", api.url)
+        assert (result.exit_code, api.received[-1].body) == (ExitCode.REFUSED, body | more), result.output
+        assert "concurrency: expected at least 1" in result.output
 
 
 def test_limits_of_keys_are_sent_as_the_options_say(api: ScriptedApi) -> None:

@@ -102,6 +102,15 @@ def test_what_is_no_time_is_refused_before_anything_is_sent(api: ScriptedApi, wo
     assert api.received == []
 
 
+def test_a_number_of_zero_is_refused_by_its_name(api: ScriptedApi) -> None:
+    """An option of 0 is not taken for one that is missing: it is refused with its name before anything is sent."""
+    words = ("--every", "5m", "--missed", "all", "--max-missed", "0")
+    result = run("schedules", "put", "nightly", "shop.close", *words, "--url", api.url)
+    assert result.exit_code == ExitCode.USAGE
+    assert "max_missed" in result.output
+    assert api.received == []
+
+
 def test_a_schedule_is_shown_in_words_and_by_its_clock(api: ScriptedApi) -> None:
     """A report says when a schedule is due for people, and its next times in its zone and in UTC."""
     last = {"nominal": MOMENT, "job": "shop.close_1", "state": "succeeded"}

@@ -97,7 +97,7 @@ def test_up_runs_new_source_and_keeps_its_workers_while_it_is_wrong(project: Pro
             assert client.submit("shop.version").result(timeout=60) == 1
 
             project.save(SHOP.format(version=2))
-            project.until_said("worker-1 started anew")
+            project.until_said("worker-1 restarted")
             assert client.submit("shop.version").result(timeout=60) == 2
             assert long_one.result(timeout=60) == 2
             assert client.get(long_one.id).attempts == 1

@@ -11,6 +11,8 @@ from millstream_cli.top.view import Table
 from millstream_cli.wording import printable
 from millstream_contracts import ErrorPlace, Job, JobError, JobId, JobState, JobType, RunningJob
 
+ONE_MINUTE = timedelta(minutes=1)
+
 
 def row(one: object, table: str, *, has_past: bool = True) -> dict[str, str]:
     """Return the cells of a row by their columns."""
@@ -29,6 +31,27 @@ def test_a_queue_shows_what_waits_runs_and_ended() -> None:
     assert (quiet["oldest"], quiet["ended/min"], quiet["failed/min"], quiet[""]) == ("", "0", "0", "")
     unknown = row(queue("t.0"), Table.QUEUES, has_past=False)
     assert (unknown["ended/min"], unknown["failed/min"]) == (UNKNOWN, UNKNOWN)
+
+
+def test_rates_are_those_of_the_time_that_has_passed() -> None:
+    """A rate goes by the minutes up to now, also where the step of the history has not ended; a minute at the least."""
+    for now, end, minutes in ((NOW, NOW, 2.0), (NOW - timedelta(seconds=30), NOW, 1.5), (NOW, NOW - ONE_MINUTE, 1.0)):
+        shown = snapshot()
+        assert shown.past is not None
+        by_type = replace(shown.past.by_type, end=end)
+        shown = replace(shown, at=now, past=replace(shown.past, by_type=by_type))
+        assert shown.rates_of("t.0") == (22 / minutes, 2 / minutes)
+    just = replace(shown, at=NOW - timedelta(minutes=2))
+    assert just.rates_of("t.0") == (22.0, 2.0)
+
+
+def test_rates_of_a_type_that_the_history_did_not_get_to_are_unknown() -> None:
+    """A type that is missing among the busiest has unknown rates where the history has more types than it told."""
+    shown = snapshot()
+    assert shown.past is not None
+    partial = replace(shown, past=replace(shown.past, by_type=replace(shown.past.by_type, complete=False)))
+    assert (shown.rates_of("other"), partial.rates_of("other")) == ((0.0, 0.0), None)
+    assert partial.rates_of("t.0") == (11.0, 1.0)
 
 
 def test_a_worker_shows_how_busy_it_is_and_its_longest_job() -> None:

@@ -48,6 +48,7 @@ def test_a_table_that_has_become_shorter_has_its_last_row_selected() -> None:
     ("keys", "type", "q"),
     [
         (("j", "enter"), "t.1", None),
+        (("j", "end", "enter", "escape", "home", "enter"), "t.0", None),
         (("tab", "tab", "enter"), "t.0", 'type:t.0 fingerprint:"f1" state:dead since:1d'),
     ],
 )
@@ -79,3 +80,22 @@ def test_keys_without_a_meaning_do_nothing() -> None:
     for key in ("x", "\x00", "enter", "j"):
         view.press(key, snapshot(queues=0), 0)
     assert view.jobs is None
+
+
+def test_a_worker_leads_to_its_jobs_of_the_last_day() -> None:
+    """The jobs of a worker are searched for in the last day alone: a search without a bound would take long."""
+    view = pressed("tab", "j", "enter")
+    assert view.jobs is not None
+    worker = snapshot().workers[1].name
+    assert (view.jobs.q, view.jobs.type) == (f'worker:"{worker}" since:1d', "")
+
+
+@pytest.mark.parametrize(("keys", "at"), [(("page down",), 10), (("end", "page up"), 89), (("end",), 99)])
+def test_pages_are_ten_rows(keys: tuple[str, ...], at: int) -> None:
+    """A page is ten rows, of a table and of a page of jobs alike, which begins at its first row each time."""
+    table, jobs = View(), pressed("enter", "j", "j", "escape", "enter", jobs=100)
+    assert jobs.job_at == 0
+    for key in keys:
+        table.press(key, snapshot(queues=100), 0)
+        jobs.press(key, snapshot(), 100)
+    assert (table.at(snapshot(queues=100), Table.QUEUES), jobs.job_at) == (at, at)

@@ -66,9 +66,9 @@ def audit(
 @json_option
 @client_errors
 def verify(*, known: str | None, url: str | None, as_json: bool) -> None:
-    """Read all records, and tell where one was altered, removed or inserted. The exit status is 1 then.
+    """Read all records, and print where one was altered, removed or inserted. The exit status is 1 then.
 
-    Keep the last line, and give it with --known the next time: so it shows, too, that the whole chain was written anew.
+    Keep the last line, and give it with --known the next time: a chain that was rewritten as a whole shows as well.
     """
     link = None if known is None else _link(known)
     with connect(url) as client:

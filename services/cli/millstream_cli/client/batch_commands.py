@@ -24,7 +24,7 @@ _EVENTS = {
     BatchEvent.DEATH: "when the first member is dead",
 }
 wait_option = click.option(
-    "--wait", type=float, metavar="SECONDS", help="Wait so long for its end. Exits with 1 unless it succeeds."
+    "--wait", type=float, metavar="SECONDS", help="How long to wait for its end. Exits with 1 unless it succeeds."
 )
 
 
@@ -97,7 +97,9 @@ def show(
 @click.option("--on-success", metavar="JOB", help=f"Run this {_EVENTS[BatchEvent.SUCCESS]}: a type, or a job as JSON.")
 @click.option("--on-complete", metavar="JOB", help=f"Run this {_EVENTS[BatchEvent.COMPLETE]}.")
 @click.option("--on-death", metavar="JOB", help=f"Run this {_EVENTS[BatchEvent.DEATH]}.")
-@click.option("--expires-in", type=float, metavar="SECONDS", help="Close it after so long. Seven days if not given.")
+@click.option(
+    "--expires-in", type=float, metavar="SECONDS", help="The time after which it is closed. Seven days if not given."
+)
 @click.option("--idempotency-key", help="The same key makes no second batch.")
 @wait_option
 @url_option
@@ -196,7 +198,7 @@ def _callback(text: str) -> msgspec.Raw:
 
 
 def _wait(client: SyncClient, made: BatchStatus, seconds: float) -> BatchStatus:
-    """Return the batch once its members have settled. Whatever ends the wait, its id is told."""
+    """Return the batch once its members have settled. Its id is printed before the wait."""
     click.echo(made.id, err=True)
     return client.wait_for_batch(made.id, seconds)
 

@@ -9,7 +9,7 @@ import click
 from millstream import SyncClient
 from millstream_cli.client.connection import client_errors, connect, url_option
 from millstream_cli.client.paging import page_options, tell_next_page
-from millstream_cli.command_group import CommandGroup, refuse_options_before
+from millstream_cli.command_group import CommandGroup
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
 from millstream_cli.program_name import command_line
@@ -44,7 +44,6 @@ def dead(
 ) -> None:
     """List the dead letters, redrive or discard them."""
     if context.invoked_subcommand:
-        refuse_options_before(context)
         return
     with connect(url) as client:
         page = client.dead(type=type_, limit=limit, cursor=cursor)
@@ -59,7 +58,7 @@ def dead(
 
 @dead.command()
 @click.option("--type", "type_", help="Only those of one job type.")
-@click.option("--since", type=float, metavar="HOURS", help="Only those that were submitted in the last so many hours.")
+@click.option("--since", type=float, metavar="HOURS", help="Only those that were submitted in the last time, in hours.")
 @url_option
 @json_option
 @client_errors

@@ -1,4 +1,4 @@
-"""The command `incidents`: what is wrong for so long that people are told."""
+"""The command `incidents`: what has been wrong for long enough that notices are sent."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from millstream_cli.wording import ago
 @json_option
 @client_errors
 def incidents(*, url: str | None, as_json: bool) -> None:
-    """List what is wrong for so long that people are told."""
+    """List what has been wrong for long enough that notices are sent."""
     with connect(url) as client:
         found = client.incidents()
     if as_json:

@@ -19,7 +19,10 @@ from millstream_cli.program_name import command_line
 from millstream_contracts import Job, JobState, PriorityName
 
 wait_option = click.option(
-    "--wait", type=float, metavar="SECONDS", help="Wait so long for the job to end. Exits with 1 unless it succeeds."
+    "--wait",
+    type=float,
+    metavar="SECONDS",
+    help="How long to wait for the job to end. Exits with 1 unless it succeeds.",
 )
 
 
@@ -29,7 +32,7 @@ wait_option = click.option(
 @click.option("--file", "file", type=click.Path(path_type=Path), help="Read the payload from a file; - is stdin.")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Which jobs run first.")
 @click.option("--key", metavar="KEY", help="Group it by this, such as a customer; limits may hold for each key.")
-@click.option("--delay", type=float, metavar="SECONDS", help="Run it no sooner than in so many seconds.")
+@click.option("--delay", type=float, metavar="SECONDS", help="The time from now until it may run.")
 @click.option(
     "--after", multiple=True, metavar="ID", help="Wait until this job has succeeded. More than once: for several."
 )
@@ -39,7 +42,7 @@ wait_option = click.option(
     help="What becomes of it when such a job does not succeed.",
 )
 @click.option("--max-attempts", type=int, help="How often to try, instead of what its type says.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Stop an attempt after so many seconds.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="The longest time that an attempt may take.")
 @tag_option
 @click.option("--callback", metavar="URL", help="Call this URL when the job settles.")
 @unique_options
@@ -146,7 +149,7 @@ def _acted_on(
 
 
 def _wait(client: SyncClient, job_id: str, seconds: float) -> Job:
-    """Return a job once it has settled. Whatever ends the wait, the id of the job is told."""
+    """Return a job once it has settled. A wait that is broken off prints the id of the job."""
     try:
         return client.wait(job_id, seconds)
     except (UnavailableError, KeyboardInterrupt):

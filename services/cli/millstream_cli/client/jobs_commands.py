@@ -15,7 +15,7 @@ from millstream_cli.client.explain_command import explain
 from millstream_cli.client.paging import page_options, tell_next_page
 from millstream_cli.client.signal_command import signal
 from millstream_cli.client.tag_option import read_tags, tag_option
-from millstream_cli.command_group import CommandGroup, refuse_options_before
+from millstream_cli.command_group import CommandGroup
 from millstream_cli.errors import CliError
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.output import json_option, print_json, print_table
@@ -29,7 +29,7 @@ SEARCH_FOR_S = 10.0
 """How long a search goes on while pages have no time to find what they should."""
 
 LAG_TOLD_S = 5.0
-"""From here on it is told that the history is behind."""
+"""The lag from which on a search says that the history is behind."""
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -57,7 +57,6 @@ def jobs(
     `millstream jobs search --help` says how.
     """
     if context.invoked_subcommand:
-        refuse_options_before(context)
         return
     if running and state not in {None, JobState.RUNNING}:
         raise click.UsageError(f"--running and --state {state} exclude each other")
@@ -91,9 +90,9 @@ class QueryMistakeError(CliError):
 @jobs.command()
 @click.argument("q", required=False, default="")
 @click.option("--type", "type_", help="Only those of one job type.")
-@click.option("--state", type=click.Choice([*JobState]), help="Only those in one state.")
+@click.option("--state", type=click.Choice([one.value for one in JobState]), help="Only those in one state.")
 @tag_option
-@click.option("--count", is_flag=True, help="Say how many there are, as far as that can be told soon.")
+@click.option("--count", is_flag=True, help="Print how many there are, as far as that is known in time.")
 @page_options()
 @url_option
 @json_option

@@ -38,7 +38,8 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def limits_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `Client.limit_queue` that options say. Raises: click.UsageError."""
-    given = {name: value for name, value in options.items() if value not in (None, (), False)}
+    # By identity: 0 equals False, and a limit of 0 is to be refused by its name, not left out.
+    given = {name: value for name, value in options.items() if value is not None and value is not False and value != ()}
     if not given:
         raise click.UsageError(
             "Say --concurrency, --rate, a limit of keys, --cap, --breaker or --fair; `unlimit` removes the limits."

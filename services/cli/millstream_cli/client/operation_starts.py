@@ -43,8 +43,8 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
         if self.yes or self.dry_run:
             return
         if not sys.stdin.isatty():
-            told = "it asks first, and no terminal is there to answer on: add --yes, or --dry-run to count"
-            raise click.UsageError(told)
+            refusal = "it asks first, and no terminal is there to answer on: add --yes, or --dry-run to count"
+            raise click.UsageError(refusal)
         those = f"every {jobs} " + ("of this group" if self.group else f"of `{self.q or ''}`")
         if not click.confirm(question.format(f"these {len(self.ids)} {jobs}s" if self.ids else those), err=True):
             click.echo("millstream: nothing was done", err=True)
@@ -80,13 +80,13 @@ def tried_first(command: Callable[..., None]) -> Callable[..., None]:
     share = click.option(
         "--max-failure", type=float, default=0.1, show_default=True, help="Share of them that may die again."
     )
-    return click.option("--canary", type=int, help="Try so many first, and go on only if they end well.")(
+    return click.option("--canary", type=int, help="How many to try first; the others follow only if these end well.")(
         share(command)
     )
 
 
 fresh_option = click.option(
-    "--fresh", is_flag=True, help="Have durable handlers begin anew, without what their steps have stored."
+    "--fresh", is_flag=True, help="Have durable handlers begin again, without what their steps have stored."
 )
 
 

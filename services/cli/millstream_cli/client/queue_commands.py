@@ -105,7 +105,7 @@ def limit(type: str, *, url: str | None, as_json: bool, **options: Any) -> None:
 @json_option
 @client_errors
 def end_hold(type: str, *, key: str | None, url: str | None, as_json: bool) -> None:
-    """Let the jobs start that a handler holds back, because it was told to come back later."""
+    """Let the jobs start that a handler holds back until a later time, as with a Retry-After."""
     with connect(url) as client:
         _show(client.end_hold(type, key=key), as_json=as_json)
 
@@ -133,7 +133,7 @@ def open_breaker(type: str, *, reason: str, url: str | None, as_json: bool) -> N
 @json_option
 @client_errors
 def close_breaker(type: str, *, url: str | None, as_json: bool) -> None:
-    """Let the jobs of a type start again, and count failures anew."""
+    """Let the jobs of a type start again, and count failures from zero."""
     with connect(url) as client:
         _show(client.close_breaker(type), as_json=as_json)
 

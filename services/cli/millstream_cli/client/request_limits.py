@@ -42,7 +42,7 @@ def limits_text(limits: RequestLimits | None) -> str:
     if limits is None:
         return ""
     burst = f", {limits.burst} at once" if limits.burst else ""
-    told = [f"{limits.submissions_per_s:g} jobs/s{burst}"] if limits.submissions_per_s else []
+    parts = [f"{limits.submissions_per_s:g} jobs/s{burst}"] if limits.submissions_per_s else []
     if limits.requests_per_s:
-        told.append(f"{limits.requests_per_s:g} other requests/s")
-    return "; ".join(told)
+        parts.append(f"{limits.requests_per_s:g} other requests/s")
+    return "; ".join(parts)

@@ -206,4 +206,5 @@ def backfill(name: str, *, start: datetime, end: datetime, url: str | None, as_j
 
 def _given(options: dict[str, Any]) -> ScheduleOptions:
     """Return the options that are given: the others are left to the service."""
-    return {name: value for name, value in options.items() if value}  # type: ignore[return-value]
+    # By identity: 0 equals False, and is a mistake that the service names.
+    return {name: one for name, one in options.items() if one is not None and one is not False}  # type: ignore[return-value]

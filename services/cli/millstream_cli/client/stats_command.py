@@ -39,6 +39,8 @@ def stats(
     columns = ("submitted", "succeeded", "retried", "dead", "wait p50", "p95", "run p50", "p95")
     first = "type" if by_type else "from (UTC)"
     print_table("statistics", (first, *columns), rows, f"nothing happened within {lasting(since.total_seconds())}")
+    if isinstance(found, StatsByType) and not found.complete:
+        click.echo("the busiest types only: there are more")
     for one in found.releases if isinstance(found, Stats) else ():
         click.echo(f"{one.at:%Y-%m-%d %H:%M} UTC: release {printable(one.release)}")
     for gap in found.gaps:

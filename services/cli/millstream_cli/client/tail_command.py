@@ -8,7 +8,7 @@ from millstream_cli.wording import printable
 from millstream_contracts import LiveEvent
 
 RETRY_FOR_S = 60.0
-"""Long, because who follows events does not want to begin again after each restart of the API."""
+"""Long, so that a command that follows events outlasts a restart of the API."""
 
 
 @click.command()

@@ -63,7 +63,7 @@ def show(name: str, *, url: str | None, as_json: bool) -> None:
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), help="Which jobs of the type run first.")
 @click.option("--key", metavar="KEY", help="Group it by this, such as a customer; limits may hold for each key.")
 @click.option("--max-attempts", type=int, help="How often to try, instead of what its type says.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Stop an attempt after so many seconds.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="The longest time that an attempt may take.")
 @unique_options
 @tag_option
 @click.option("--callback", metavar="URL", help="Call this URL when a job settles.")

@@ -168,19 +168,19 @@ def delete(name: str, *, confirm: str, no_wait: bool, url: str | None, as_json: 
     """Delete a tenant with its jobs, schedules, webhooks, keys and its history. It cannot be taken back."""
     with connect(url) as client:
         begun = client.delete_tenant(name, confirm=confirm)
-        operation = begun if no_wait else _followed(client, begun, is_told=not as_json)
+        operation = begun if no_wait else _followed(client, begun, shows_progress=not as_json)
     print_operation(operation, as_json=as_json)
     if operation.state is OperationState.FAILED:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _followed(client: SyncClient, operation: BulkOperation, *, is_told: bool) -> BulkOperation:
-    """Return an operation once it has ended; where `is_told`, say on stderr what it is at."""
-    told = ""
+def _followed(client: SyncClient, operation: BulkOperation, *, shows_progress: bool) -> BulkOperation:
+    """Return an operation once it has ended; where `shows_progress`, print on stderr what it does."""
+    printed = ""
     while operation.state not in _ENDED:
-        if is_told and operation.detail != told:
-            told = operation.detail
-            click.echo(f"{printable(told)}…", err=True)
+        if shows_progress and operation.detail != printed:
+            printed = operation.detail
+            click.echo(f"{printable(printed)}…", err=True)
         time.sleep(LOOK_EVERY_S)
         operation = client.operation(operation.id)
     return operation

@@ -20,7 +20,7 @@ def unique_options(command: F) -> F:
             help="What becomes of it while another job has the key.",
         ),
         click.option(
-            "--unique-window", type=float, metavar="SECONDS", help="Hold the key so long from now, with scope window."
+            "--unique-window", type=float, metavar="SECONDS", help="How long it holds the key, with scope window."
         ),
         click.option(
             "--unique-scope", type=click.Choice(get_args(UniqueScope)), help="How long it holds the key; running."

@@ -59,7 +59,7 @@ def list_(*, url: str | None, as_json: bool, **asked: Any) -> None:
 @workflows.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--wait", type=float, metavar="SECONDS", help="Wait so long for its end. Exits with 1 unless it succeeds."
+    "--wait", type=float, metavar="SECONDS", help="How long to wait for its end. Exits with 1 unless it succeeds."
 )
 @click.option("--idempotency-key", help="The same key makes no second workflow.")
 @url_option
@@ -166,7 +166,7 @@ def _list(
 
 
 def _wait(client: SyncClient, workflow_id: str, seconds: float) -> WorkflowStatus:
-    """Return a workflow once it has ended, or is stalled. Whatever ends the wait, its id is told."""
+    """Return a workflow once it has ended, or is stalled. Its id is printed before the wait."""
     click.echo(workflow_id, err=True)
     try:
         return client.wait_for_workflow(workflow_id, seconds)

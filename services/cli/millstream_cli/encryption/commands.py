@@ -67,6 +67,6 @@ def rewrap(*, as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:
-        click.echo(f"{done.rewrapped} data keys wrapped anew, {done.unchanged} were already")
+        click.echo(f"{done.rewrapped} data keys rewrapped, {done.unchanged} were already")
     if done.lost:
         raise CliError(f"not opened, since their key-encryption keys are not here: {', '.join(done.lost)}")

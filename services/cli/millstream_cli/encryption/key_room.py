@@ -1,4 +1,4 @@
-"""Looks at the data keys of an installation, makes new ones and wraps old ones anew."""
+"""Looks at the data keys of an installation, makes new ones and rewraps old ones."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -66,14 +66,14 @@ async def rewrap(settings: DoctorSettings) -> Rewrapped:
         lost: list[str] = []
         async for one in broker.data_keys.all():
             try:
-                anew = await keyring.rewrap(one.tenant, one.kid, one.key)
+                rewrapped_key = await keyring.rewrap(one.tenant, one.kid, one.key)
             except KeyLostError:
                 lost.append(f"{one.tenant} {one.kid}")
                 continue
-            if anew is None:
+            if rewrapped_key is None:
                 unchanged += 1
             else:
-                await broker.data_keys.put(one.tenant, one.kid, anew)
+                await broker.data_keys.put(one.tenant, one.kid, rewrapped_key)
                 rewrapped += 1
         return Rewrapped(rewrapped, unchanged, lost)
 

@@ -1,1 +1,1 @@
-"""`--reload`: starts the workers anew when the source of their apps changes. Needs the extra `reload`."""
+"""`--reload`: restarts the workers when the source of their apps changes. Needs the extra `reload`."""

@@ -23,7 +23,7 @@ def reload_options(command: F) -> F:
         "--reload",
         is_flag=True,
         callback=_refuse_if_missing,
-        help="Start the workers anew when the source of APPS changes and `check` accepts it.",
+        help="Restart the workers when the source of APPS changes and `check` accepts it.",
     )(command)
 
 

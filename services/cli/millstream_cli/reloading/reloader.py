@@ -1,4 +1,4 @@
-"""Starts the workers of a supervisor anew when their source changes.
+"""Restarts the workers of a supervisor when their source changes.
 
 A source that `check` refuses changes nothing: the workers that run stay. Only workers are restarted, and jobs are
 not lost: a worker drains as at SIGTERM, and hands back at once what then still runs.
@@ -75,7 +75,7 @@ class Reloader(Struct, frozen=True, kw_only=True):
         started_at = anyio.current_time()
         await supervisor.replace(*self.workers, hurry_after_s=DRAIN_S)
         took_s = anyio.current_time() - started_at
-        supervisor.show(SPEAKER, f"{', '.join(self.workers)} started anew, after {took_s:.1f} s")
+        supervisor.show(SPEAKER, f"{', '.join(self.workers)} restarted after {took_s:.1f} s")
 
 
 def reloader_of(

@@ -65,13 +65,13 @@ def worker(
     }
     settings = load_settings(WorkerSettings, **(for_debugging(given) if debug else given))
     if reload:
-        # Its processes load the apps: a mistake is told, and mended in the next moment.
+        # Its processes load the apps: they print a mistake, and load the apps again after the next change.
         anyio.run(run_worker_pool, settings, reload_include)
         ignore_late_signals()
         return
     app = load_apps(settings.apps, settings)
     if settings.processes > 1:
-        # Loaded here too: a mistake is told once, and not by each process of the pool.
+        # Loaded here too: a mistake is printed once, and not by each process of the pool.
         anyio.run(run_worker_pool, settings)
         ignore_late_signals()
         return

@@ -24,7 +24,7 @@ class PythonType(Struct, frozen=True):
     literals: tuple[Any, ...] = ()
     """The values of a `Literal`."""
     tag: tuple[str, str | int] | None = None
-    """Of an object: the field by which it is told apart, and its value there."""
+    """Of an object: the field by which it is distinguished, and its value there."""
 
     @property
     def each(self) -> "tuple[PythonType, ...]":

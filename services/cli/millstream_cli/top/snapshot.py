@@ -15,7 +15,7 @@ MAX_JOBS = 200
 
 
 class Past(Struct, frozen=True, kw_only=True):
-    """What the history has told."""
+    """What was read of the history."""
 
     stats: Stats
     by_type: StatsByType
@@ -41,12 +41,12 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         minutes = max((min(self.at, by_type.end) - by_type.begin).total_seconds() / 60, 1.0)
         found = next((one for one in by_type.items if one.type == type), None)
         if found is None:
-            return 0.0, 0.0
+            return (0.0, 0.0) if by_type.complete else None
         return (found.succeeded + found.dead) / minutes, (found.retried + found.dead) / minutes
 
 
 def read_snapshot(client: SyncClient, past: Past | None) -> Snapshot:
-    """Return the installation as it is, with what the history has told before. Raises: MillstreamError."""
+    """Return the installation as it is, with what was read of the history before. Raises: MillstreamError."""
     return Snapshot(at=datetime.now(UTC), queues=client.queues(), workers=client.workers(), past=past)
 
 

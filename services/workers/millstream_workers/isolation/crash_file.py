@@ -41,7 +41,7 @@ class CrashFile:
         return crash_stack(os.pread(self.descriptor, _MAX_BYTES, 0).decode(errors="replace"))
 
     def close(self) -> None:
-        """Close our end."""
+        """Close the worker's end."""
         self._file.close()
 
 

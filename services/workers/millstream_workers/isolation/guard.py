@@ -21,16 +21,16 @@ from contextlib import suppress
 from typing import Any
 
 LEAVE, KILL = b"l", b"k"
-"""What a worker may write to the guard: give the process some time to end by itself; end it now."""
+"""The orders of a worker: let the process end by itself within `LEAVE_WITHIN_S`; kill it now."""
 
 SIZE_BYTES = 4
-"""The size of the length of the settings, which the worker writes before all orders."""
+"""The size of the length prefix of the settings, the first message of the worker."""
 
 LEAVE_WITHIN_S = 2.0
-"""The time that a process has to end after the order to leave, or the death of the worker."""
+"""The time that a process has to end by itself, after the order to leave or after the death of the worker."""
 
 _LOOK_EVERY_S = 1.0
-"""How often to check whether the worker lives, where no file descriptor shows it."""
+"""The interval at which the guard checks whether the worker lives, where no file descriptor shows it."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 FOR_THE_WORKER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -117,10 +117,10 @@ class _Guard:
 
     def _prepare(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (1, 2):  # what reads the worker's output must not wait for us
+        for descriptor in (1, 2):  # a pipe of the worker's output has to end without the guard
             os.dup2(null, descriptor)
         for number in signal.valid_signals() - _UNCATCHABLE - {signal.SIGCHLD}:
-            # A `kill` of everything that belongs to a service is for the worker, which ends us when it is done.
+            # A signal to all processes of a service is for the worker, which ends the guard when it has drained.
             with suppress(OSError):
                 signal.signal(number, signal.SIG_IGN)
         self._bell, ringing = os.pipe()
@@ -150,7 +150,7 @@ class _Guard:
             else:
                 self._leave_soon()
             return
-        # The end of the orders, or of the worker.
+        # End of file of the orders, or the end of the worker.
         self._poll.unregister(descriptor)
         self._leave_soon()
 
@@ -159,7 +159,7 @@ class _Guard:
             self._end_at = time.monotonic() + LEAVE_WITHIN_S
 
     def _kill(self) -> None:
-        self._end_at = time.monotonic() + _LOOK_EVERY_S  # once more, should it not have been a group yet
+        self._end_at = time.monotonic() + _LOOK_EVERY_S  # the kill is repeated: the process may not lead a group yet
         self._kill_group()
         with suppress(ProcessLookupError, PermissionError):
             os.kill(self._handler_process, signal.SIGKILL)

@@ -67,7 +67,7 @@ def main(settings: dict[str, Any], app_refs: list[str]) -> None:
     except BaseException as error:  # noqa: BLE001 - a module may raise anything, and the worker should hear of it
         writer.send(FailureReport(0, describe_failure(error, 0)))
         raise SystemExit(1) from None
-    _configure_logs(logs)  # once more: a module may have set up logs of its own
+    _configure_logs(logs)  # again, because a module of the apps may have configured logs
     line_bytes: int = settings["line_bytes"]
     HandlerProcess(app, channel, writer, LineWriter(settings["lines"], line_bytes) if line_bytes else None).serve()
 
@@ -107,13 +107,13 @@ class HandlerProcess:
                 if not self._serve_one(order):
                     break
         except OSError as error:
-            # A handler has closed files that are not its own. The worker notices, and says so of the attempt.
-            structlog.get_logger().error("no way to the worker any more", error=str(error))
+            # The handler has closed the channel. The worker sees that, and the attempt fails with it.
+            structlog.get_logger().error("channel to the worker lost", error=str(error))
             os._exit(1)
         self._loop.close()
 
     def _tell_stack(self, number: int, stack: str) -> None:
-        with suppress(OSError):  # the outcome will find no way either
+        with suppress(OSError):  # the report of the outcome fails in the same way
             self._writer.send(StackReport(number, stack))
 
     def _answer_stack(self, number: int) -> None:
@@ -139,7 +139,7 @@ class HandlerProcess:
             )
             return False
         before = self._known_state or ProcessState(self._loop.tasks())
-        self._writer.send(ReadyReport(order.number))  # from here on the handler may have run
+        self._writer.send(ReadyReport(order.number))  # from here on the attempt counts: the handler may have run
         report = self._attempt(handler, order, state)
         self._known_state = ProcessState(self._loop.tasks())
         changed = self._known_state.changes_since(before)
@@ -224,7 +224,7 @@ class HandlerProcess:
         return value, None
 
     def _leave_fork(self, error: BaseException | None) -> None:
-        """End a process that the handler has forked and that came back with it: it is not ours to go on with."""
+        """End this process if the handler has forked it and returned in it: only the parent reports to the worker."""
         if self._writer.is_fork:
             os._exit(0 if error is None else 1)
 
@@ -247,7 +247,7 @@ class HandlerProcess:
         self, handler: Handler, order: Order, spec: JobSpec, state: Any, parent: RemoteParent
     ) -> BaseContext[Any]:
         def note_progress(progress: Progress) -> None:
-            with suppress(OSError):  # the outcome will find no way either
+            with suppress(OSError):  # the report of the outcome fails in the same way
                 self._writer.send(ProgressReport(order.number, progress))
 
         kind = handler.signature.context or Context

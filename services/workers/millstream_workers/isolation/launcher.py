@@ -29,7 +29,7 @@ class Launcher:
         self._is_closed = False
 
     def launch(self) -> "tuple[subprocess.Popen[bytes], socket.socket, CrashFile, LineFile]":
-        """Start a process. Returns: its guard, our end of the channel to the process, its files. Raises: OSError."""
+        """Start a process. Returns: its guard, the worker's end of the channel, its files. Raises: OSError."""
         with ExitStack() as opened:
             crashes, lines = CrashFile(), LineFile(self._line_bytes)
             opened.callback(crashes.close)

@@ -40,7 +40,7 @@ class LineFile:
         return self._file.fileno()
 
     def read(self, number: int) -> KeptLines | None:
-        """Return the lines of the job of an order; None without any, and for what no process of ours has written."""
+        """Return the lines of the job of an order; None when there are none, or the head is not one of `LineWriter`."""
         if self._file.closed:
             return None
         head = os.pread(self.descriptor, _HEAD.size, 0)
@@ -68,7 +68,7 @@ class LineFile:
         return found
 
     def close(self) -> None:
-        """Close our end."""
+        """Close the worker's end."""
         self._file.close()
 
 
@@ -93,7 +93,7 @@ class LineWriter:
 
     def keep(self, line: KeptLine, job_id: str) -> None:
         """Keep a line."""
-        del job_id  # a process runs one job at a time
+        del job_id  # the process runs one job at a time, that of the current order
         if os.getpid() != self._pid:
             return
         encoded = encode_line(line)

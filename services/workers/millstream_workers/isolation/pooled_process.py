@@ -143,7 +143,8 @@ class PooledProcess:
                     return report
 
     def finish(self) -> KeptLines | None:
-        """End what its handler waits for: the job has ended. Returns: its last log lines."""
+        """End what waits for its handler, and what its handler waits for. Returns: the last log lines of the job."""
+        self._answer_stack("")
         if self._desk is not None:
             self._desk.close()
             self._desk = None

@@ -61,7 +61,6 @@ class ProcessPool:
             untimed.close()
             running.ask_process = process.stack
             report = await process.end(running)
-            running.ask_process = None
         except anyio.get_cancelled_exc_class():
             # A cancelled scope cancels each await; a task that was cancelled once is so again when it is for good.
             with anyio.CancelScope(shield=anyio.current_effective_deadline() == -math.inf):
@@ -74,6 +73,7 @@ class ProcessPool:
                 await process.kill()
             raise
         finally:
+            running.ask_process = None
             running.add_lines(process.finish())
         self._keep_or_dismiss(process, report, order)
         return report

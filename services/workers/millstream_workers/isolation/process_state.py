@@ -21,7 +21,7 @@ import structlog
 from millstream_workers.isolation.surroundings import current_umask
 
 OWN_THREADS = "millstream-"
-"""The prefixes of the names of our own threads."""
+"""The prefixes of the names of the threads that this package starts."""
 
 _SIGNALS = sorted(signal.valid_signals())
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]

@@ -26,7 +26,7 @@ class ReportWriter:
         return os.getpid() != self._pid
 
     def send(self, report: Report) -> None:
-        """Send a report, or nothing from a fork. Raises: OSError, when the channel is no longer ours."""
+        """Send a report, or nothing from a fork. Raises: OSError, when the channel was closed or replaced."""
         if self.is_fork:
             return
         frame = encode_frame(report)

@@ -18,27 +18,27 @@ _before_fork = threading.local()
 def leave_signals_to_the_worker(blocked: Iterable[int]) -> None:
     """Ignore these signals from now on; the launcher has held them back so far. `blocked` ones stay blocked."""
     for number in FOR_THE_WORKER:
-        signal.signal(number, _heed_not)  # not SIG_IGN, which the programs of a handler would inherit
-    os.register_at_fork(before=_hold_back, after_in_parent=_let_come, after_in_child=_heed_again)
+        signal.signal(number, _ignore)  # not SIG_IGN, which the programs of a handler would inherit
+    os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_restore_handlers)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _heed_not(*_: object) -> None:
+def _ignore(*_: object) -> None:
     """Ignore a signal."""
 
 
-def _hold_back() -> None:
-    # One that comes for the child before it heeds signals would be lost.
+def _block() -> None:
+    # A signal that reaches the child before its handlers are restored would be lost.
     _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_WORKER)
 
 
-def _let_come() -> None:
+def _unblock() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
 
 
-def _heed_again() -> None:
+def _restore_handlers() -> None:
     for number in FOR_THE_WORKER:
-        if signal.getsignal(number) is _heed_not:
+        if signal.getsignal(number) is _ignore:
             usual: Any = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, usual)
-    _let_come()
+    _unblock()
