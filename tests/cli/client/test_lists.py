@@ -182,6 +182,17 @@ def test_options_of_a_job_that_exclude_each_other_are_refused(api: ScriptedApi, 
     assert api.received == []
 
 
+@pytest.mark.parametrize(
+    "words", [("--unique-scope", "running"), ("--unique-window", "5"), ("--on-conflict", "reject")], ids=" ".join
+)
+def test_options_of_a_unique_key_need_the_key(api: ScriptedApi, words: tuple[str, ...]) -> None:
+    """What says how a unique key is held is refused without one, and not ignored."""
+    result = run("submit", "a.b", *words, "--url", api.url)
+    assert result.exit_code == ExitCode.USAGE
+    assert "go with --unique" in result.stderr
+    assert api.received == []
+
+
 @pytest.mark.parametrize(("words", "code"), [(("--cancel",), ExitCode.DONE), ((), ExitCode.FAILED)])
 def test_a_job_that_was_to_be_cancelled_is_no_failure(api: ScriptedApi, words: tuple[str, ...], code: int) -> None:
     """A wait for the end of a job that this command cancels succeeds with it; another wait for it fails."""
