@@ -50,6 +50,16 @@ async def test_keys_are_made_shown_and_wrapped_anew(broker: Broker, at: dict[str
     assert await states(after) == {first: ("kept", "kek2"), second: ("current", "kek2")}
 
 
+async def test_a_rotation_without_a_tenant_is_one_of_every_tenant(broker: Broker, at: dict[str, str]) -> None:
+    """Without `--tenant` every tenant with a data key gets a new one, and so does the default tenant."""
+    assert msgspec.json.decode((await call("rotate", "--tenant", "acme", "--json", **at)).stdout).keys() == {"acme"}
+    every = msgspec.json.decode((await call("rotate", "--json", **at)).stdout)
+    assert every.keys() == {"acme", "default"}
+    listed = msgspec.json.decode((await call("status", "--json", **at)).stdout)
+    found = {(one["tenant"], one["state"]) for one in listed}
+    assert found == {("acme", "kept"), ("acme", "current"), ("default", "current")}
+
+
 async def test_lost_keys_are_told(broker: Broker, at: dict[str, str]) -> None:
     """Data keys whose key-encryption key is not here are named, and end the command with status 1."""
     made = msgspec.json.decode((await call("rotate", "--json", **at)).stdout)["default"]

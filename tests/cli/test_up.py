@@ -35,6 +35,23 @@ def test_up_refuses_wrong_options_and_variables_of_any_service(tmp_path, words, 
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("environ", "least_s"),
+    [
+        ({}, 30.0),
+        ({"MILLSTREAM_GRACE_S": "300"}, 305.0),
+        ({"MILLSTREAM_GRACE_S": "40", "MILLSTREAM_CLEANUP_S": "50"}, 90.0),
+    ],
+)
+def test_up_gives_its_workers_the_grace_that_is_set(tmp_path, monkeypatch, environ, least_s):
+    """`up` kills no worker before its grace and the time for clean-up are over, as a pool of workers does not."""
+    plans = []
+    monkeypatch.setattr("millstream_cli.up.anyio.run", lambda _, plan, *__: plans.append(plan))
+    done = run("up", "--data", str(tmp_path / "data"), "--no-history", "--no-console", **environ)
+    assert done.exit_code == 0, done.output
+    assert least_s < plans[0].grace_s < least_s + 15.0 or (not environ and plans[0].grace_s == least_s)
+
+
 def test_up_says_in_one_line_that_its_folder_is_in_use(tmp_path):
     """`up` says in one line which process uses its folder."""
     with start_embedded_redis(tmp_path / "redis") as server:

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from cli.commands import started_program
 from msgspec.structs import replace
 from waiting import wait_until
@@ -10,8 +11,9 @@ from written import whole_lines
 
 from millstream_cli.serving.worker import worker
 from millstream_cli.settings import load
-from millstream_cli.worker_pool import pool_specs
+from millstream_cli.worker_pool import pool_specs, stop_within_s
 from millstream_streams import Broker
+from millstream_workers.keeping.draining import STUBBORN_S
 from millstream_workers.settings import WorkerSettings
 
 
@@ -19,6 +21,7 @@ def test_each_process_reads_the_settings_of_its_pool() -> None:
     """Each process gets the options of its pool as options, and the environment as it is."""
     environ = {"MILLSTREAM_ADMIN_PORT": "9100", "MILLSTREAM_LEASE_S": "20", "MILLSTREAM_CONCURRENCY": "5"}
     typed = {"apps": ("shop:app", "mail:app"), "types": ("a.*", "b.c"), "concurrency": 7, "processes": 3}
+    typed["tenants"] = ("acme", "globex")
     settings = load(WorkerSettings, environ, **typed)
     for index, spec in enumerate(pool_specs(settings, environ)):
         words = spec.argv[spec.argv.index("worker") + 1 :]
@@ -26,6 +29,13 @@ def test_each_process_reads_the_settings_of_its_pool() -> None:
         read = load(WorkerSettings, spec.env, **options)
         assert read == replace(settings, processes=1, admin_port=9100 + index)
         assert spec.name == f"worker-{index + 1}"
+
+
+@pytest.mark.parametrize(("grace_s", "cleanup_s"), [(20.0, 5.0), (600.0, 60.0), (0.0, 0.0)])
+def test_processes_are_given_longer_than_their_workers_take(grace_s: float, cleanup_s: float) -> None:
+    """A worker process is killed only after the grace, the clean-up and the hand-back of its jobs."""
+    settings = WorkerSettings(grace_s=grace_s, cleanup_s=cleanup_s)
+    assert stop_within_s(settings) >= grace_s + cleanup_s + STUBBORN_S + 1.0
 
 
 def test_each_process_takes_a_free_admin_port_where_the_pool_has_port_0() -> None:

@@ -12,11 +12,12 @@ from streams.seeds import seed, seed_running, seed_worker, take_one
 from waiting import wait_until
 
 from millstream_contracts import DEFAULT_TENANT, JobType, Queue, ServiceInfo, WorkerInfo
-from millstream_reaper.event_trimmer import EventTrimmer
+from millstream_reaper.event_trimmer import SKIPPED_INTERVALS, EventTrimmer
 from millstream_reaper.service import duties_of
 from millstream_reaper.settings import ReaperSettings
 from millstream_reaper.sweeper import Sweeper
-from millstream_streams import Broker, JobStore, QueueScripts
+from millstream_runtime import Duty
+from millstream_streams import LIVE_KEPT_S, Broker, JobStore, QueueScripts
 from millstream_telemetry import JobTracer, MetricRegistry, ReaperMetrics
 
 
@@ -58,6 +59,32 @@ async def test_trimmer_trims_every_queue(broker: Broker, metrics: MetricRegistry
     assert all(100 <= count < 300 for count in left)
     assert found.lost == 0
     assert metrics.get_sample_value("millstream_events_lost_total") == 0
+
+
+async def test_trimmer_keeps_what_clients_may_still_ask_for(
+    broker: Broker, metrics: MetricRegistry, queues: list[Queue]
+) -> None:
+    """Events of the last `kept_s` stay for live clients although every group has seen them; older ones are trimmed."""
+    await fill_events(broker, queues[0], 500)
+    await fill_events(broker, queues[1], 500, are_old=True)
+    duty = EventTrimmer(
+        broker.store, broker.registry, ReaperMetrics(metrics), keep=100, cap=10_000, interval_s=10.0, kept_s=3600.0
+    )
+    await duty.run_once()
+    assert await broker.client.xlen(broker.keys.of(queues[0]).events) == 500
+    assert await broker.client.xlen(broker.keys.of(queues[1]).events) < 300
+    kept_s = next(duty for duty in reaper_duties(broker, metrics) if isinstance(duty, EventTrimmer))._kept_s
+    assert kept_s == LIVE_KEPT_S > 0
+
+
+def reaper_duties(broker: Broker, metrics: MetricRegistry) -> list[Duty]:
+    """Return the duties of a reaper with the usual settings."""
+    return duties_of(ReaperSettings(), broker, ReaperMetrics(metrics), JobTracer(None))
+
+
+def test_an_idle_stream_is_trimmed_half_as_often() -> None:
+    """An idle stream is skipped for twice the interval, as the setting says, so that it does not grow without end."""
+    assert SKIPPED_INTERVALS == 2
 
 
 async def test_trimmer_counts_what_nobody_had_seen(

@@ -232,6 +232,7 @@ async def test_a_recovery_is_a_span_in_the_trace_of_its_job(
         | {"millstream.job.outcome": "dead", "millstream.job.reason": "crashed"},
     ]
     assert [span.status.is_ok for span in spans] == [True, False]
+    assert "may happen 1 times" in str(spans[1].status.description or dict(spans[1].events[0].attributes or {}))
     stored = TraceContext(spec.traceparent)
     assert [[f"{link.context.span_id:016x}" for link in span.links] for span in spans] == [
         [delivery_span(stored, job.id, number).traceparent[36:52]] for number in (1, 2)
@@ -500,6 +501,15 @@ async def test_an_outage_after_the_start_of_a_redis_is_told_as_one(
     with structlog.testing.capture_logs() as lines:
         await recoverer.run_once()
     assert [line["event"] for line in lines] == ["leases are given time after an outage"]
+
+
+async def test_an_installation_without_queues_is_no_outage(broker: Broker, metrics: MetricRegistry) -> None:
+    """Passes that have no queue to ask begin no grace after that of the start, which would go on for ever."""
+    recoverer = make(broker, metrics, lease_s=0.2, interval_s=0.0, has_just_started=True)
+    with structlog.testing.capture_logs() as lines:
+        await recoverer.run_once()
+        await recoverer.run_once()
+        assert [line["event"] for line in lines] == ["leases are given time after the start of redis"]
 
 
 async def test_a_pass_within_the_interval_is_no_outage(

@@ -1,11 +1,14 @@
 """Heartbeats list the processes of the services, with their releases and settings."""
 
 import anyio
+import pytest
 from waiting import wait_until
 
 from millstream_contracts import DutyInfo
 from millstream_reaper.settings import ReaperSettings
 from millstream_runtime import ServiceSettings, beating
+from millstream_runtime.failure_log import MAX_KINDS, REPEAT_AFTER_S
+from millstream_runtime.heartbeat import BEAT_EVERY_S, LEAVE_WITHIN_S
 from millstream_streams import Broker, open_broker
 
 
@@ -85,3 +88,28 @@ async def test_a_service_does_not_end_for_want_of_heartbeats() -> None:
         beating("ingest", settings, broker.registry, every_s=0.01),
     ):
         await anyio.wait_all_tasks_blocked()
+
+
+async def test_processes_that_were_started_together_do_not_beat_together(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause between two heartbeats is drawn anew each time, from 0.8 to 1.0 of the interval."""
+    asked: list[tuple[float, float]] = []
+
+    def draw(least: float, most: float) -> float:
+        asked.append((least, most))
+        return least
+
+    monkeypatch.setattr("millstream_runtime.heartbeat.uniform", draw)
+    settings = ServiceSettings(redis_url="redis://127.0.0.1")
+    async with beating("ingest", settings, broker.registry, every_s=0.01):
+        await wait_until(lambda: len(asked) >= 2, "two pauses were drawn")
+    assert set(asked) == {(0.8, 1.0)}
+
+
+def test_times_of_heartbeats_have_their_magnitude() -> None:
+    """A process beats several times before it counts as gone, and an end waits about a second for Redis."""
+    assert 1.0 <= BEAT_EVERY_S <= ReaperSettings().worker_silent_s / 3
+    assert 0.2 <= LEAVE_WITHIN_S <= 3.0
+    assert 30.0 <= REPEAT_AFTER_S <= 600.0
+    assert 3 <= MAX_KINDS <= 30

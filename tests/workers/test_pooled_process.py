@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 from waiting import wait_until
@@ -26,6 +27,7 @@ from millstream_workers.isolation.frames import (
     Report,
     ReturnReport,
     StackReport,
+    StopOrder,
     encode_frame,
 )
 from millstream_workers.isolation.guard import KILL, LEAVE
@@ -47,6 +49,9 @@ for step, value in json.loads((folder / "steps").read_text()):
         os.close(channel)
     elif step == "read":
         note("read", os.read(channel, 65536) or b"the end")
+    elif step == "take":
+        while value:
+            value -= len(os.read(channel, min(value, 65536)))
     elif step == "order":
         note("orders", os.read(0, 1))
     elif step == "stay":
@@ -223,6 +228,20 @@ async def test_all_who_ask_where_a_handler_is_are_answered(tmp_path: Path) -> No
         await process.end(job)
     assert (found, job.stack, process._stack_waiters) == (["here", "here"], "", [])
     await process.kill()
+
+
+async def test_an_order_that_is_larger_than_the_channel_arrives_as_a_whole(tmp_path: Path) -> None:
+    """An order that the channel takes in parts is sent to its end, before the next one, while the process reads."""
+    large = Order(1, "email.send", "email.send_1", 1, 1, bytes(3 << 20), None)
+    size = len(encode_frame(large)) + len(encode_frame(StopOrder(1)))
+    actor = Actor(tmp_path, READY, ("take", size), said(ReadyReport(1)), ORDER)
+    process = await actor.start()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(process.begin, large, None)
+        await anyio.lowlevel.checkpoint()
+        process.stop()
+    await process.kill()
+    assert actor.noted("orders") == KILL
 
 
 async def test_a_question_that_the_end_of_a_job_leaves_is_not_answered_for_the_next_one(tmp_path: Path) -> None:

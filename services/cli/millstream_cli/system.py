@@ -53,6 +53,8 @@ class SystemPlan(Struct, frozen=True, kw_only=True):
     console_port: int | None = None
     """The port of the console; 0 takes a free one, and None runs none."""
     workers: int = 2
+    grace_s: float = STOP_GRACE_S
+    """How long the processes of a stage may take to end; longer than the settings in `environ` let workers take."""
     apps: tuple[str, ...] = ()
     environ: Mapping[str, str]
     """The environment of all services. Variables that this module decides are removed."""
@@ -99,7 +101,7 @@ async def run_system(plan: SystemPlan, sink: Sink) -> AsyncIterator[RunningSyste
     addresses, was_up = _addresses(plan), False
     with ExitStack() as stack:
         # It hears signals from here on, also while nothing runs yet.
-        async with supervise((), sink, grace_s=STOP_GRACE_S, overhear=addresses.hear) as supervisor:
+        async with supervise((), sink, grace_s=plan.grace_s, overhear=addresses.hear) as supervisor:
             embedded, history = await _start(plan, supervisor, stack)
             if plan.console_port is not None:
                 await _start_console(plan, supervisor, addresses)

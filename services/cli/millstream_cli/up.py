@@ -17,7 +17,8 @@ from millstream_cli.reloading.reloader import reloadable, reloader_of
 from millstream_cli.rendering.banner import banner
 from millstream_cli.rendering.choosing import environ_for, printer_for, show_until_cancelled
 from millstream_cli.settings import load
-from millstream_cli.system import ANNOUNCEMENTS, SystemPlan, is_free, run_system
+from millstream_cli.system import ANNOUNCEMENTS, STOP_GRACE_S, SystemPlan, is_free, run_system
+from millstream_cli.worker_pool import stop_within_s
 from millstream_console.settings import ConsoleSettings
 from millstream_ingest.settings import IngestSettings
 from millstream_runtime import variables_of
@@ -83,6 +84,7 @@ def up(
         port=settings.port,
         console_port=None if no_console else _console_port(console_port),
         workers=workers,
+        grace_s=max(STOP_GRACE_S, stop_within_s(worker_settings)),
         apps=refs,
         environ=reloadable(environ) if reload else environ,
     )

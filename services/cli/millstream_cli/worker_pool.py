@@ -26,12 +26,19 @@ async def run_worker_pool(settings: WorkerSettings, reload_include: Sequence[str
     specs = pool_specs(settings, environ)
     names = [spec.name for spec in specs]
     printer = printer_for(sys.stderr, names)
-    grace_s = settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S
-    async with supervise(specs, printer, grace_s=grace_s) as supervisor, anyio.create_task_group() as tasks:
+    async with (
+        supervise(specs, printer, grace_s=stop_within_s(settings)) as supervisor,
+        anyio.create_task_group() as tasks,
+    ):
         if reload_include is not None:
             reloader = reloader_of(settings.apps or (BUILTIN,), names, environ, include=reload_include)
             tasks.start_soon(reloader.run, supervisor)
         await show_until_cancelled(printer)
+
+
+def stop_within_s(settings: WorkerSettings) -> float:
+    """Return how long worker processes with these settings may take to end by themselves."""
+    return settings.grace_s + settings.cleanup_s + LONGER_THAN_GRACE_S
 
 
 def pool_specs(settings: WorkerSettings, environ: Mapping[str, str]) -> list[ChildSpec]:

@@ -14,6 +14,7 @@ from millstream_cli.client.dead_commands import releases_of
 from millstream_cli.client.jobs_commands import LAG_TOLD_S, SEARCH_FOR_S
 from millstream_cli.client.tail_command import RETRY_FOR_S as TAIL_RETRIES_FOR_S
 from millstream_cli.client.tenant_commands import LOOK_EVERY_S
+from millstream_cli.exit_codes import ExitCode
 from millstream_contracts import DeadSample, JobId, JobType
 
 MOMENT = "2026-03-27T03:04:05Z"
@@ -152,6 +153,54 @@ def test_a_lag_of_the_history_is_told_from_some_seconds_on(
     """A search says that the history is behind where what was just submitted may be missing."""
     found = lines(api, "jobs", "search", answer={"items": [], "next_cursor": None, "history_lag_s": lag_s})
     assert (["the", "history", "is", "5", "s", "behind"] in found) is is_told
+
+
+def test_a_hint_is_for_a_search_that_has_found_nothing(api: ScriptedApi) -> None:
+    """What may have been meant is said where nothing was found, and not below what was."""
+    answer = {"items": [job_body("a_1")], "next_cursor": None, "hint": "is it x?"}
+    assert ["is", "it", "x?"] not in lines(api, "jobs", "search", "type:a", answer=answer)
+    assert ["is", "it", "x?"] in lines(api, "jobs", "search", "type:a", answer={**answer, "items": []})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--fresh",),
+        ("--cancel", "--fresh"),
+        ("--steps", "--wait", "1"),
+        ("--logs", "--wait", "1"),
+        ("--timeline", "--wait", "1"),
+        ("--priority", "high", "--cancel"),
+        ("--priority", "high", "--retry"),
+    ],
+)
+def test_options_of_a_job_that_exclude_each_other_are_refused(api: ScriptedApi, words: tuple[str, ...]) -> None:
+    """Options of which one would be ignored beside the other are refused before anything is sent."""
+    result = run("job", "a_1", *words, "--url", api.url)
+    assert result.exit_code == ExitCode.USAGE
+    assert "--" in result.stderr.splitlines()[-1]
+    assert api.received == []
+
+
+@pytest.mark.parametrize(
+    "words", [("--unique-scope", "running"), ("--unique-window", "5"), ("--on-conflict", "reject")], ids=" ".join
+)
+def test_options_of_a_unique_key_need_the_key(api: ScriptedApi, words: tuple[str, ...]) -> None:
+    """What says how a unique key is held is refused without one, and not ignored."""
+    result = run("submit", "a.b", *words, "--url", api.url)
+    assert result.exit_code == ExitCode.USAGE
+    assert "go with --unique" in result.stderr
+    assert api.received == []
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--cancel",), ExitCode.DONE), ((), ExitCode.FAILED)])
+def test_a_job_that_was_to_be_cancelled_is_no_failure(api: ScriptedApi, words: tuple[str, ...], code: int) -> None:
+    """A wait for the end of a job that this command cancels succeeds with it; another wait for it fails."""
+    asked, ended = ({**job_body("a_1"), "state": state} for state in ("running", "cancelled"))
+    api.script.extend([Reply(200, asked), Reply(200, ended)] if words else [Reply(200, ended)] * 2)
+    result = run("job", "a_1", *words, "--wait", "30", "--url", api.url)
+    assert result.exit_code == code, result.output
+    assert ["state", "cancelled"] in [line.split() for line in result.stdout.splitlines()]
 
 
 def test_releases_of_a_group_are_told_once_and_in_order() -> None:

@@ -12,6 +12,7 @@ from millstream_cli.client.type_report import print_type
 from millstream_contracts import (
     Backoff,
     Canary,
+    Gathering,
     Job,
     JobError,
     JobId,
@@ -164,6 +165,33 @@ def test_a_type_is_told_with_the_options_that_it_has(capsys: pytest.CaptureFixtu
     assert (shown["backoff"], shown["timeout"]) == ("exponential, from 2 s up to 2 min, without jitter", "none")
     assert shown["queue"] == "7 ready"
     assert not shown.keys() & {"delays", "on dead", "partitions", "history keeps", "version"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, {}),
+        ({"encrypted": True, "compress": False}, {"stored": "encrypted", "compressed": "never"}),
+        (
+            {"logs": "all", "key": "customer.id"},
+            {"log lines kept": "of all attempts", "key": "customer.id of the payload"},
+        ),
+        ({"logs": "none"}, {"log lines kept": "of none"}),
+        (
+            {"gathers": Gathering(size=1500, wait_s=0.25)},
+            {"called for": "up to 1,500 jobs, gathered for up to 250 ms"},
+        ),
+    ],
+    ids=["usual", "stored", "all", "none", "gathers"],
+)
+def test_a_type_tells_how_its_jobs_are_stored_and_called(
+    capsys: pytest.CaptureFixture[str], fields: dict, told: dict[str, str]
+) -> None:
+    """What is stored and called in another way than for most types is told, and nothing else."""
+    print_type(TypeRegistration(type=JobType("a.b"), handler="shop.send", policy=TypePolicy(max_attempts=3, **fields)))
+    shown = facts_of(capsys.readouterr().out)
+    labels = {"stored", "compressed", "log lines kept", "key", "called for"}
+    assert {label: shown[label] for label in shown.keys() & labels} == told
 
 
 @pytest.mark.parametrize(

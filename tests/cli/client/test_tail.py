@@ -1,8 +1,11 @@
 """`tail` prints an event as a line that nothing in it can break."""
 
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
+from cli.commands import run
 
 from millstream_cli.client.tail_command import line_of
 from millstream_contracts import JobId, JobType, LiveEvent
@@ -26,3 +29,21 @@ def test_a_line_says_when_which_job_what_and_why(more: dict[str, str], line: str
     """A line has the time, the id and what happened; the state only where the word for the event does not tell it."""
     event = LiveEvent(id=ID, type=JobType("email.send"), version=1, at=AT, **more)
     assert line_of(event) == f"09:05:07.042  {ID}  {line}"
+
+
+class Missing:
+    """A client whose events have a gap."""
+
+    def events(self, *, on_gap: Callable[[], None], **_: object) -> Iterator[LiveEvent]:
+        """Yield an event behind a gap."""
+        on_gap()
+        yield LiveEvent(id=ID, type=JobType("email.send"), version=1, at=AT, kind="dead", state="dead")
+
+
+def test_a_gap_is_told_between_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where events were lost it is said on stderr, so that what is printed is not taken for everything."""
+    monkeypatch.setattr("millstream_cli.client.tail_command.connect", lambda *_, **__: nullcontext(Missing()))
+    for words in ((), ("--json",)):
+        result = run("tail", *words)
+        assert result.stderr == "millstream: events are missing here\n"
+        assert len(result.stdout.splitlines()) == 1

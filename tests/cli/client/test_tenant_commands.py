@@ -64,6 +64,14 @@ def test_tenant_is_made_and_changed_as_options_say(api: ScriptedApi) -> None:
         assert "running now    7" in done.stdout
 
 
+def test_a_tenant_tells_since_when_it_is_as_it_is(api: ScriptedApi) -> None:
+    """A tenant that was changed tells when that was, beside its state and the reason."""
+    api.script.append(Reply(200, {**TENANT, "changed_at": "2026-03-27T03:04:05Z"}))
+    shown = [line.split() for line in run("tenants", "show", "acme", "--url", api.url).stdout.splitlines()]
+    assert ["since", "2026-03-27", "03:04", "UTC"] in shown
+    assert ["state", "suspended"] in shown
+
+
 def test_what_is_no_quota_is_a_mistake_in_the_command(api: ScriptedApi) -> None:
     """An unknown quota, one without a number, and a change of nothing are refused before a request."""
     for words in (
