@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from click.testing import CliRunner, Result
+from system.running import PATIENT
 
 from millstream_cli.exit_codes import ExitCode
 from millstream_cli.main import main
@@ -47,8 +48,8 @@ def refused(result: Result, *says: str, code: int | None = None) -> str:
 
 
 def environment(**environ: str) -> dict[str, str]:
-    """Return the environment of a process that only `environ` configures."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | environ
+    """Return the environment of a process that only `environ` configures, but for the patience of an ingest."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | PATIENT | environ
 
 
 def program(*words: str) -> list[str]:

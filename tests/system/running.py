@@ -81,14 +81,14 @@ _METRICS = re.compile(r"metrics of (\S+)\s+(http://\S+)/metrics")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment without the machine's own variables for Millstream and traces."""
+    """Return an environment without variables of this machine for Millstream and traces; ingests are patient in it."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("MILLSTREAM_", "OTEL_")) and not name.lower().endswith("_proxy")
     }
     path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
-    return {**inherited, "PYTHONPATH": path, **more}
+    return {**inherited, "PYTHONPATH": path, **PATIENT, **more}
 
 
 def millstream(*words: str) -> list[str]:
@@ -147,7 +147,7 @@ def running_system(
 ) -> Iterator[System]:
     """Run a system while the block lasts, with its data, reports and log in a folder."""
     banner, log = folder / "banner", folder / "services.log"
-    settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), **SHORT, **PATIENT}
+    settings = {"MILLSTREAM_REPORTS_FOLDER": str(folder / "reports"), **SHORT}
     if redis_url:  # as a deployment gives it that keeps its secrets in files
         (folder / "redis-url").write_text(redis_url)
         settings["MILLSTREAM_REDIS_URL_FILE"] = str(folder / "redis-url")
