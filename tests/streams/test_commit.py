@@ -95,6 +95,16 @@ async def test_commit_keeps_the_result_of_a_success(broker: Broker, queue: Queue
     assert 50_000 < await broker.client.pttl(broker.keys.of(queue).job(running.id)) <= 60_000
 
 
+@pytest.mark.parametrize("outcome", [Succeeded(RESULT), Succeeded(), Cancelled("by hand")])
+async def test_what_is_kept_for_no_time_is_gone_at_once(broker: Broker, queue: Queue, outcome: Outcome) -> None:
+    """A job whose result is kept for 0 ms leaves nothing behind when it ends, and its event tells of it."""
+    running = await seed_running(broker, queue)
+    await commit(broker, running, outcome, ttl_ms=0)
+    assert await broker.client.exists(broker.keys.of(queue).job(running.id)) == 0
+    [*_, last] = await events(broker, queue)
+    assert [one.id for one in last.jobs] == [running.id]
+
+
 async def test_commit_keeps_the_error_after_a_later_success(broker: Broker, queue: Queue) -> None:
     """The error of the last failed attempt stays readable."""
     await commit(broker, await seed_running(broker, queue), RetryAt(0, ERROR))

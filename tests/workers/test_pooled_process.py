@@ -26,6 +26,7 @@ from millstream_workers.isolation.frames import (
     ReadyReport,
     Report,
     ReturnReport,
+    StackOrder,
     StackReport,
     StopOrder,
     encode_frame,
@@ -269,9 +270,10 @@ async def test_a_question_that_the_end_of_a_job_leaves_is_not_answered_for_the_n
 
 async def test_who_no_longer_asks_where_a_handler_is_is_passed_over(tmp_path: Path) -> None:
     """A question that was given up hinders neither the answer to another one nor the end of the job."""
-    asked = StackReport(1, "here", is_asked=True)
-    actor = Actor(tmp_path, READY, READ, said(ReadyReport(1)), READ, said(asked, ReturnReport(1, b"")), ORDER)
-    process, found = await actor.start(), list[str]()
+    answer = said(StackReport(1, "here", is_asked=True), ReturnReport(1, b""))
+    both_questions = ("take", 2 * len(encode_frame(StackOrder(1))))
+    process = await Actor(tmp_path, READY, READ, said(ReadyReport(1)), both_questions, answer, ORDER).start()
+    found: list[str] = []
     await process.begin(order(1), None)
 
     async def ask() -> None:

@@ -125,10 +125,10 @@ PARTIAL = [
 
 
 @pytest.mark.parametrize("q", PARTIAL)
-async def test_pages_without_time_get_on_and_have_the_same_jobs(crowded, history, q):
+async def test_pages_without_time_get_on_and_have_the_same_jobs(crowded, hurried, q):
     """With a budget of a millisecond each page gets on, and all of them together have what they should."""
     expected = [job.id for job in crowded.jobs if dict(KINDS)[q](job)]
-    assert await all_pages(history, q, budget_s=0.001) == expected
+    assert await all_pages(hurried, q, budget_s=0.001) == expected
 
 
 @pytest.mark.parametrize("q", ["", "state:dead", "payload.user.id:0", "tag.env:prod", "mail7.example"])
@@ -179,7 +179,7 @@ def test_an_index_is_asked_for_no_more_days_than_fill_the_page(days, found, want
     assert next_window(days, found=found, wanted=wanted) == expected
 
 
-async def test_a_search_by_worker_begins_where_the_worker_ended(crowded, history):
+async def test_a_search_by_worker_begins_where_the_worker_ended(crowded, hurried):
     """A search for the jobs of a worker that has gone does not look at those that were submitted later."""
     ended = BEGIN + timedelta(days=2)
     await execute(
@@ -187,12 +187,12 @@ async def test_a_search_by_worker_begins_where_the_worker_ended(crowded, history
         "INSERT INTO worker_spans (tenant, worker, first_at, last_at) VALUES "
         f"('{DEFAULT_TENANT}', 'gone-1', '{BEGIN.isoformat()}', '{ended.isoformat()}')",
     )
-    page = await patiently(history, query("worker:gone-1"), budget_s=0.001)
+    page = await patiently(hurried, query("worker:gone-1"), budget_s=0.001)
     assert page.searched_until is not None
     assert page.searched_until <= ended
     for q in ("worker:gone-1,web-7", "worker:gone-*", "-worker:gone-1"):
-        page = await patiently(history, query(q), budget_s=0.001)
+        page = await patiently(hurried, query(q), budget_s=0.001)
         assert page.searched_until is not None
         assert page.searched_until > ended
-    page = await patiently(history, query("worker:gone-1 until:2026-03-02"), budget_s=0.001)
+    page = await patiently(hurried, query("worker:gone-1 until:2026-03-02"), budget_s=0.001)
     assert page.searched_until is None or page.searched_until < ended

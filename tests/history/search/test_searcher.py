@@ -11,7 +11,7 @@ from history_databases import execute
 from msgspec.structs import replace
 
 from millstream_contracts import DEFAULT_TENANT, Job, JobCount
-from millstream_history import History, HistoryUnavailableError, JobQuery, SearchCursorError, SearchedJobs, open_history
+from millstream_history import History, HistoryUnavailableError, JobQuery, SearchCursorError, SearchedJobs
 from millstream_history.connection.database import open_engine, transaction
 
 LONG_S = 30.0
@@ -183,22 +183,21 @@ async def test_recent_jobs_are_looked_at(history):
     assert recent.fields["tag.customer"].jobs > 100
 
 
-async def test_rows_that_cannot_be_read_in_time_are_an_unavailable_database(crowded, history):
+async def test_rows_that_cannot_be_read_in_time_are_an_unavailable_database(crowded, hurried):
     """A page whose rows are locked away is refused as unavailable, within a second, and the next one is served."""
     async with open_engine(crowded.url) as engine, transaction(engine) as connection:
         await connection.exec_driver_sql("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(HistoryUnavailableError):
-            await history.search.page(query("state:dead"))
+            await hurried.search.page(query("state:dead"))
         with pytest.raises(HistoryUnavailableError):
-            await history.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
-        assert (await history.search.recent(DEFAULT_TENANT, ["locked.away"])).count == 0
-    assert (await history.search.page(query("state:dead"))).jobs
+            await hurried.search.dead_groups(DEFAULT_TENANT, None, None, NOW)
+        assert (await hurried.search.recent(DEFAULT_TENANT, ["locked.away"])).count == 0
+    assert (await hurried.search.page(query("state:dead"))).jobs
 
 
-async def test_searches_are_given_the_time_that_a_slow_database_is_given(crowded, history):
+async def test_searches_are_given_the_time_that_a_slow_database_is_given(crowded, history, hurried):
     """Where reads may take longer, a page that comes too late for others is waited for, and is whole."""
     async with (
-        open_history(crowded.url, read_within_s=LONG_S) as patient,
         anyio.create_task_group() as tasks,
         open_engine(crowded.url) as engine,
         transaction(engine) as connection,
@@ -207,11 +206,11 @@ async def test_searches_are_given_the_time_that_a_slow_database_is_given(crowded
         pages: list[SearchedJobs] = []
 
         async def search() -> None:
-            pages.append(await patient.search.page(query("state:dead"), counted=True))
+            pages.append(await history.search.page(query("state:dead"), counted=True))
 
         tasks.start_soon(search)
         with pytest.raises(HistoryUnavailableError):
-            await history.search.page(query("state:dead"))
+            await hurried.search.page(query("state:dead"))
         await connection.rollback()
     assert pages[0].is_complete
     assert len(pages[0].jobs) == 50

@@ -223,9 +223,9 @@ end
 -- How long a job that a handler has called can be read at least, unless that handler has its result before.
 local HELD_MS = 7 * 24 * 3600 * 1000
 
--- Let a job that has ended be forgotten after ttl_ms, which begins once its listeners have been told. Returns the field
--- of its hash that says so until then, and its value; nothing where there are none.
-local function forget_later(id, key, state, now, ttl_ms, waited)
+-- Tell of a job that has ended. Returns for how many ms it can be read, and whether that time begins only once its
+-- listeners have been told: until then it stands in the field `ttl`.
+local function part_with(id, key, state, now, ttl_ms, waited)
   if has_unique(waited) then
     ttl_ms = int(math.max(tonumber(ttl_ms), free_unique(id, state, now))) -- @bug:result-before-its-window
   end
@@ -234,7 +234,11 @@ local function forget_later(id, key, state, now, ttl_ms, waited)
     ttl_ms = int(math.max(tonumber(ttl_ms), HELD_MS)) -- @bug:called-jobs-vanish
   end
   if has_steps(waited) then forget_steps(id) end -- @bug:steps-stay
-  if waited and tell(id, waited, now) then return 'ttl', ttl_ms end
+  return ttl_ms, waited and tell(id, waited, now) or false
+end
+
+-- Let a job be forgotten. The last write to its hash: with a time of 0 it is gone at once.
+local function expire_in(key, ttl_ms)
   redis.call('PEXPIRE', key, ttl_ms) -- @bug:immortal
 end
 
@@ -242,8 +246,9 @@ end
 local function finish(id, state, version, now, ttl_ms, waited, ...)
   local key = jobs .. id
   redis.call('HSET', key, 'state', state, 'finished_at', int(now), 'version', int(version), 'token', '', ...)
-  local name, told_ttl_ms = forget_later(id, key, state, now, ttl_ms, waited)
-  if name then redis.call('HSET', key, name, told_ttl_ms) end
+  local lives_ms, waits_to_be_told = part_with(id, key, state, now, ttl_ms, waited)
+  if waits_to_be_told then return redis.call('HSET', key, 'ttl', lives_ms) end
+  expire_in(key, lives_ms)
 end
 
 -- Put a job among the dead letters. Its hash stays until an operator decides.
