@@ -5,10 +5,10 @@ from typing import Any
 from msgspec import Struct
 
 from millstream_console.pages.typed_fields import length_of, length_text, payload_text, tags_of, tags_text, whole_number
-from millstream_contracts import ScheduledJob, Template
+from millstream_contracts import PriorityName, ScheduledJob, Template
 
-PRIORITIES = ("high", "normal", "low")
-_NORMAL = "normal"
+PRIORITIES: tuple[PriorityName, ...] = ("high", "normal", "low")
+_NORMAL: PriorityName = "normal"
 
 
 class TypedJob(Struct, frozen=True, kw_only=True):

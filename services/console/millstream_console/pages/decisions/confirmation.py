@@ -8,6 +8,7 @@ from msgspec import Struct
 from millstream import Canary, ExportOptions
 from millstream_console.pages.decisions.chosen import Tally
 from millstream_console.pages.decisions.decision import Decision
+from millstream_console.pages.typed_job import PRIORITIES
 from millstream_console.web.visit import Form
 from millstream_contracts import ExportFormat, JobCount, Priority, PriorityName
 
@@ -17,8 +18,6 @@ DEFAULT_STOP_ABOVE = "10"
 
 EXPORT_FORMATS: tuple[ExportFormat, ...] = ("jsonl", "csv", "parquet")
 MAX_NAME_CHARS = 200
-
-PRIORITIES: tuple[PriorityName, ...] = ("high", "normal", "low")
 
 _MOST_DIGITS = 9
 

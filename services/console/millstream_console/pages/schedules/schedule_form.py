@@ -115,7 +115,7 @@ async def _page(
         "rules": _shown_rules(typed),
         "types": types,
         "zones": sorted(zone_names()),
-        "priorities": [(one, one) for one in PRIORITIES],
+        "priorities": PRIORITIES,
         "missed": [(one, schedule_words.missed_word(one)) for one in get_args(ScheduleMissed)],
         "overlaps": [(one, schedule_words.overlap_word(one)) for one in get_args(ScheduleOverlap)],
         "words": schedule_words,
