@@ -312,6 +312,7 @@ async def test_what_a_process_has_reported_before_its_end_is_read_after_it(tmp_p
     assert actor.program is not None
     actor.program.wait()  # the loop reads nothing meanwhile
     assert await process.end(running()) == report
+    await process.kill()
 
 
 async def test_a_process_whose_status_was_taken_has_ended_without_one(
