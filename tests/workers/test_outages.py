@@ -47,8 +47,8 @@ async def test_a_worker_waits_out_a_redis_that_resets_connections_without_hammer
         await wait_until(lambda: time.monotonic() > begun + AWAY_S, "the outage has lasted")
         away_s = time.monotonic() - begun
         assert machine.process.poll() is None
-        # Each of the five parts that ask waits twice as long after each failure, from 0.05 s on: about 35 connections at
-        # first. Without the doubling they would ask a hundred times a second.
+        # Each of the five parts that ask waits twice as long after each failure, from 0.05 s on: some 35 connections
+        # at first. Without the doubling they would ask a hundred times a second.
         assert link.traffic.since(traffic).connections < 20 * away_s
         assert len(machine.log) - lines < 5 * away_s
         assert cpu_s(machine.pid) - used_s < 0.5 * away_s
