@@ -208,7 +208,7 @@ class Search:
         async def find(session: TimedSession) -> FoundFacets:
             return await find_facets(session, query, known_types, await self._known_indexes(session))
 
-        return await self._read(find, budget_s)
+        return await self._read(find, budget_s, default_s=FACETS_WITHIN_S)
 
     async def recent(self, tenant: Tenant, job_types: Collection[str] | None) -> RecentJobs:
         """Return what the newest jobs of some types, or of all, have in them; it is taken for true for a while."""
@@ -220,19 +220,21 @@ class Search:
         async def look(session: TimedSession) -> RecentJobs:
             return await look_at_recent(session, tenant, job_types)
 
-        found = await self._read(look, HINTS_WITHIN_S)
+        found = await self._read(look, HINTS_WITHIN_S, default_s=HINTS_WITHIN_S)
         if len(self._recent) >= MAX_RECENT:
             self._recent.clear()
         self._recent[key] = found, time.monotonic() + RECENT_FOR_S
         return found
 
-    async def _read(self, work: Callable[[TimedSession], Awaitable[T]], budget_s: float) -> T:
+    async def _read(
+        self, work: Callable[[TimedSession], Awaitable[T]], budget_s: float, *, default_s: float = BUDGET_S
+    ) -> T:
         async def search(connection: AsyncConnection) -> T:
             async with TimedSession(connection, budget_s, stretch=self._stretch) as session:
                 return await work(session)
 
-        # A test may allow less than a database needs to say that its time is over.
-        return await self._reader.read(search, budget_s=max(budget_s, BUDGET_S) * self._stretch)
+        # A test may allow less than the default, which a database needs to say that its time is over.
+        return await self._reader.read(search, budget_s=max(budget_s, default_s) * self._stretch)
 
     async def _known_indexes(self, session: TimedSession) -> frozenset[IndexName]:
         if time.monotonic() >= self._indexes_until:

@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from millstream import ApiError, Client, Job
 from millstream_console.pages.typed_fields import length_of, length_text, payload_text, tags_of, tags_text, whole_number
 from millstream_contracts import PriorityName, ScheduledJob, Template
 
@@ -42,8 +43,16 @@ class TypedJob(Struct, frozen=True, kw_only=True):
         return options
 
 
-def fields_of(job: ScheduledJob | Template) -> dict[str, str]:
-    """Return the fields of a job as one would type them."""
+async def known_types(client: Client) -> list[str]:
+    """Return the types that a form offers, by name; none where the API does not tell them."""
+    try:
+        return sorted(one.type for one in await client.types())
+    except ApiError:
+        return []
+
+
+def fields_of(job: Job | ScheduledJob | Template) -> dict[str, str]:
+    """Return the fields of a job as one would type them; of one that was submitted without `expires_in`."""
     return {
         "type": job.type,
         "payload": payload_text(job.payload),
@@ -51,6 +60,7 @@ def fields_of(job: ScheduledJob | Template) -> dict[str, str]:
         "key": job.key or "",
         "max_attempts": "" if job.max_attempts is None else str(job.max_attempts),
         "timeout": length_text(job.timeout_s),
-        "expires_in": length_text(job.expires_in_s),
+        # A submitted job has the moment alone.
+        "expires_in": "" if isinstance(job, Job) else length_text(job.expires_in_s),
         "tags": tags_text(job.tags),
     }

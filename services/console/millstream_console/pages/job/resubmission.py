@@ -7,17 +7,15 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec.structs import replace
 
-from millstream import AccessError, ApiError, Job, UnavailableError
+from millstream import AccessError, ApiError, UnavailableError
 from millstream_console.pages.field_faults import faults_of
 from millstream_console.pages.typed_fields import (
     FieldFaultError,
     length_of,
     length_text,
     payload_of,
-    payload_text,
-    tags_text,
 )
-from millstream_console.pages.typed_job import PRIORITIES, TypedJob, fields_of
+from millstream_console.pages.typed_job import PRIORITIES, TypedJob, fields_of, known_types
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import Form, Visit
 from millstream_contracts import Scope
@@ -49,7 +47,7 @@ async def show_new(visit: Visit) -> Response[bytes]:
 async def show_edit(visit: Visit, job_id: FromPath[str]) -> Response[bytes]:
     """Show the form, filled in as a job was submitted."""
     visit.require(Scope.JOBS_SUBMIT, Scope.PAYLOADS_READ)
-    return await _page(visit, draft_of(await visit.client.get(job_id)), {}, job_id)
+    return await _page(visit, Draft(**fields_of(await visit.client.get(job_id))), {}, job_id)
 
 
 @post("/jobs/new")
@@ -66,19 +64,6 @@ async def submit(visit: Visit) -> Response[bytes]:
     except (ApiError, FieldFaultError, OverflowError, TypeError, ValueError) as error:
         return await _page(visit, draft, faults_of(error, _field_of), source)
     return visit.go(f"/jobs/{submitted.id}", Toast("Submitted."))
-
-
-def draft_of(job: Job) -> Draft:
-    """Return a job as one would type it."""
-    return Draft(
-        type=job.type,
-        payload=payload_text(job.payload),
-        priority=job.priority.value,
-        key=job.key or "",
-        max_attempts="" if job.max_attempts is None else str(job.max_attempts),
-        timeout=length_text(job.timeout_s),
-        tags=tags_text(job.tags),
-    )
 
 
 def read_draft(form: Form) -> Draft:
@@ -106,11 +91,13 @@ def _field_of(pointer: str) -> tuple[str, str]:
 
 
 async def _page(visit: Visit, draft: Draft, faults: Mapping[str, str], source: str | None) -> Response[bytes]:
-    try:
-        types = sorted(one.type for one in await visit.client.types())
-    except ApiError:
-        types = []
-    content = {"draft": draft, "faults": faults, "source": source, "types": types, "priorities": PRIORITIES}
+    content = {
+        "draft": draft,
+        "faults": faults,
+        "source": source,
+        "types": await known_types(visit.client),
+        "priorities": PRIORITIES,
+    }
     return await visit.framed("job_new.html", content, "jobs", status=_UNPROCESSABLE if faults else 200)
 
 

@@ -11,7 +11,7 @@ from millstream_console.pages.field_faults import faults_of
 from millstream_console.pages.schedules import schedule_words
 from millstream_console.pages.schedules.typed_schedule import Asked, Typed, asked_of, field_of, read_typed, typed_of
 from millstream_console.pages.typed_fields import FieldFaultError
-from millstream_console.pages.typed_job import PRIORITIES
+from millstream_console.pages.typed_job import PRIORITIES, known_types
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import PageRequest, Visit
 from millstream_contracts import ScheduleMissed, ScheduleOverlap, ScheduleRules, Scope
@@ -102,10 +102,6 @@ async def _page(
     faults: Mapping[str, str] | None = None,
     seen: SchedulePreview | None = None,
 ) -> Response[bytes]:
-    try:
-        types = sorted(one.type for one in await visit.client.types())
-    except ApiError:
-        types = []
     content = {
         "typed": typed,
         "held": held,
@@ -113,7 +109,7 @@ async def _page(
         "unfolds": bool(_FOLDED & (faults or {}).keys()),
         "seen": seen,
         "rules": _shown_rules(typed),
-        "types": types,
+        "types": await known_types(visit.client),
         "zones": sorted(zone_names()),
         "priorities": PRIORITIES,
         "missed": [(one, schedule_words.missed_word(one)) for one in get_args(ScheduleMissed)],

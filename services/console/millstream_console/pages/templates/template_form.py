@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from millstream import ApiError, Client, NewJob, Template, Unique
 from millstream_console.pages.field_faults import faults_of
 from millstream_console.pages.typed_fields import FieldFaultError, length_of, length_text, payload_of
-from millstream_console.pages.typed_job import PRIORITIES, TypedJob, fields_of
+from millstream_console.pages.typed_job import PRIORITIES, TypedJob, fields_of, known_types
 from millstream_console.web.toast import Toast
 from millstream_console.web.visit import PageRequest, Visit
 from millstream_contracts import Scope
@@ -144,17 +144,13 @@ def _field_of(pointer: str) -> tuple[str, str]:
 async def _page(
     visit: PageRequest, typed: Typed, held: Template | None, *, faults: Mapping[str, str] | None = None
 ) -> Response[bytes]:
-    try:
-        types = sorted(one.type for one in await visit.client.types())
-    except ApiError:
-        types = []
     kept = [word for word, option in _kept(held) if option is not None]
     content = {
         "typed": typed,
         "held": held,
         "kept": kept,
         "faults": faults or {},
-        "types": types,
+        "types": await known_types(visit.client),
         "priorities": PRIORITIES,
         "path": f"/templates/{held.name}/edit" if held else NEW,
     }
